@@ -1,0 +1,1 @@
+//! Password hashing and SASL mechanisms as pure state machines.

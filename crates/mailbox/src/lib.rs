@@ -1,0 +1,1 @@
+//! Accounts and mailboxes as logs: records, snapshots, hub, delivery, retention, check.

@@ -1,0 +1,1 @@
+//! The IMAP protocol, sans-I/O: types, framing, decoding and encoding, for servers and clients.

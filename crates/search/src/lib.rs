@@ -1,0 +1,1 @@
+//! Text matching, collation, sorting and threading of messages.

@@ -1,0 +1,1 @@
+//! Listeners, TLS, LMTP, limits, configuration and control of the Restante server.

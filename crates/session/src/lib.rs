@@ -1,0 +1,1 @@
+//! IMAP semantics of one connection: states, view, commands; no sockets.

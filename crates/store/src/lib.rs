@@ -1,0 +1,1 @@
+//! An ordered map with conditional batches, and blobs; its engines.
