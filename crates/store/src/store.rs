@@ -1,0 +1,193 @@
+//! The store: one cheap handle, whichever engine is behind it.
+
+use std::{
+    future::Future,
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    batch::{Batch, CommitNumber, Direction, Key, KeyRange},
+    blob::{BlobRef, BlobWriter},
+    error::{CommitError, StoreError},
+    memory::{Memory, MemoryOptions},
+    options::{Budget, MaintenanceReport, StoreStats},
+};
+
+/// An ordered map with conditional batches, and blobs. Clones are the same store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    engine: Engine,
+    failed: watch::Receiver<Option<Arc<str>>>,
+}
+
+#[derive(Clone, Debug)]
+enum Engine {
+    Memory(Arc<Memory>),
+}
+
+impl Store {
+    /// A new, empty store in memory.
+    pub fn memory(options: MemoryOptions) -> Self {
+        let (_, failed) = watch::channel(None);
+        Self {
+            engine: Engine::Memory(Arc::new(Memory::new(options))),
+            failed,
+        }
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Damaged`], [`StoreError::Refused`], [`StoreError::Closed`].
+    pub async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match &self.engine {
+            Engine::Memory(engine) => Ok(engine.get_many(&[key])?.pop().flatten()),
+        }
+    }
+
+    /// The values of many keys at one moment, in the order asked. Sorted keys are read fastest.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        match &self.engine {
+            Engine::Memory(engine) => {
+                engine.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// Up to `limit` rows of a range at one moment. An inverted range is empty.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn scan(
+        &self,
+        range: KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        match &self.engine {
+            Engine::Memory(engine) => engine.scan(range, direction, limit),
+        }
+    }
+
+    /// Begins a blob. `owner` is the key of the row that will carry its reference: the row and the
+    /// blob go in one batch.
+    pub fn stage(&self, owner: impl Into<Key>) -> BlobWriter {
+        match &self.engine {
+            Engine::Memory(_) => BlobWriter::memory(owner.into()),
+        }
+    }
+
+    /// Commits a batch: `Ok` means that all of it is durable.
+    ///
+    /// # Errors
+    /// See [`CommitError`]; only [`CommitError::Unknown`] leaves open whether it happened.
+    pub async fn commit(&self, batch: Batch) -> Result<CommitNumber, CommitError> {
+        self.submit(batch).await
+    }
+
+    /// Hands over a batch now: its place in the order is taken when this returns. The future is the
+    /// outcome; dropping it does not take the batch back.
+    pub fn submit(&self, batch: Batch) -> CommitFuture {
+        match &self.engine {
+            Engine::Memory(engine) => CommitFuture(Outcome::Ready(Some(engine.commit(batch)))),
+        }
+    }
+
+    /// Reads a part of a blob, checks its checksums and that `owner` owns it. If the store has moved
+    /// the blob meanwhile (`blob` is from a row read earlier), it is found through the row.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBlob`] when the row is gone, [`StoreError::Damaged`] when the bytes are
+    /// not those that were written, [`StoreError::Range`]; else as [`Store::get`].
+    pub async fn read_blob(
+        &self,
+        owner: &[u8],
+        blob: &BlobRef,
+        range: Range<u64>,
+    ) -> Result<Bytes, StoreError> {
+        match &self.engine {
+            Engine::Memory(engine) => engine.read_blob(owner, blob, range),
+        }
+    }
+
+    /// Does what is due: reclaims space, writes the index's snapshot, raises the floor. To be called
+    /// from time to time; one call at a time does something, others return at once.
+    ///
+    /// # Errors
+    /// As [`Store::get`]; what was done until then stays done.
+    pub async fn maintain(&self, budget: Budget) -> Result<MaintenanceReport, StoreError> {
+        let _ = budget;
+        match &self.engine {
+            Engine::Memory(_) => Ok(MaintenanceReport::default()),
+        }
+    }
+
+    /// Waits until the store has failed for good and says why. From then on every commit is refused;
+    /// the process should say so and exit, and its successor recovers. Never returns otherwise.
+    pub async fn failed(&self) -> Arc<str> {
+        let mut failed = self.failed.clone();
+        loop {
+            if let Some(reason) = failed.borrow_and_update().clone() {
+                return reason;
+            }
+            if failed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Finishes what was submitted and closes; later calls answer `Closed`.
+    pub async fn close(&self) {
+        match &self.engine {
+            Engine::Memory(engine) => engine.close(),
+        }
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> StoreStats {
+        match &self.engine {
+            Engine::Memory(engine) => engine.stats(),
+        }
+    }
+}
+
+/// The outcome of a submitted batch.
+#[derive(Debug)]
+#[must_use = "the outcome of a batch says whether it is durable"]
+pub struct CommitFuture(Outcome);
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Ready(Option<Result<CommitNumber, CommitError>>),
+    #[allow(dead_code, reason = "the embedded engine answers so")]
+    Waiting(oneshot::Receiver<Result<CommitNumber, CommitError>>),
+}
+
+impl Future for CommitFuture {
+    type Output = Result<CommitNumber, CommitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Outcome::Ready(result) => {
+                Poll::Ready(result.take().unwrap_or(Err(CommitError::Closed)))
+            }
+            // The committer ended without an answer: it may have been written.
+            Outcome::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|answer| {
+                answer.unwrap_or_else(|_| {
+                    Err(CommitError::Unknown {
+                        reason: "the committer is gone".into(),
+                    })
+                })
+            }),
+        }
+    }
+}
