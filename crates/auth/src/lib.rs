@@ -1,1 +1,21 @@
 //! Password hashing and SASL mechanisms as pure state machines.
+//!
+//! What is here:
+//!
+//! * [`sasl`]: the server half of the mechanisms (RFC 4422). A mechanism is a state machine that is
+//!   given the client's responses and says what to do next; it does no I/O and asks no directory.
+//! * [`password`]: argon2id hashes in PHC string form.
+//! * [`Verifier`]: checks passwords on a bounded number of threads, with a short-lived cache of
+//!   what was verified, so that a client that connects every minute costs microseconds.
+//! * [`Secret`]: a value that is not printed and is wiped from memory when dropped.
+//!
+//! What is not here: where users come from (the caller looks the user up and hands the stored hash
+//! to the [`Verifier`]), throttling, and the wire form of SASL in IMAP (base64, tags).
+
+pub mod password;
+pub mod sasl;
+mod secret;
+mod verify;
+
+pub use secret::Secret;
+pub use verify::{Outcome, Verifier, VerifierOptions};
