@@ -1,1 +1,3 @@
 //! The IMAP protocol, sans-I/O: types, framing, decoding and encoding, for servers and clients.
+
+pub mod types;
