@@ -1,0 +1,312 @@
+//! The configuration file: TOML, unknown keys are errors, and every error says file, line, key and
+//! reason.
+
+mod error;
+mod example;
+mod sections;
+mod units;
+
+use std::path::{Path, PathBuf};
+
+pub use error::ConfigError;
+pub use example::example;
+pub use sections::{Config, Limits, Listen, Log, LogFormat, Login, Mail, Server, Tls};
+pub use toml::ser::Error as SetError;
+pub use units::{Size, Span};
+
+use restante_auth::password::Cost;
+
+/// Where a configuration is looked for when none is named.
+pub const DEFAULT_FILE: &str = "/etc/restante/restante.toml";
+
+const SYSTEM_DATA: &str = "/var/lib/restante";
+
+impl Config {
+    /// Reads the named file; without a name, [`DEFAULT_FILE`] if there is one, otherwise the
+    /// defaults.
+    ///
+    /// # Errors
+    /// The file cannot be read, or [`Config::parse`] refuses it.
+    pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => Config::parse(path, &text),
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Config::default())
+            }
+            Err(error) => Err(ConfigError {
+                file: path.to_owned(),
+                line: None,
+                key: None,
+                reason: format!("cannot be read: {error}"),
+            }),
+        }
+    }
+
+    /// Reads a configuration from text; `file` is for messages, and relative paths are taken from
+    /// the directory it lies in.
+    ///
+    /// # Errors
+    /// Syntax, unknown keys, values out of range: the first of them.
+    pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
+        let mut config: Config = toml::from_str(text)
+            .map_err(|error| ConfigError::from_toml(file.to_owned(), text, &error))?;
+        config
+            .validate()
+            .map_err(|(section, key, reason)| ConfigError {
+                file: file.to_owned(),
+                line: error::line_of(text, section, key),
+                key: Some(format!("{section}.{key}")),
+                reason,
+            })?;
+        let base = file.parent().unwrap_or(Path::new(""));
+        for path in [
+            &mut config.server.data,
+            &mut config.tls.certificate,
+            &mut config.tls.key,
+        ] {
+            if !path.as_os_str().is_empty() {
+                *path = base.join(&*path);
+            }
+        }
+        Ok(config)
+    }
+
+    /// What no single value shows: ranges and settings that belong together.
+    fn validate(&self) -> Result<(), (&'static str, &'static str, String)> {
+        let at_least = |section, key, value: u64, least: u64| {
+            if value < least {
+                Err((
+                    section,
+                    key,
+                    format!("must be at least {least}, not {value}"),
+                ))
+            } else {
+                Ok(())
+            }
+        };
+        let limits = &self.limits;
+        at_least("server", "workers", self.server.workers as u64, 1)?;
+        if self.server.workers > 1024 {
+            return Err(("server", "workers", "must be at most 1024".to_owned()));
+        }
+        at_least("limits", "connections", limits.connections as u64, 1)?;
+        at_least(
+            "limits",
+            "connections_per_address",
+            limits.connections_per_address as u64,
+            1,
+        )?;
+        at_least(
+            "limits",
+            "connections_per_user",
+            limits.connections_per_user as u64,
+            1,
+        )?;
+        // RFC 5321 §4.5.3.1.8: at least 100 recipients.
+        at_least(
+            "limits",
+            "lmtp_recipients",
+            limits.lmtp_recipients as u64,
+            100,
+        )?;
+        let seconds = [
+            ("login_timeout", limits.login_timeout, 1),
+            ("idle_timeout", limits.idle_timeout, 1),
+            ("lmtp_timeout", limits.lmtp_timeout, 1),
+        ];
+        for (key, span, least) in seconds {
+            if span.0 < least {
+                return Err(("limits", key, format!("must be at least {least}s")));
+            }
+        }
+        if self.mail.message_size_max.0 < 64 << 10 {
+            return Err((
+                "mail",
+                "message_size_max",
+                "must be at least 64 KiB".to_owned(),
+            ));
+        }
+        // The APPENDLIMIT of RFC 7889 and literals are 32-bit numbers for most clients.
+        if self.mail.message_size_max.0 > u64::from(u32::MAX) {
+            return Err((
+                "mail",
+                "message_size_max",
+                "must be less than 4 GiB".to_owned(),
+            ));
+        }
+        let tls = &self.tls;
+        match (
+            tls.certificate.as_os_str().is_empty(),
+            tls.key.as_os_str().is_empty(),
+        ) {
+            (true, false) => {
+                return Err((
+                    "tls",
+                    "key",
+                    "tls.certificate must be set with it".to_owned(),
+                ));
+            }
+            (false, true) => {
+                return Err((
+                    "tls",
+                    "certificate",
+                    "tls.key must be set with it".to_owned(),
+                ));
+            }
+            _ => {}
+        }
+        self.cost()
+            .check()
+            .map_err(|error| ("login", "argon2_memory_kib", error.to_string()))?;
+        for domain in &self.mail.local_domains {
+            if domain.is_empty() || domain.contains(['@', ' ']) {
+                let reason = format!("`{domain}` is not a domain");
+                return Err(("mail", "local_domains", reason));
+            }
+        }
+        crate::logging::check_level(&self.log.level).map_err(|reason| ("log", "level", reason))
+    }
+
+    /// The cost of password hashes.
+    pub fn cost(&self) -> Cost {
+        Cost {
+            memory_kib: self.login.argon2_memory_kib,
+            iterations: self.login.argon2_iterations,
+            parallelism: self.login.argon2_parallelism,
+        }
+    }
+
+    /// The data directory: as configured, otherwise [`default_data_dir`].
+    pub fn data_dir(&self) -> PathBuf {
+        if self.server.data.as_os_str().is_empty() {
+            default_data_dir()
+        } else {
+            self.server.data.clone()
+        }
+    }
+
+    /// The host name: as configured, otherwise the system's.
+    pub fn hostname(&self) -> String {
+        if self.server.hostname.is_empty() {
+            system_hostname()
+        } else {
+            self.server.hostname.clone()
+        }
+    }
+
+    /// The domains whose recipients are looked up by local part, in lower case.
+    pub fn local_domains(&self) -> Vec<String> {
+        if self.mail.local_domains.is_empty() {
+            vec!["localhost".to_owned(), self.hostname().to_lowercase()]
+        } else {
+            self.mail
+                .local_domains
+                .iter()
+                .map(|domain| domain.to_lowercase())
+                .collect()
+        }
+    }
+}
+
+/// `/var/lib/restante` if it exists and belongs to this user, otherwise `restante` in the user's
+/// data directory, so that every command finds the same one wherever it is run.
+pub fn default_data_dir() -> PathBuf {
+    use std::os::unix::fs::MetadataExt;
+    let uid = std::fs::metadata("/proc/self").ok().map(|meta| meta.uid());
+    let system = std::fs::metadata(SYSTEM_DATA)
+        .ok()
+        .filter(std::fs::Metadata::is_dir);
+    if system.is_some_and(|meta| uid == Some(meta.uid())) {
+        return PathBuf::from(SYSTEM_DATA);
+    }
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    if let Some(data) = absolute("XDG_DATA_HOME") {
+        data.join("restante")
+    } else if let Some(home) = absolute("HOME") {
+        home.join(".local/share/restante")
+    } else {
+        PathBuf::from("restante-data")
+    }
+}
+
+/// The system's host name, or `localhost` where it cannot be told.
+pub fn system_hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"))
+        .unwrap_or_default();
+    let name = name.trim();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_';
+    if name.is_empty() || name.len() > 253 || !name.bytes().all(plain) {
+        "localhost".to_owned()
+    } else {
+        name.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each file of `tests/bad_configs` begins with a comment that is the expected message, with
+    /// FILE for its own name.
+    #[test]
+    fn bad_configs_are_refused_with_file_line_key_and_reason() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad_configs");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let expected = text.lines().next().unwrap().trim_start_matches("# ");
+            let error = Config::parse(Path::new("FILE"), &text)
+                .unwrap_err()
+                .to_string();
+            assert_eq!(error, expected, "{}", path.display());
+            seen += 1;
+        }
+        assert!(seen >= 10, "{seen} bad configurations found");
+    }
+
+    #[test]
+    fn a_file_sets_what_it_names_and_nothing_else() {
+        let text = "[listen]\nimap = [\"127.0.0.1:0\"]\nlmtp = []\n[mail]\nquota = \"1 GiB\"\n";
+        let config = Config::parse(Path::new("x.toml"), text).unwrap();
+        assert_eq!(config.listen.imap.len(), 1);
+        assert!(config.listen.lmtp.is_empty());
+        assert_eq!(config.listen.imaps, Config::default().listen.imaps);
+        assert_eq!(config.mail.quota, Size(1 << 30));
+    }
+
+    #[test]
+    fn relative_paths_are_taken_from_the_files_directory() {
+        let text = "[server]\ndata = \"data\"\n[tls]\ncertificate = \"c.pem\"\nkey = \"/k.pem\"\n";
+        let config = Config::parse(Path::new("/etc/restante/x.toml"), text).unwrap();
+        assert_eq!(config.data_dir(), Path::new("/etc/restante/data"));
+        assert_eq!(config.tls.certificate, Path::new("/etc/restante/c.pem"));
+        assert_eq!(config.tls.key, Path::new("/k.pem"));
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_only_when_it_was_named() {
+        let error = Config::load(Some(Path::new("/nonexistent/x.toml")))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("/nonexistent/x.toml: cannot be read:"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn local_domains_default_to_localhost_and_the_host() {
+        let mut config = Config::default();
+        config.server.hostname = "Mail.Example.ORG".to_owned();
+        assert_eq!(config.local_domains(), ["localhost", "mail.example.org"]);
+        config.mail.local_domains = vec!["Example.com".to_owned()];
+        assert_eq!(config.local_domains(), ["example.com"]);
+    }
+}

@@ -1,0 +1,167 @@
+//! The settings: names, meanings and defaults, in one table.
+//!
+//! Each setting is written once, here. The structs, the defaults and the commented example all
+//! come from this table. Add a setting by adding a line; its doc comment is what the operator reads.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::{Size, Span};
+
+/// One section of the file, as the example shows it.
+pub(super) struct SectionDoc {
+    pub(super) name: &'static str,
+    pub(super) doc: &'static [&'static str],
+    pub(super) keys: &'static [(&'static str, &'static [&'static str])],
+}
+
+macro_rules! sections {
+    ($(
+        $(#[doc = $section_doc:literal])*
+        $section:ident: $type:ident {
+            $( $(#[doc = $doc:literal])* $key:ident: $value:ty = $default:expr, )*
+        }
+    )*) => {
+        /// The whole configuration. A file sets what differs from the defaults.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Config {
+            $( $(#[doc = $section_doc])* pub $section: $type, )*
+        }
+
+        $(
+            $(#[doc = $section_doc])*
+            #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+            #[serde(deny_unknown_fields, default)]
+            pub struct $type {
+                $( $(#[doc = $doc])* pub $key: $value, )*
+            }
+
+            impl Default for $type {
+                fn default() -> Self {
+                    $type { $( $key: $default, )* }
+                }
+            }
+        )*
+
+        pub(super) const SECTIONS: &[SectionDoc] = &[
+            $( SectionDoc {
+                name: stringify!($section),
+                doc: &[$($section_doc),*],
+                keys: &[$( (stringify!($key), &[$($doc),*]), )*],
+            }, )*
+        ];
+    };
+}
+
+fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+    list.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+sections! {
+    /// Where the server keeps its data and what it is called.
+    server: Server {
+        /// The data directory. Empty: /var/lib/restante if it exists and is ours,
+        /// otherwise restante in the user's data directory (~/.local/share/restante).
+        data: PathBuf = PathBuf::new(),
+        /// The host name in greetings and in the self-signed certificate. Empty: the system's.
+        hostname: String = String::new(),
+        /// Threads that serve connections.
+        workers: usize = 2,
+    }
+
+    /// Addresses to listen on. An empty list turns a service off. [::] is IPv6 and IPv4.
+    listen: Listen {
+        /// IMAP that begins in plain text and offers STARTTLS.
+        imap: Vec<SocketAddr> = addresses(&["[::]:1143"]),
+        /// IMAP inside TLS.
+        imaps: Vec<SocketAddr> = addresses(&["[::]:1993"]),
+        /// LMTP for the mail server that delivers here. There is no login: keep it on loopback
+        /// or on a network that only the mail server reaches.
+        lmtp: Vec<SocketAddr> = addresses(&["127.0.0.1:1124"]),
+    }
+
+    /// Certificates. A changed file is noticed within a minute, or at once after SIGHUP.
+    tls: Tls {
+        /// The certificate chain in PEM. Empty: a self-signed one, made in DATA/tls.
+        certificate: PathBuf = PathBuf::new(),
+        /// The private key in PEM.
+        key: PathBuf = PathBuf::new(),
+    }
+
+    /// Signing in.
+    login: Login {
+        /// Allow passwords without TLS from other machines. (From this machine they are always
+        /// allowed.)
+        allow_plaintext: bool = false,
+        /// What it costs to check a password (argon2id): memory in KiB, passes, lanes.
+        argon2_memory_kib: u32 = 19_456,
+        /// Passes over the memory.
+        argon2_iterations: u32 = 2,
+        /// Lanes.
+        argon2_parallelism: u32 = 1,
+        /// Passwords checked at the same time. 0: one for each core.
+        threads: usize = 0,
+        /// How long a correct password is remembered (as a keyed hash, in memory only), so that
+        /// clients that sign in all the time cost little. 0s: not at all.
+        cache: Span = Span(600),
+    }
+
+    /// Delivery and storage of mail.
+    mail: Mail {
+        /// Domains whose addresses may be looked up by the part before the @, too. Empty:
+        /// localhost and the host name.
+        local_domains: Vec<String> = Vec::new(),
+        /// The largest message that is accepted, by LMTP and IMAP (announced as APPENDLIMIT).
+        message_size_max: Size = Size(100 << 20),
+        /// The quota of users who have none of their own. 0 B: none.
+        quota: Size = Size(0),
+        /// How long expunged messages can still be brought back.
+        retention: Span = Span(14 * 86_400),
+        /// How long bytes that nothing refers to are kept before they are deleted for good.
+        grace: Span = Span(86_400),
+        /// Memory for the index's cache of blocks.
+        store_cache: Size = Size(32 << 20),
+    }
+
+    /// Limits on what one client can ask for.
+    limits: Limits {
+        /// Connections in all, of every kind.
+        connections: usize = 20_000,
+        /// Connections from one address.
+        connections_per_address: usize = 1_000,
+        /// IMAP connections of one user.
+        connections_per_user: usize = 100,
+        /// Time to sign in after connecting.
+        login_timeout: Span = Span(60),
+        /// Time without a command before a client is signed out (RFC 9051 wants 30m or more).
+        idle_timeout: Span = Span(1_860),
+        /// Recipients of one message in LMTP.
+        lmtp_recipients: usize = 1_000,
+        /// Time an LMTP client may be silent.
+        lmtp_timeout: Span = Span(600),
+    }
+
+    /// The log goes to standard error.
+    log: Log {
+        /// error, warn, info, debug, trace; or filters such as "info,restante_session=debug".
+        level: String = "info".to_owned(),
+        /// human, json, or auto: human on a terminal, otherwise json.
+        format: LogFormat = LogFormat::Auto,
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Human on a terminal, otherwise JSON.
+    #[default]
+    Auto,
+    /// A line for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
