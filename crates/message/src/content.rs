@@ -1,0 +1,315 @@
+//! Content-* fields: media type, parameters, encoding, disposition (RFC 2045 §5, §6; RFC 2183).
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+
+use crate::header;
+use crate::structure::{Encoding, Kind};
+
+/// What the header of a part says about its body, defaults applied.
+pub(crate) struct Content {
+    pub(crate) kind: Kind,
+    pub(crate) media_type: Cow<'static, str>,
+    pub(crate) charset: Option<Cow<'static, str>>,
+    pub(crate) encoding: Encoding,
+    pub(crate) boundary: Option<Box<[u8]>>,
+    pub(crate) is_attachment: bool,
+}
+
+/// A structured value: words before the first semicolon, then parameters as they stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Value {
+    /// Type and subtype, or disposition (then `subtype` is empty).
+    pub(crate) main: Vec<u8>,
+    pub(crate) subtype: Vec<u8>,
+    pub(crate) parameters: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Reads the content fields; of several of one name the first counts.
+pub(crate) fn interpret(header: &[u8], in_digest: bool) -> Content {
+    let mut media = None;
+    let mut encoding = None;
+    let mut is_attachment = None;
+    for field in header::fields(header) {
+        let Some(name) = strip_prefix_no_case(field.name, b"content-") else {
+            continue;
+        };
+        if name.eq_ignore_ascii_case(b"type") {
+            media.get_or_insert_with(|| media_type(field.value));
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            encoding.get_or_insert_with(|| encoding_name(field.value));
+        } else if name.eq_ignore_ascii_case(b"disposition") {
+            is_attachment
+                .get_or_insert_with(|| value(field.value).main.eq_ignore_ascii_case(b"attachment"));
+        }
+    }
+    let encoding = encoding.map_or(Encoding::SevenBit, |name| encoding_of(&name));
+    let media = media.flatten();
+    let boundary = media.as_ref().and_then(boundary);
+    let mut media_type = match &media {
+        Some(media) => known_media_type(media),
+        None if in_digest => Cow::Borrowed("message/rfc822"),
+        None => Cow::Borrowed("text/plain"),
+    };
+    let mut kind = if media_type.starts_with("multipart/") {
+        Kind::Multipart
+    } else if matches!(&*media_type, "message/rfc822" | "message/global") {
+        Kind::Message
+    } else {
+        Kind::Leaf
+    };
+    if kind == Kind::Multipart && boundary.is_none() {
+        // Without a boundary the field is not valid: RFC 2045 §5.2 says text/plain.
+        kind = Kind::Leaf;
+        media_type = Cow::Borrowed("text/plain");
+    }
+    if kind == Kind::Message && matches!(encoding, Encoding::Base64 | Encoding::QuotedPrintable) {
+        // Its offsets would be those of encoded text (RFC 2046 §5.2.1 forbids it).
+        kind = Kind::Leaf;
+    }
+    let charset = media
+        .as_ref()
+        .and_then(|media| media.parameter(b"charset"))
+        .map(known_charset);
+    Content {
+        kind,
+        media_type,
+        charset,
+        encoding,
+        boundary,
+        is_attachment: is_attachment.unwrap_or(false),
+    }
+}
+
+impl Value {
+    /// The value of the first parameter of this name.
+    pub(crate) fn parameter(&self, name: &[u8]) -> Option<&[u8]> {
+        let found = self
+            .parameters
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| &value[..])
+    }
+}
+
+/// `type "/" subtype *(";" parameter)`; `None` if it is not (RFC 2045 §5.1).
+pub(crate) fn media_type(text: &[u8]) -> Option<Value> {
+    let value = value(text);
+    (!value.main.is_empty() && !value.subtype.is_empty()).then_some(value)
+}
+
+fn boundary(media: &Value) -> Option<Box<[u8]>> {
+    let boundary = media.parameter(b"boundary")?.trim_ascii_end();
+    (!boundary.is_empty()).then(|| boundary.into())
+}
+
+fn known_media_type(media: &Value) -> Cow<'static, str> {
+    const KNOWN: [&str; 16] = MEDIA_TYPES;
+    for known in KNOWN {
+        let (main, subtype) = known.split_once('/').unwrap_or((known, ""));
+        if media.main.eq_ignore_ascii_case(main.as_bytes())
+            && media.subtype.eq_ignore_ascii_case(subtype.as_bytes())
+        {
+            return Cow::Borrowed(known);
+        }
+    }
+    let lower = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    Cow::Owned(format!("{}/{}", lower(&media.main), lower(&media.subtype)))
+}
+
+/// Names that the encoded structure holds as a number: append only.
+pub(crate) const MEDIA_TYPES: [&str; 16] = [
+    "text/plain",
+    "text/html",
+    "multipart/mixed",
+    "multipart/alternative",
+    "multipart/related",
+    "multipart/signed",
+    "multipart/report",
+    "multipart/digest",
+    "message/rfc822",
+    "message/delivery-status",
+    "application/pdf",
+    "application/octet-stream",
+    "application/pgp-signature",
+    "image/jpeg",
+    "image/png",
+    "text/calendar",
+];
+
+/// As [`MEDIA_TYPES`].
+pub(crate) const CHARSETS: [&str; 12] = [
+    "utf-8",
+    "us-ascii",
+    "iso-8859-1",
+    "iso-8859-15",
+    "windows-1252",
+    "windows-1251",
+    "koi8-r",
+    "iso-2022-jp",
+    "gb2312",
+    "gbk",
+    "big5",
+    "utf-7",
+];
+
+fn known_charset(name: &[u8]) -> Cow<'static, str> {
+    let name = name.trim_ascii();
+    match CHARSETS
+        .iter()
+        .find(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(String::from_utf8_lossy(name).to_ascii_lowercase()),
+    }
+}
+
+/// The word of a Content-Transfer-Encoding field; empty if there is none.
+pub(crate) fn encoding_name(text: &[u8]) -> Vec<u8> {
+    value(text).main
+}
+
+pub(crate) fn encoding_of(name: &[u8]) -> Encoding {
+    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    match () {
+        _ if name.is_empty() || is("7bit") => Encoding::SevenBit,
+        _ if is("8bit") => Encoding::EightBit,
+        _ if is("binary") => Encoding::Binary,
+        _ if is("quoted-printable") => Encoding::QuotedPrintable,
+        _ if is("base64") => Encoding::Base64,
+        _ => Encoding::Unknown,
+    }
+}
+
+/// Reads a value with parameters, tolerantly: `main ["/" subtype] *(";" name "=" value)`.
+pub(crate) fn value(text: &[u8]) -> Value {
+    let mut scanner = Scanner { rest: text };
+    let mut value = Value {
+        main: scanner.word(b"/;"),
+        ..Value::default()
+    };
+    if scanner.next_is(b'/') {
+        value.subtype = scanner.word(b";");
+    }
+    loop {
+        scanner.skip_to(b';');
+        if !scanner.next_is(b';') {
+            return value;
+        }
+        let name = scanner.word(b"=;");
+        if scanner.next_is(b'=') {
+            let content = scanner.parameter_value();
+            if !name.is_empty() {
+                value.parameters.push((name, content));
+            }
+        }
+    }
+}
+
+/// The words of a list separated by commas, without comments (RFC 3282).
+pub(crate) fn words(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut scanner = Scanner { rest: text };
+    let mut words = Vec::new();
+    while !scanner.rest.is_empty() {
+        let word = scanner.word(b",");
+        if !word.is_empty() {
+            words.push(word);
+        }
+        scanner.skip_to(b',');
+        scanner.next_is(b',');
+    }
+    words
+}
+
+struct Scanner<'a> {
+    rest: &'a [u8],
+}
+
+impl Scanner<'_> {
+    /// Takes white space and comments (RFC 5322 §3.2.2: CFWS).
+    fn skip_space(&mut self) {
+        let mut depth = 0_u64;
+        let mut at = 0;
+        while let Some(&byte) = self.rest.get(at) {
+            match byte {
+                b'(' => depth += 1,
+                b')' if depth > 0 => depth -= 1,
+                b'\\' if depth > 0 => at += 1,
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                _ if depth > 0 => {}
+                _ => break,
+            }
+            at += 1;
+        }
+        self.rest = &self.rest[at.min(self.rest.len())..];
+    }
+
+    fn next_is(&mut self, byte: u8) -> bool {
+        self.skip_space();
+        let found = self.rest.first() == Some(&byte);
+        if found {
+            self.rest = &self.rest[1..];
+        }
+        found
+    }
+
+    /// Takes everything before this octet.
+    fn skip_to(&mut self, byte: u8) {
+        self.rest = &self.rest[memchr(byte, self.rest).unwrap_or(self.rest.len())..];
+    }
+
+    /// Takes a token, or a quoted string in its place.
+    fn word(&mut self, end: &[u8]) -> Vec<u8> {
+        self.skip_space();
+        if self.rest.first() == Some(&b'"') {
+            return self.quoted();
+        }
+        let stop = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'(' || end.contains(byte);
+        let length = self.rest.iter().position(stop).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        word.to_vec()
+    }
+
+    /// Takes what follows `=`: a quoted string, or everything up to a semicolon or a line break
+    /// that is not white space at the end, because unquoted file names have spaces.
+    fn parameter_value(&mut self) -> Vec<u8> {
+        self.skip_space();
+        if self.rest.first() == Some(&b'"') {
+            return self.quoted();
+        }
+        let length = self
+            .rest
+            .iter()
+            .position(|byte| matches!(byte, b';' | b'('))
+            .unwrap_or(self.rest.len());
+        let (value, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        header::unfold(value).into_owned()
+    }
+
+    fn quoted(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut at = 1;
+        while let Some(&byte) = self.rest.get(at) {
+            match byte {
+                b'"' => break,
+                b'\\' => {
+                    at += 1;
+                    out.extend(self.rest.get(at));
+                }
+                b'\r' | b'\n' => {}
+                _ => out.push(byte),
+            }
+            at += 1;
+        }
+        self.rest = &self.rest[(at + 1).min(self.rest.len())..];
+        out
+    }
+}
+
+pub(crate) fn strip_prefix_no_case<'a>(bytes: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (head, tail) = bytes.split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then_some(tail)
+}

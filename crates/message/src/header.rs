@@ -1,0 +1,116 @@
+//! Header fields: finding, unfolding, subsetting (RFC 5322 §2.2).
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2};
+
+/// One field of a header: its name, and its value still folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The name as written, without white space before the colon. Never empty.
+    pub name: &'a [u8],
+    /// Everything after the colon, line breaks included.
+    pub value: &'a [u8],
+    /// The whole field, all of its lines.
+    pub raw: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    /// The value without line breaks and surrounding white space.
+    pub fn text(&self) -> Cow<'a, [u8]> {
+        unfold(self.value)
+    }
+}
+
+/// The fields of a header, in order; lines that are no field are passed over.
+pub fn fields(header: &[u8]) -> Fields<'_> {
+    Fields { rest: header }
+}
+
+/// Iterator of [`fields`].
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        loop {
+            let rest = self.rest;
+            if rest.is_empty() || is_blank_line(rest) {
+                return None;
+            }
+            let mut end = 0;
+            let mut first_line = 0;
+            loop {
+                end += memchr(b'\n', &rest[end..]).map_or(rest.len() - end, |at| at + 1);
+                if first_line == 0 {
+                    first_line = end;
+                }
+                if !matches!(rest.get(end), Some(b' ' | b'\t')) {
+                    break;
+                }
+            }
+            let (raw, rest) = rest.split_at(end);
+            self.rest = rest;
+            let Some(colon) = memchr(b':', &raw[..first_line]) else {
+                continue;
+            };
+            let name = raw[..colon].trim_ascii_end();
+            if !name.is_empty() && name.iter().all(|&byte| byte > b' ' && byte != 0x7f) {
+                return Some(Field {
+                    name,
+                    value: &raw[colon + 1..],
+                    raw,
+                });
+            }
+        }
+    }
+}
+
+/// Whether these octets begin with an empty line.
+fn is_blank_line(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\n") || bytes.starts_with(b"\r\n")
+}
+
+/// The first field of this name (compared without case).
+pub fn field<'a>(header: &'a [u8], name: &[u8]) -> Option<Field<'a>> {
+    fields(header).find(|field| field.name.eq_ignore_ascii_case(name))
+}
+
+/// A field value in one line: line breaks taken out, white space around it too.
+pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
+    let value = value.trim_ascii();
+    if memchr2(b'\n', b'\r', value).is_none() {
+        return Cow::Borrowed(value);
+    }
+    Cow::Owned(
+        value
+            .iter()
+            .copied()
+            .filter(|byte| !matches!(byte, b'\r' | b'\n'))
+            .collect(),
+    )
+}
+
+/// Appends the fields with these names, raw and in order, and the blank line:
+/// `HEADER.FIELDS`; with `not`, all others: `HEADER.FIELDS.NOT` (RFC 9051 §6.4.5).
+///
+/// The blank line is always there, except when the header itself has none (a message without
+/// body and blank line, RFC 9051 §7.5.2).
+pub fn header_fields(header: &[u8], names: &[&[u8]], not: bool, out: &mut Vec<u8>) {
+    let mut fields = fields(header);
+    for field in &mut fields {
+        let named = names
+            .iter()
+            .any(|name| field.name.eq_ignore_ascii_case(name));
+        if named != not {
+            out.extend_from_slice(field.raw);
+        }
+    }
+    if !fields.rest.is_empty() {
+        out.extend_from_slice(b"\r\n");
+    }
+}

@@ -1,0 +1,108 @@
+//! A parsed message: the part tree and the header text it was read from.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::limits::Limits;
+use crate::structure::{Encoding, Kind, Part, Structure};
+
+/// What [`Parser`](crate::Parser) makes of a message: everything that a mailbox keeps about it
+/// can be asked for without the octets of the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub(crate) structure: Structure,
+    /// The headers of all parts, one after the other.
+    pub(crate) headers: Vec<u8>,
+    /// Where in `headers` the header of each part begins; it ends where the next begins.
+    pub(crate) header_starts: Vec<u32>,
+    pub(crate) captures: Vec<Capture>,
+    pub(crate) limits: Limits,
+}
+
+/// The beginning of a text part, perhaps with what follows the part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Capture {
+    pub(crate) part: usize,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Message {
+    pub(crate) fn empty(limits: Limits) -> Message {
+        Message {
+            structure: Structure {
+                parts: Vec::new(),
+                size: 0,
+            },
+            headers: Vec::new(),
+            header_starts: Vec::new(),
+            captures: Vec::new(),
+            limits,
+        }
+    }
+
+    /// Appends header text of the newest part, as far as the limit allows.
+    pub(crate) fn keep_header(&mut self, bytes: &[u8]) {
+        let room = (self.limits.header_bytes as usize).saturating_sub(self.headers.len());
+        self.headers
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Adds a part that is empty for now, with the defaults of RFC 2045 §5.2.
+    pub(crate) fn add_part(&mut self, start: u64) -> usize {
+        let index = self.structure.parts.len();
+        self.structure.parts.push(Part {
+            header: start..start,
+            body: start..start,
+            lines: 0,
+            kind: Kind::Leaf,
+            encoding: Encoding::SevenBit,
+            media_type: Cow::Borrowed("text/plain"),
+            charset: None,
+            end: index as u32 + 1,
+        });
+        self.header_starts.push(self.headers.len() as u32);
+        index
+    }
+
+    /// The part tree.
+    pub fn structure(&self) -> &Structure {
+        &self.structure
+    }
+
+    /// The part tree alone.
+    pub fn into_structure(self) -> Structure {
+        self.structure
+    }
+
+    /// The header of the message, blank line included (cut at [`Limits::header_bytes`]).
+    pub fn header(&self) -> &[u8] {
+        self.header_of(0)
+    }
+
+    /// The header of the part with this index in [`Structure::parts`]; empty if there is none.
+    pub fn header_of(&self, index: usize) -> &[u8] {
+        &self.headers[self.header_range(index)]
+    }
+
+    fn header_range(&self, index: usize) -> Range<usize> {
+        let at = |index| {
+            self.header_starts
+                .get(index)
+                .map_or(self.headers.len(), |&at| at as usize)
+        };
+        at(index)..at(index + 1)
+    }
+
+    #[expect(dead_code, reason = "the preview comes next")]
+    /// The first octets of the body of a text part: its index and the octets.
+    pub(crate) fn captured(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.captures.iter().map(|capture| {
+            let octets = self.structure.parts[capture.part].octets();
+            let length = capture
+                .bytes
+                .len()
+                .min(usize::try_from(octets).unwrap_or(usize::MAX));
+            (capture.part, &capture.bytes[..length])
+        })
+    }
+}
