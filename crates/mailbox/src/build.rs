@@ -1,0 +1,460 @@
+//! From a command to the effects of its record. A retry builds again from the command.
+
+use crate::{
+    flags::{Flags, Slot},
+    keywords::Keywords,
+    record::{Effect, NewRow},
+    snapshot::{FlagFilter, Loaded, Snapshot},
+    tail::Tail,
+    types::{DateTime, EmailId, Row, Uid},
+    uid_set::UidSet,
+};
+
+/// Flags as a command names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlagNames {
+    /// The system flags.
+    pub system: Flags,
+    /// The keywords; their case does not matter, nor does naming one twice.
+    pub keywords: Vec<Box<str>>,
+}
+
+/// What STORE does with the flags (RFC 9051 §6.4.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlagAction {
+    /// `+FLAGS`
+    Add,
+    /// `-FLAGS`
+    Remove,
+    /// `FLAGS`
+    Replace,
+}
+
+/// A STORE.
+#[derive(Clone, Debug)]
+pub struct StoreFlags {
+    /// Which messages.
+    pub uids: UidSet,
+    /// What to do.
+    pub action: FlagAction,
+    /// With which flags.
+    pub flags: FlagNames,
+    /// Refuse messages that were changed after this (RFC 7162 §3.1.3).
+    pub unchanged_since: Option<crate::types::ModSeq>,
+    /// The messages that the session has been shown; others are passed over. None: all.
+    pub visible: Option<UidSet>,
+}
+
+/// A new message for [`append`].
+#[derive(Clone, Debug)]
+pub struct AppendRow {
+    /// The email.
+    pub email: EmailId,
+    /// RFC822.SIZE, in bytes.
+    pub size: u64,
+    /// INTERNALDATE.
+    pub internal_date: DateTime,
+    /// When it comes into this mailbox, in seconds since 1970.
+    pub save_date_s: i64,
+    /// Its flags.
+    pub flags: FlagNames,
+}
+
+/// Why a command cannot become a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// All slots are taken by keywords in use (`NO [LIMIT]`).
+    #[error("the mailbox has all {} keywords that it can have", Slot::COUNT)]
+    KeywordLimit,
+    /// Not a keyword that can be stored.
+    #[error("not a keyword: {0:?}")]
+    NotAKeyword(Box<str>),
+    /// The UIDs have come to their end (`NO [LIMIT]`).
+    #[error("the mailbox has no UID left")]
+    UidLimit,
+}
+
+/// The effects of an APPEND, and the UIDs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuiltAppend {
+    /// For the record.
+    pub effects: Vec<Effect>,
+    /// The UIDs that the messages get, in their order.
+    pub uids: Vec<Uid>,
+}
+
+/// The effects of a STORE, and what became of its messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuiltStore {
+    /// For the record; none if nothing changes, and then there is no record.
+    pub effects: Vec<Effect>,
+    /// Messages whose flags change.
+    pub changed: UidSet,
+    /// Messages refused by UNCHANGEDSINCE.
+    pub refused: UidSet,
+    /// UIDs that do not exist, or that the session has not been shown.
+    pub missing: UidSet,
+}
+
+/// The effects of an EXPUNGE.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuiltExpunge {
+    /// For the record; none if there is nothing to expunge.
+    pub effects: Vec<Effect>,
+    /// The messages that go.
+    pub uids: UidSet,
+}
+
+/// The effects of a COPY or MOVE.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuiltCopy {
+    /// For the record of the destination; none if there is nothing to copy.
+    pub effects: Vec<Effect>,
+    /// For the record of the source of a MOVE. If source and destination are the same mailbox, both go
+    /// into one record, these after the others.
+    pub source_effects: Vec<Effect>,
+    /// The UIDs at the source, ascending.
+    pub source: Vec<Uid>,
+    /// The UIDs at the destination, in the same order.
+    pub destination: Vec<Uid>,
+    /// UIDs that do not exist at the source.
+    pub missing: UidSet,
+}
+
+/// What an EXPUNGE takes.
+#[derive(Clone, Debug)]
+pub enum ExpungeWhat {
+    /// Messages with `\Deleted`: all, or those in the set (EXPUNGE; UID EXPUNGE).
+    Deleted(Option<UidSet>),
+    /// These, whatever their flags are.
+    Uids(UidSet),
+}
+
+/// Messages into a mailbox.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn append(
+    to: &Snapshot,
+    rows: impl IntoIterator<Item = AppendRow>,
+) -> Result<BuiltAppend, BuildError> {
+    let mut names = Names::new(to);
+    let mut next = NextUid(to.uid_next());
+    let mut new = Vec::new();
+    for row in rows {
+        let flags = names.flags(&row.flags)?;
+        new.push(new_row(row, next.take()?, flags));
+    }
+    let uids = new.iter().map(|row| row.uid).collect();
+    Ok(BuiltAppend {
+        effects: names.and_append(new),
+        uids,
+    })
+}
+
+/// Messages without keywords into a mailbox of which nothing but the tail is known. None if one has
+/// keywords: they need a snapshot.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn append_unopened(
+    to: &Tail,
+    rows: impl IntoIterator<Item = AppendRow>,
+) -> Option<Result<BuiltAppend, BuildError>> {
+    let mut next = NextUid(to.uid_next);
+    let mut new = Vec::new();
+    for row in rows {
+        if !row.flags.keywords.is_empty() {
+            return None;
+        }
+        let uid = match next.take() {
+            Ok(uid) => uid,
+            Err(error) => return Some(Err(error)),
+        };
+        let flags = row.flags.system;
+        new.push(new_row(row, uid, flags));
+    }
+    let uids = new.iter().map(|row| row.uid).collect();
+    Some(Ok(BuiltAppend {
+        effects: vec![Effect::Append(new)],
+        uids,
+    }))
+}
+
+/// A STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3). Its UIDs must be loaded.
+///
+/// A message refused by UNCHANGEDSINCE, or not shown, is left out of the record's set; one whose flags
+/// are as wanted already is not changed, and neither is its modseq.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn store_flags(from: &Loaded, command: &StoreFlags) -> Result<BuiltStore, BuildError> {
+    let mut names = Names::new(from);
+    let named = match command.action {
+        FlagAction::Remove => names.known(&command.flags),
+        FlagAction::Add | FlagAction::Replace => names.flags(&command.flags)?,
+    };
+    let (clear, set) = match command.action {
+        FlagAction::Add => (Flags::NONE, named),
+        FlagAction::Remove => (named, Flags::NONE),
+        FlagAction::Replace => (!named, named),
+    };
+    let shown = match &command.visible {
+        Some(visible) => &command.uids.intersect(visible),
+        None => &command.uids,
+    };
+    let mut built = BuiltStore::default();
+    let mut seen = UidSet::new();
+    let mut joined = Joined::default();
+    for row in from.rows_in(shown) {
+        seen.insert(row.uid);
+        if command
+            .unchanged_since
+            .is_some_and(|since| row.modseq > since)
+        {
+            built.refused.insert(row.uid);
+        } else if row.flags.without(clear) | set != row.flags {
+            built.changed.insert(row.uid);
+        }
+    }
+    built.missing = command.uids.difference(&seen);
+    for row in built.changed.ranges().flat_map(|range| from.rows(range)) {
+        joined.push(from, row);
+    }
+    if !built.changed.is_empty() {
+        built.effects = names.define();
+        built.effects.push(Effect::SetFlags {
+            uids: joined.uids,
+            clear,
+            set,
+        });
+    }
+    Ok(built)
+}
+
+/// An EXPUNGE. Rows that can have `\Deleted`, or the UIDs, must be loaded.
+pub fn expunge(from: &Loaded, what: &ExpungeWhat, visible: Option<&UidSet>) -> BuiltExpunge {
+    let deleted = FlagFilter {
+        all: Flags::DELETED,
+        ..FlagFilter::default()
+    };
+    let mut uids: UidSet = match what {
+        ExpungeWhat::Deleted(None) => from.rows_with(deleted).map(|row| row.uid).collect(),
+        ExpungeWhat::Deleted(Some(uids)) => {
+            let all: UidSet = from.rows_with(deleted).map(|row| row.uid).collect();
+            all.intersect(uids)
+        }
+        ExpungeWhat::Uids(uids) => from.existing(uids),
+    };
+    if let Some(visible) = visible {
+        uids = uids.intersect(visible);
+    }
+    BuiltExpunge {
+        effects: expunge_effects(from, &uids),
+        uids,
+    }
+}
+
+/// A COPY: `uids` of `from` to the end of `to` (which may be the same mailbox). The UIDs must be loaded.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn copy(
+    from: &Loaded,
+    uids: &UidSet,
+    to: &Snapshot,
+    save_date_s: i64,
+) -> Result<BuiltCopy, BuildError> {
+    let mut names = Names::new(to);
+    let mut slots = Remap::default();
+    let mut next = NextUid(to.uid_next());
+    let mut built = BuiltCopy::default();
+    let mut new = Vec::new();
+    for row in from.rows_in(uids) {
+        let Row {
+            uid,
+            email,
+            size,
+            internal_date,
+            flags,
+            ..
+        } = row;
+        let flags = slots.flags(flags, from.keywords(), &mut names)?;
+        let to = next.take()?;
+        built.source.push(uid);
+        built.destination.push(to);
+        new.push(NewRow {
+            uid: to,
+            email,
+            size,
+            internal_date,
+            save_date_s,
+            flags,
+        });
+    }
+    built.missing = uids.difference(&built.source.iter().copied().collect());
+    built.effects = names.and_append(new);
+    Ok(built)
+}
+
+/// A MOVE (RFC 6851): as [`copy`], and the messages are expunged at the source.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn move_to(
+    from: &Loaded,
+    uids: &UidSet,
+    to: &Snapshot,
+    save_date_s: i64,
+) -> Result<BuiltCopy, BuildError> {
+    let mut built = copy(from, uids, to, save_date_s)?;
+    built.source_effects = expunge_effects(from, &built.source.iter().copied().collect());
+    Ok(built)
+}
+
+fn expunge_effects(from: &Loaded, uids: &UidSet) -> Vec<Effect> {
+    let mut joined = Joined::default();
+    for row in from.rows_in(uids) {
+        joined.push(from, row);
+    }
+    match joined.uids.is_empty() {
+        true => Vec::new(),
+        false => vec![Effect::Expunge { uids: joined.uids }],
+    }
+}
+
+fn new_row(row: AppendRow, uid: Uid, flags: Flags) -> NewRow {
+    let AppendRow {
+        email,
+        size,
+        internal_date,
+        save_date_s,
+        ..
+    } = row;
+    NewRow {
+        uid,
+        email,
+        size,
+        internal_date,
+        save_date_s,
+        flags,
+    }
+}
+
+/// UIDs one after the other.
+struct NextUid(Uid);
+
+impl NextUid {
+    /// The next one; the one after it must exist too, because UIDNEXT has to.
+    fn take(&mut self) -> Result<Uid, BuildError> {
+        let uid = self.0;
+        self.0 = uid.checked_add(1).ok_or(BuildError::UidLimit)?;
+        Ok(uid)
+    }
+}
+
+/// A set of existing UIDs of which the ranges are joined over UIDs that do not exist.
+#[derive(Default)]
+struct Joined {
+    uids: UidSet,
+    last_rank: Option<u32>,
+}
+
+impl Joined {
+    fn push(&mut self, from: &Loaded, row: Row) {
+        let rank = from.lower_bound(row.uid);
+        match self.uids.last() {
+            Some(last) if self.last_rank.is_some_and(|before| before + 1 == rank) => {
+                self.uids.insert_range(last, row.uid);
+            }
+            _ => self.uids.insert(row.uid),
+        }
+        self.last_rank = Some(rank);
+    }
+}
+
+/// The keywords of a mailbox, and those that a command adds.
+struct Names {
+    keywords: Keywords,
+    effects: Vec<Effect>,
+}
+
+impl Names {
+    fn new(snapshot: &Snapshot) -> Self {
+        Self {
+            keywords: Keywords::clone(snapshot.keywords()),
+            effects: Vec::new(),
+        }
+    }
+
+    /// The flags that these names have already.
+    fn known(&self, names: &FlagNames) -> Flags {
+        let keywords = names
+            .keywords
+            .iter()
+            .filter_map(|name| self.keywords.flag(name));
+        keywords.collect::<Flags>() | (names.system & Flags::SYSTEM)
+    }
+
+    /// The flags of these names; keywords that are new get a slot.
+    fn flags(&mut self, names: &FlagNames) -> Result<Flags, BuildError> {
+        let mut flags = names.system & Flags::SYSTEM;
+        for name in &names.keywords {
+            flags = flags | self.slot(name)?.flag();
+        }
+        Ok(flags)
+    }
+
+    fn slot(&mut self, name: &str) -> Result<Slot, BuildError> {
+        if let Some(slot) = self.keywords.slot(name) {
+            return Ok(slot);
+        }
+        let slot = self.keywords.first_free().ok_or(BuildError::KeywordLimit)?;
+        if !self.keywords.define(slot, name) {
+            return Err(BuildError::NotAKeyword(name.into()));
+        }
+        self.effects.push(Effect::DefineKeyword {
+            slot,
+            name: name.into(),
+        });
+        Ok(slot)
+    }
+
+    fn define(self) -> Vec<Effect> {
+        self.effects
+    }
+
+    fn and_append(self, rows: Vec<NewRow>) -> Vec<Effect> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let mut effects = self.define();
+        effects.push(Effect::Append(rows));
+        effects
+    }
+}
+
+/// From the flags of one mailbox to those of another, for the few flag words that there are.
+#[derive(Default)]
+struct Remap {
+    known: Vec<(Flags, Flags)>,
+}
+
+impl Remap {
+    fn flags(
+        &mut self,
+        flags: Flags,
+        from: &Keywords,
+        to: &mut Names,
+    ) -> Result<Flags, BuildError> {
+        if let Some((_, found)) = self.known.iter().rev().find(|(known, _)| *known == flags) {
+            return Ok(*found);
+        }
+        let mut mapped = flags & Flags::SYSTEM;
+        for name in from.names_of(flags) {
+            mapped = mapped | to.slot(name)?.flag();
+        }
+        self.known.push((flags, mapped));
+        Ok(mapped)
+    }
+}
