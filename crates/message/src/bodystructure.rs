@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::content::{self, Value};
+use crate::content::{self, Parameter, Value};
 use crate::envelope::envelope;
 use crate::header::{Field, fields};
 use crate::imap::{Strings, nstring, number, string};
@@ -197,7 +197,7 @@ impl PartWriter<'_> {
     }
 
     /// The type as the field spells it, as far as it is what the part was taken for.
-    fn media(&self) -> (Cow<'_, [u8]>, Cow<'_, [u8]>, &[(Vec<u8>, Vec<u8>)]) {
+    fn media(&self) -> (Cow<'_, [u8]>, Cow<'_, [u8]>, &[Parameter]) {
         let parameters = self
             .fields
             .media
@@ -235,7 +235,7 @@ impl PartWriter<'_> {
 
     /// `"(" string SP string *(SP string SP string) ")" / nil`; text without a charset has the
     /// default of RFC 2045 §5.2.
-    fn parameters(&self, parameters: &[(Vec<u8>, Vec<u8>)], is_text: bool, out: &mut Vec<u8>) {
+    fn parameters(&self, parameters: &[Parameter], is_text: bool, out: &mut Vec<u8>) {
         let has_charset = parameters
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case(b"charset"));

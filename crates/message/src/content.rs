@@ -4,8 +4,12 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+use crate::charset::convert;
+use crate::encoded_word::decode_header;
 use crate::header;
+use crate::message::Message;
 use crate::structure::{Encoding, Kind};
+use crate::transfer;
 
 /// What the header of a part says about its body, defaults applied.
 pub(crate) struct Content {
@@ -17,13 +21,16 @@ pub(crate) struct Content {
     pub(crate) is_attachment: bool,
 }
 
+/// A name and a value, without quoting.
+pub(crate) type Parameter = (Vec<u8>, Vec<u8>);
+
 /// A structured value: words before the first semicolon, then parameters as they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Value {
     /// Type and subtype, or disposition (then `subtype` is empty).
     pub(crate) main: Vec<u8>,
     pub(crate) subtype: Vec<u8>,
-    pub(crate) parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) parameters: Vec<Parameter>,
 }
 
 /// Reads the content fields; of several of one name the first counts.
@@ -70,26 +77,14 @@ pub(crate) fn interpret(header: &[u8], in_digest: bool) -> Content {
     }
     let charset = media
         .as_ref()
-        .and_then(|media| media.parameter(b"charset"))
-        .map(known_charset);
+        .and_then(|media| joined(&media.parameters, b"charset"));
     Content {
         kind,
         media_type,
-        charset,
+        charset: charset.map(|(name, _)| known_charset(&name)),
         encoding,
         boundary,
         is_attachment: is_attachment.unwrap_or(false),
-    }
-}
-
-impl Value {
-    /// The value of the first parameter of this name.
-    pub(crate) fn parameter(&self, name: &[u8]) -> Option<&[u8]> {
-        let found = self
-            .parameters
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| &value[..])
     }
 }
 
@@ -100,7 +95,8 @@ pub(crate) fn media_type(text: &[u8]) -> Option<Value> {
 }
 
 fn boundary(media: &Value) -> Option<Box<[u8]>> {
-    let boundary = media.parameter(b"boundary")?.trim_ascii_end();
+    let (boundary, _) = joined(&media.parameters, b"boundary")?;
+    let boundary = boundary.trim_ascii_end();
     (!boundary.is_empty()).then(|| boundary.into())
 }
 
@@ -312,4 +308,138 @@ impl Scanner<'_> {
 pub(crate) fn strip_prefix_no_case<'a>(bytes: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     let (head, tail) = bytes.split_at_checked(prefix.len())?;
     head.eq_ignore_ascii_case(prefix).then_some(tail)
+}
+
+/// A parameter put together from its pieces: `name`, `name*`, `name*0`, `name*1*`…
+/// (RFC 2231 §3, §4), and its charset if it gives one.
+pub(crate) fn joined(parameters: &[Parameter], name: &[u8]) -> Option<(Vec<u8>, Option<String>)> {
+    let mut pieces: Vec<(u32, bool, &[u8])> = Vec::new();
+    let mut plain = None;
+    for (key, value) in parameters {
+        let Some(suffix) = strip_prefix_no_case(key, name) else {
+            continue;
+        };
+        match suffix {
+            b"" => plain = plain.or(Some(value)),
+            b"*" => pieces.push((0, true, value)),
+            [b'*', number @ ..] => {
+                let number_end = number.strip_suffix(b"*");
+                let digits = number_end.unwrap_or(number);
+                let number = std::str::from_utf8(digits)
+                    .ok()
+                    .and_then(|text| text.parse().ok());
+                if let Some(number) = number {
+                    pieces.push((number, number_end.is_some(), value));
+                }
+            }
+            _ => {}
+        }
+    }
+    pieces.sort_by_key(|&(number, ..)| number);
+    pieces.dedup_by_key(|&mut (number, ..)| number);
+    let mut out = Vec::new();
+    let mut charset = None;
+    for (index, (number, is_encoded, value)) in pieces.into_iter().enumerate() {
+        if number as usize != index {
+            break;
+        }
+        let mut value = value;
+        if index == 0 && is_encoded {
+            // `charset'language'text`
+            let mut split = value.splitn(3, |&byte| byte == b'\'');
+            if let (Some(name), Some(_), Some(text)) = (split.next(), split.next(), split.next()) {
+                charset = Some(String::from_utf8_lossy(name).to_ascii_lowercase());
+                value = text;
+            }
+        }
+        if is_encoded {
+            percent_decode(value, &mut out)
+        } else {
+            out.extend_from_slice(value)
+        }
+    }
+    if out.is_empty() {
+        plain.map(|value| (value.clone(), None))
+    } else {
+        Some((out, charset))
+    }
+}
+
+fn percent_decode(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match (byte, tail) {
+            (b'%', [high, low, after @ ..]) => match transfer::hex(*high, *low) {
+                Some(octet) => {
+                    out.push(octet);
+                    rest = after;
+                }
+                None => out.push(byte),
+            },
+            _ => out.push(byte),
+        }
+    }
+}
+
+impl Message {
+    /// The file name of the part with this index in [`Structure::parts`](crate::Structure::parts),
+    /// decoded (RFC 2183, RFC 2231; RFC 2047 words too, because mail has them).
+    pub fn filename(&self, index: usize) -> Option<String> {
+        let header = self.header_of(index);
+        let name = |field: &[u8], parameter: &[u8]| {
+            let value = value(header::field(header, field)?.value);
+            let (octets, charset) = joined(&value.parameters, parameter)?;
+            Some(match charset {
+                Some(charset) => convert(&charset, &octets),
+                None => decode_header(&octets),
+            })
+        };
+        name(b"content-disposition", b"filename").or_else(|| name(b"content-type", b"name"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::parse;
+
+    #[test]
+    fn file_names() {
+        let cases = [
+            ("attachment; filename=a.txt", Some("a.txt")),
+            (
+                "attachment; filename=\"a \\\"b\\\".txt\"",
+                Some("a \"b\".txt"),
+            ),
+            ("attachment; filename=a b c.txt; size=3", Some("a b c.txt")),
+            // RFC 2231 §3, §4, §4.1
+            (
+                "x; filename*0=\"ftp://\";\r\n filename*1=\"cs.utk.edu\"",
+                Some("ftp://cs.utk.edu"),
+            ),
+            (
+                "x; filename*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A",
+                Some("This is ***fun***"),
+            ),
+            (
+                "x; filename*0*=us-ascii'en'This%20is%20even%20more%20;\r\n \
+                 filename*1*=%2A%2A%2Afun%2A%2A%2A%20;\r\n filename*2=\"isn't it!\"",
+                Some("This is even more ***fun*** isn't it!"),
+            ),
+            ("x; filename*1*=b; filename*0*=iso-8859-1''%FC", Some("üb")),
+            (
+                "x; filename*0*=utf-8''%e2%82; filename*1*=%ac; filename*3=no",
+                Some("€"),
+            ),
+            ("x; filename=\"=?utf-8?Q?=C3=BC?=\"", Some("ü")),
+            ("x; filename*4294967296=a; filename*=b", Some("b")),
+            ("x", None),
+        ];
+        for (value, expected) in cases {
+            let message = parse(format!("Content-Disposition: {value}\r\n\r\n").as_bytes());
+            assert_eq!(message.filename(0).as_deref(), expected, "{value}");
+        }
+        let message = parse(b"Content-Type: image/png; name=x.png\r\n\r\n");
+        assert_eq!(message.filename(0).as_deref(), Some("x.png"));
+    }
 }

@@ -25,7 +25,7 @@ impl Default for Limits {
             parts: 10_000,
             header_bytes: 4 << 20,
             addresses: 16_384,
-            preview_bytes: 8 << 10,
+            preview_bytes: 32 << 10,
         }
     }
 }

@@ -93,7 +93,6 @@ impl Message {
         at(index)..at(index + 1)
     }
 
-    #[expect(dead_code, reason = "the preview comes next")]
     /// The first octets of the body of a text part: its index and the octets.
     pub(crate) fn captured(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.captures.iter().map(|capture| {
