@@ -1,1 +1,12 @@
-//! Text matching, collation, sorting and threading of messages.
+//! Text matching, collation and threading of messages: pure functions, no store, no session.
+//!
+//! [`fold`] is the collation `i;unicode-casemap` (RFC 5051) that SEARCH, SORT and THREAD compare by
+//! (RFC 9051 §6.4.4, RFC 5255 §4.6); [`Needle`] and [`Scan`] find a string in text of any length with
+//! bounded memory; [`thread`] builds the trees of RFC 5256.
+
+mod casemap;
+mod needle;
+pub mod thread;
+
+pub use casemap::{fold, folded};
+pub use needle::{Needle, Scan};

@@ -1,0 +1,138 @@
+//! Finding a string in text, without regard to case.
+
+use crate::casemap::fold;
+use memchr::memmem::Finder;
+
+/// How much text is folded at a time.
+const WINDOW: usize = 16 * 1024;
+
+/// A string to look for, prepared once.
+#[derive(Clone, Debug)]
+pub struct Needle {
+    finder: Finder<'static>,
+}
+
+impl Needle {
+    /// Prepares `text`. An empty needle is found in every text (RFC 9051 §6.4.4).
+    pub fn new(text: &str) -> Needle {
+        Needle {
+            finder: Finder::new(&crate::folded(text)).into_owned(),
+        }
+    }
+
+    /// Whether the needle is found in every text.
+    pub fn is_empty(&self) -> bool {
+        self.finder.needle().is_empty()
+    }
+
+    /// Whether `text` has the needle as a substring by `i;unicode-casemap`.
+    pub fn is_in(&self, text: &str) -> bool {
+        let mut scan = Scan::new(std::slice::from_ref(self));
+        scan.push(text);
+        scan.found(0)
+    }
+}
+
+/// Looks for several needles at once in a text that comes in pieces; memory is bounded by the
+/// longest needle and a window.
+#[derive(Debug)]
+pub struct Scan<'n> {
+    needles: &'n [Needle],
+    found: Vec<bool>,
+    missing: usize,
+    /// The folded end of what came before, so that a needle across two pieces is found.
+    window: Vec<u8>,
+    overlap: usize,
+}
+
+impl<'n> Scan<'n> {
+    /// A scan for `needles`, with nothing read yet.
+    pub fn new(needles: &'n [Needle]) -> Scan<'n> {
+        let found: Vec<bool> = needles.iter().map(Needle::is_empty).collect();
+        let missing = found.iter().filter(|found| !**found).count();
+        let longest = needles
+            .iter()
+            .map(|n| n.finder.needle().len())
+            .max()
+            .unwrap_or(0);
+        Scan {
+            needles,
+            found,
+            missing,
+            window: Vec::new(),
+            overlap: longest.saturating_sub(1),
+        }
+    }
+
+    /// Takes the next piece of text. Gives whether every needle has been found, so that the rest
+    /// need not be read.
+    pub fn push(&mut self, text: &str) -> bool {
+        let mut rest = text;
+        while !rest.is_empty() && self.missing > 0 {
+            let (piece, after) = rest.split_at(rest.floor_char_boundary(WINDOW));
+            rest = after;
+            fold(piece, &mut self.window);
+            for (needle, found) in self.needles.iter().zip(&mut self.found) {
+                if !*found && needle.finder.find(&self.window).is_some() {
+                    *found = true;
+                    self.missing -= 1;
+                }
+            }
+            let kept = self.window.len().saturating_sub(self.overlap);
+            self.window.drain(..kept);
+        }
+        self.missing == 0
+    }
+
+    /// Ends a text: what comes next does not continue it, so no needle spans the two.
+    pub fn end_text(&mut self) {
+        self.window.clear();
+    }
+
+    /// Whether the needle of that index has been found so far.
+    pub fn found(&self, index: usize) -> bool {
+        self.found[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn finds_without_regard_to_case() {
+        assert!(Needle::new("WOLKEN").is_in("über den Wolken"));
+        assert!(Needle::new("ÜBER").is_in("über den Wolken"));
+        assert!(!Needle::new("under").is_in("über den Wolken"));
+        assert!(Needle::new("").is_in(""));
+    }
+
+    #[test]
+    fn a_needle_does_not_span_two_texts() {
+        let needles = [Needle::new("ab")];
+        let mut scan = Scan::new(&needles);
+        scan.push("a");
+        scan.end_text();
+        scan.push("b");
+        assert!(!scan.found(0));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(text in "[a-cA-Cä-ü]{0,60}", needle in "[a-cA-Cä-ü]{0,4}", cuts in proptest::collection::vec(0usize..200, 0..6)) {
+            let needles = [Needle::new(&needle)];
+            let mut scan = Scan::new(&needles);
+            let mut at = 0;
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| text.floor_char_boundary(c)).collect();
+            cuts.sort_unstable();
+            for cut in cuts {
+                scan.push(&text[at..cut]);
+                at = cut;
+            }
+            scan.push(&text[at..]);
+            let model = memchr::memmem::find(&crate::folded(&text), &crate::folded(&needle)).is_some();
+            prop_assert_eq!(scan.found(0), model);
+        }
+    }
+}
