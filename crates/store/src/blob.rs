@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     batch::Key,
+    embedded::{FileWriter, Shared, StagedFile},
     error::{StageError, StoreError},
 };
 
@@ -118,38 +119,80 @@ impl BlobRef {
 #[derive(Debug)]
 pub struct BlobWriter {
     owner: Key,
-    bytes: BytesMut,
+    body: Body,
+    /// Where large blobs go; `None` keeps everything in memory.
+    files: Option<Arc<Shared>>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Memory(BytesMut),
+    File(FileWriter),
 }
 
 impl BlobWriter {
     pub(crate) fn memory(owner: Key) -> Self {
         Self {
             owner,
-            bytes: BytesMut::new(),
+            body: Body::Memory(BytesMut::new()),
+            files: None,
+        }
+    }
+
+    pub(crate) fn embedded(files: Arc<Shared>, owner: Key) -> Self {
+        Self {
+            owner,
+            body: Body::Memory(BytesMut::new()),
+            files: Some(files),
         }
     }
 
     /// Appends bytes. Below [`BLOB_FILE_BYTES_MIN`] they are kept in memory.
+    ///
+    /// # Errors
+    /// See [`StageError`]; the blob cannot be finished then.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StageError> {
-        self.bytes.extend_from_slice(bytes);
+        if let (Body::Memory(memory), Some(files)) = (&mut self.body, &self.files)
+            && memory.len() + bytes.len() >= BLOB_FILE_BYTES_MIN
+        {
+            let mut file = FileWriter::create(files.clone(), self.owner.clone()).await?;
+            file.write(memory).await?;
+            self.body = Body::File(file);
+        }
+        match &mut self.body {
+            Body::Memory(memory) => memory.extend_from_slice(bytes),
+            Body::File(file) => file.write(bytes).await?,
+        }
         Ok(())
     }
 
     /// How many bytes were written.
     pub fn len(&self) -> u64 {
-        self.bytes.len() as u64
+        match &self.body {
+            Body::Memory(memory) => memory.len() as u64,
+            Body::File(file) => file.len(),
+        }
     }
 
     /// Whether nothing was written.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len() == 0
     }
 
     /// Ends the blob. A large one is durable when this returns, though nothing owns it yet.
+    ///
+    /// # Errors
+    /// See [`StageError`]; nothing of the blob is kept.
     pub async fn finish(self) -> Result<Staged, StageError> {
-        let body = StagedBody::Memory(self.bytes.freeze());
+        let (owner, body) = match self.body {
+            Body::Memory(memory) => (self.owner, StagedBody::Memory(memory.freeze())),
+            Body::File(file) => {
+                let (owner, staged) = file.finish().await?;
+                (owner, StagedBody::File(staged))
+            }
+        };
         Ok(Staged(Arc::new(StagedInner {
-            owner: self.owner,
+            owner,
             body,
             reference: Mutex::default(),
         })))
@@ -171,6 +214,7 @@ struct StagedInner {
 #[derive(Debug)]
 enum StagedBody {
     Memory(Bytes),
+    File(StagedFile),
 }
 
 impl Staged {
@@ -183,6 +227,7 @@ impl Staged {
     pub fn len(&self) -> u64 {
         match &self.0.body {
             StagedBody::Memory(bytes) => bytes.len() as u64,
+            StagedBody::File(file) => file.length,
         }
     }
 
@@ -195,6 +240,7 @@ impl Staged {
     pub fn bytes(&self) -> Option<&Bytes> {
         match &self.0.body {
             StagedBody::Memory(bytes) => Some(bytes),
+            StagedBody::File(_) => None,
         }
     }
 
@@ -205,6 +251,12 @@ impl Staged {
     pub async fn read(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
         match &self.0.body {
             StagedBody::Memory(bytes) => slice(bytes, range),
+            StagedBody::File(file) => {
+                if range.start > range.end || range.end > file.length {
+                    return Err(StoreError::Range);
+                }
+                file.read(range.start, range.end - range.start).await
+            }
         }
     }
 
@@ -216,6 +268,21 @@ impl Staged {
             .reference
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the blob's file and the checksum of its header, if it has a file.
+    pub(crate) fn file(&self) -> Option<(u64, u32)> {
+        match &self.0.body {
+            StagedBody::Memory(_) => None,
+            StagedBody::File(file) => Some((file.id, file.check)),
+        }
+    }
+
+    /// A row owns the blob now, or may: its file is not removed.
+    pub(crate) fn keep(&self) {
+        if let StagedBody::File(file) = &self.0.body {
+            file.keep();
+        }
     }
 
     pub(crate) fn set_reference(&self, reference: BlobRef) {

@@ -35,6 +35,7 @@
 
 mod batch;
 mod blob;
+mod embedded;
 mod error;
 mod memory;
 mod options;
@@ -42,6 +43,8 @@ mod store;
 
 pub use batch::{Batch, CommitNumber, Direction, Key, KeyRange, Put, prefix_range};
 pub use blob::{BLOB_FILE_BYTES_MIN, BlobKind, BlobRef, BlobWriter, Staged};
+#[doc(hidden)]
+pub use embedded::{DiskCall, DiskFault, DiskFaults};
 pub use error::{CommitError, Damage, OpenError, StageError, StoreError};
 pub use memory::MemoryOptions;
 pub use options::{Budget, EmbeddedOptions, MaintenanceReport, StoreStats};

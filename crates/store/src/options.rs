@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::embedded::DiskFaults;
+
 /// Settings of the embedded engine. Sizes in bytes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -22,6 +24,9 @@ pub struct EmbeddedOptions {
     pub reserve_bytes: u64,
     /// Opens a directory on a network file system all the same.
     pub allow_network_file_system: bool,
+    /// Faults for tests.
+    #[doc(hidden)]
+    pub faults: Option<DiskFaults>,
 }
 
 impl Default for EmbeddedOptions {
@@ -34,6 +39,7 @@ impl Default for EmbeddedOptions {
             grace: Duration::from_secs(24 * 3600),
             reserve_bytes: 64 << 20,
             allow_network_file_system: false,
+            faults: None,
         }
     }
 }

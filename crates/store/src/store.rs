@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     ops::Range,
+    path::Path,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -14,9 +15,10 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     batch::{Batch, CommitNumber, Direction, Key, KeyRange},
     blob::{BlobRef, BlobWriter},
-    error::{CommitError, StoreError},
+    embedded::{self, Embedded},
+    error::{CommitError, OpenError, StoreError},
     memory::{Memory, MemoryOptions},
-    options::{Budget, MaintenanceReport, StoreStats},
+    options::{Budget, EmbeddedOptions, MaintenanceReport, StoreStats},
 };
 
 /// An ordered map with conditional batches, and blobs. Clones are the same store.
@@ -28,10 +30,30 @@ pub struct Store {
 
 #[derive(Clone, Debug)]
 enum Engine {
+    Embedded(Arc<Embedded>),
     Memory(Arc<Memory>),
 }
 
 impl Store {
+    /// Opens the store in a directory, and creates it if there is none: the embedded engine. It is
+    /// ready when this returns; what had been acknowledged is there.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(dir: &Path, options: EmbeddedOptions) -> Result<Self, OpenError> {
+        let dir = dir.to_path_buf();
+        let opened = tokio::task::spawn_blocking(move || embedded::open(&dir, options)).await;
+        let engine = opened.map_err(|error| OpenError::Io {
+            what: "opening the store was interrupted".into(),
+            source: std::io::Error::other(error),
+        })??;
+        let failed = engine.failed();
+        Ok(Self {
+            engine: Engine::Embedded(Arc::new(engine)),
+            failed,
+        })
+    }
+
     /// A new, empty store in memory.
     pub fn memory(options: MemoryOptions) -> Self {
         let (_, failed) = watch::channel(None);
@@ -47,6 +69,7 @@ impl Store {
     /// [`StoreError::Read`], [`StoreError::Damaged`], [`StoreError::Refused`], [`StoreError::Closed`].
     pub async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         match &self.engine {
+            Engine::Embedded(engine) => engine.shared().get(key),
             Engine::Memory(engine) => Ok(engine.get_many(&[key])?.pop().flatten()),
         }
     }
@@ -57,6 +80,7 @@ impl Store {
     /// As [`Store::get`].
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
         match &self.engine {
+            Engine::Embedded(engine) => engine.shared().get_many(keys),
             Engine::Memory(engine) => {
                 engine.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())
             }
@@ -74,6 +98,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         match &self.engine {
+            Engine::Embedded(engine) => engine.shared().scan(range, direction, limit),
             Engine::Memory(engine) => engine.scan(range, direction, limit),
         }
     }
@@ -82,6 +107,7 @@ impl Store {
     /// blob go in one batch.
     pub fn stage(&self, owner: impl Into<Key>) -> BlobWriter {
         match &self.engine {
+            Engine::Embedded(engine) => BlobWriter::embedded(engine.shared().clone(), owner.into()),
             Engine::Memory(_) => BlobWriter::memory(owner.into()),
         }
     }
@@ -98,6 +124,7 @@ impl Store {
     /// outcome; dropping it does not take the batch back.
     pub fn submit(&self, batch: Batch) -> CommitFuture {
         match &self.engine {
+            Engine::Embedded(engine) => CommitFuture(engine.submit(batch)),
             Engine::Memory(engine) => CommitFuture(Outcome::Ready(Some(engine.commit(batch)))),
         }
     }
@@ -115,6 +142,7 @@ impl Store {
         range: Range<u64>,
     ) -> Result<Bytes, StoreError> {
         match &self.engine {
+            Engine::Embedded(engine) => engine.shared().read_blob(owner, blob, range).await,
             Engine::Memory(engine) => engine.read_blob(owner, blob, range),
         }
     }
@@ -127,7 +155,7 @@ impl Store {
     pub async fn maintain(&self, budget: Budget) -> Result<MaintenanceReport, StoreError> {
         let _ = budget;
         match &self.engine {
-            Engine::Memory(_) => Ok(MaintenanceReport::default()),
+            Engine::Embedded(_) | Engine::Memory(_) => Ok(MaintenanceReport::default()),
         }
     }
 
@@ -148,6 +176,7 @@ impl Store {
     /// Finishes what was submitted and closes; later calls answer `Closed`.
     pub async fn close(&self) {
         match &self.engine {
+            Engine::Embedded(engine) => engine.close().await,
             Engine::Memory(engine) => engine.close(),
         }
     }
@@ -155,6 +184,7 @@ impl Store {
     /// Figures for metrics.
     pub fn stats(&self) -> StoreStats {
         match &self.engine {
+            Engine::Embedded(engine) => engine.stats(),
             Engine::Memory(engine) => engine.stats(),
         }
     }
@@ -168,7 +198,6 @@ pub struct CommitFuture(Outcome);
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Ready(Option<Result<CommitNumber, CommitError>>),
-    #[allow(dead_code, reason = "the embedded engine answers so")]
     Waiting(oneshot::Receiver<Result<CommitNumber, CommitError>>),
 }
 

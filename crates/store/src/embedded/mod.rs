@@ -1,0 +1,239 @@
+//! The embedded engine: one directory, one process, one log on disk with an index over it.
+//!
+//! `docs/format/commit-log.md` has what lies on the disk. A commit's way: [`queue`] → [`committer`]
+//! (conditions, one group, one sync) → [`index`]. A read's way: [`index`], and for blobs [`blobs`]. A
+//! start's way: [`recovery`], which finds the log's end with [`walk`] and replays.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::{
+    batch::{Batch, Direction, Key, KeyRange},
+    blob::BlobRef,
+    error::{CommitError, StoreError},
+    options::{EmbeddedOptions, StoreStats},
+    store::Outcome,
+};
+
+mod blobs;
+mod committer;
+mod disk;
+mod files;
+mod format;
+mod index;
+mod queue;
+mod recovery;
+mod segments;
+mod walk;
+
+pub use disk::{DiskCall, DiskFault, DiskFaults};
+pub(crate) use files::{FileWriter, StagedFile};
+pub(crate) use recovery::open;
+
+use disk::Disk;
+use format::LogId;
+use index::{Index, RESERVED};
+use queue::Queue;
+use segments::Segments;
+
+/// The embedded engine, open.
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    shared: Arc<Shared>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the committer and the readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    dir: PathBuf,
+    log: LogId,
+    options: EmbeddedOptions,
+    disk: Disk,
+    /// `None` once the store is closed.
+    index: RwLock<Option<Index>>,
+    segments: Segments,
+    files: PathBuf,
+    queue: Queue,
+    /// The commit up to which the index is in tables, synced.
+    floor: AtomicU64,
+    failed: watch::Sender<Option<Arc<str>>>,
+    has_failed: AtomicBool,
+    counters: Counters,
+    lock: Mutex<Option<File>>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    last_commit: AtomicU64,
+    batches: AtomicU64,
+    groups: AtomicU64,
+    conflicts: AtomicU64,
+    log_bytes: AtomicU64,
+    throttled: AtomicU64,
+    file_id: AtomicU64,
+}
+
+impl Embedded {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn failed(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.shared.failed.subscribe()
+    }
+
+    pub(crate) fn submit(&self, batch: Batch) -> Outcome {
+        let invalid = |reason: String| CommitError::Invalid {
+            reason: reason.into(),
+        };
+        let checked = batch
+            .check()
+            .and_then(|()| check_keys(&batch))
+            .map_err(invalid);
+        match checked.and_then(|()| self.shared.queue.submit(batch)) {
+            Ok(receiver) => Outcome::Waiting(receiver),
+            Err(error) => Outcome::Ready(Some(Err(error))),
+        }
+    }
+
+    /// Finishes what was submitted, ends the log in good order and gives up the directory.
+    pub(crate) async fn close(&self) {
+        self.shared.queue.close();
+        let thread = self
+            .committer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let shared = self.shared.clone();
+        let _ = tokio::task::spawn_blocking(move || {
+            if let Some(thread) = thread {
+                let _ = thread.join();
+            }
+            shared.let_go();
+        })
+        .await;
+    }
+
+    pub(crate) fn stats(&self) -> StoreStats {
+        let shared = &self.shared;
+        let index_bytes = shared.index().map_or(0, |index| index.disk_bytes());
+        StoreStats {
+            last_commit: shared.counters.last_commit.load(Relaxed),
+            batches: shared.counters.batches.load(Relaxed),
+            groups: shared.counters.groups.load(Relaxed),
+            conflicts: shared.counters.conflicts.load(Relaxed),
+            log_bytes: shared.counters.log_bytes.load(Relaxed),
+            floor: shared.floor.load(Relaxed),
+            throttled: shared.counters.throttled.load(Relaxed),
+            disk_bytes: index_bytes,
+            ..StoreStats::default()
+        }
+    }
+}
+
+impl Drop for Embedded {
+    /// Without [`Embedded::close`] the end of the log is as after a crash.
+    fn drop(&mut self) {
+        let thread = self
+            .committer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            self.shared.queue.abandon();
+            let _ = thread.join();
+            self.shared.let_go();
+        }
+    }
+}
+
+impl Shared {
+    /// The index, as long as the store is open.
+    fn index(&self) -> Result<Index, StoreError> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.clone().ok_or(StoreError::Closed)
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.index()?.get(key)
+    }
+
+    pub(crate) fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.index()?.get_many(keys)
+    }
+
+    pub(crate) fn scan(
+        &self,
+        range: KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        self.index()?.scan(range, direction, limit)
+    }
+
+    fn has_failed(&self) -> bool {
+        self.has_failed.load(Relaxed)
+    }
+
+    /// Refuses everything from now on; only a new start can go on.
+    fn fail(&self, reason: Arc<str>) {
+        if !self.has_failed.swap(true, Relaxed) {
+            tracing::error!(%reason, "the store has failed and takes nothing more; restart to recover");
+            self.queue.refuse(&reason);
+            self.failed.send_replace(Some(reason));
+        }
+    }
+
+    /// After a commit: the blobs belong to their rows, the released ones to nobody.
+    fn note_blobs(&self, batch: &Batch, references: &[BlobRef]) {
+        for (staged, reference) in batch.blobs.iter().zip(references) {
+            staged.set_reference(*reference);
+            staged.keep();
+        }
+    }
+
+    /// Gives up the index and the directory.
+    fn let_go(&self) {
+        let index = self
+            .index
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(index);
+        self.lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+
+    fn file_path(&self, id: u64) -> PathBuf {
+        file_path(&self.files, id)
+    }
+}
+
+/// The path of a large blob.
+fn file_path(files: &Path, id: u64) -> PathBuf {
+    files.join(format!("{id:016x}.blob"))
+}
+
+/// Users' keys must not be among the engine's own.
+fn check_keys(batch: &Batch) -> Result<(), String> {
+    let written = batch.put.iter().map(|put| &put.key).chain(&batch.delete);
+    for key in written {
+        if key.starts_with(&RESERVED) {
+            return Err("a key that begins with ff ff ff ff".into());
+        }
+    }
+    Ok(())
+}
