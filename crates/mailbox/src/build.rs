@@ -206,7 +206,7 @@ pub fn store_flags(from: &Loaded, command: &StoreFlags) -> Result<BuiltStore, Bu
     let mut built = BuiltStore::default();
     let mut seen = UidSet::new();
     let mut joined = Joined::default();
-    for row in from.rows_in(shown) {
+    for (rank, row) in from.ranked_in(shown) {
         seen.insert(row.uid);
         if command
             .unchanged_since
@@ -215,12 +215,12 @@ pub fn store_flags(from: &Loaded, command: &StoreFlags) -> Result<BuiltStore, Bu
             built.refused.insert(row.uid);
         } else if row.flags.without(clear) | set != row.flags {
             built.changed.insert(row.uid);
+            joined.push(rank, row.uid);
+        } else {
+            joined.pass(rank);
         }
     }
     built.missing = command.uids.difference(&seen);
-    for row in built.changed.ranges().flat_map(|range| from.rows(range)) {
-        joined.push(from, row);
-    }
     if !built.changed.is_empty() {
         built.effects = names.define();
         built.effects.push(Effect::SetFlags {
@@ -239,11 +239,8 @@ pub fn expunge(from: &Loaded, what: &ExpungeWhat, visible: Option<&UidSet>) -> B
         ..FlagFilter::default()
     };
     let mut uids: UidSet = match what {
-        ExpungeWhat::Deleted(None) => from.rows_with(deleted).map(|row| row.uid).collect(),
-        ExpungeWhat::Deleted(Some(uids)) => {
-            let all: UidSet = from.rows_with(deleted).map(|row| row.uid).collect();
-            all.intersect(uids)
-        }
+        ExpungeWhat::Deleted(None) => from.uids_with(deleted),
+        ExpungeWhat::Deleted(Some(uids)) => from.uids_with(deleted).intersect(uids),
         ExpungeWhat::Uids(uids) => from.existing(uids),
     };
     if let Some(visible) = visible {
@@ -314,8 +311,8 @@ pub fn move_to(
 
 fn expunge_effects(from: &Loaded, uids: &UidSet) -> Vec<Effect> {
     let mut joined = Joined::default();
-    for row in from.rows_in(uids) {
-        joined.push(from, row);
+    for (rank, row) in from.ranked_in(uids) {
+        joined.push(rank, row.uid);
     }
     match joined.uids.is_empty() {
         true => Vec::new(),
@@ -353,7 +350,8 @@ impl NextUid {
     }
 }
 
-/// A set of existing UIDs of which the ranges are joined over UIDs that do not exist.
+/// A set of existing UIDs, in as few ranges as can be: they are joined over UIDs that do not exist, and
+/// over messages that may be in it but need not.
 #[derive(Default)]
 struct Joined {
     uids: UidSet,
@@ -361,13 +359,24 @@ struct Joined {
 }
 
 impl Joined {
-    fn push(&mut self, from: &Loaded, row: Row) {
-        let rank = from.lower_bound(row.uid);
+    /// The next message that may be in it.
+    fn pass(&mut self, rank: u32) {
+        if self.follows(rank) {
+            self.last_rank = Some(rank);
+        }
+    }
+
+    fn follows(&self, rank: u32) -> bool {
+        self.last_rank.is_some_and(|before| before + 1 == rank)
+    }
+
+    /// The next message that must be in it.
+    fn push(&mut self, rank: u32, uid: Uid) {
         match self.uids.last() {
-            Some(last) if self.last_rank.is_some_and(|before| before + 1 == rank) => {
-                self.uids.insert_range(last, row.uid);
+            Some(last) if self.follows(rank) => {
+                self.uids.insert_range(last, uid);
             }
-            _ => self.uids.insert(row.uid),
+            _ => self.uids.insert(uid),
         }
         self.last_rank = Some(rank);
     }

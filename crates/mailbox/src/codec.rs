@@ -140,6 +140,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A count of things from 1 to `max`.
+    pub(crate) fn count_up_to(&mut self, max: usize) -> Decoded<usize> {
+        match usize::try_from(self.varint()?) {
+            Ok(count) if (1..=max).contains(&count) => Ok(count),
+            _ => Err(self.damaged()),
+        }
+    }
+
     pub(crate) fn bytes(&mut self) -> Decoded<&'a [u8]> {
         let length = self.count()?;
         self.take(length)

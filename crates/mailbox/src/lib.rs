@@ -15,8 +15,8 @@ pub use flags::{Flags, Slot};
 pub use keywords::Keywords;
 pub use record::{Effect, NewRow, NoModSeq, Record};
 pub use snapshot::{
-    Annotations, Checkpoint, ChunkRef, Diff, FlagFilter, FoldError, LoadError, Loaded, NotLoaded,
-    PartKey, PartKind, Parts, Rows, Snapshot, Wanted,
+    Annotations, Checkpoint, ChunkRef, Diff, FlagFilter, FoldError, Import, ImportError, LoadError,
+    Loaded, NotLoaded, PartKey, PartKind, Parts, Rows, Snapshot, Wanted, chunks_of,
 };
 pub use tail::{RootRef, Tail, TailState};
 pub use types::{AccountId, DateTime, EmailId, MailboxId, ModSeq, Row, ThreadId, Uid, UidValidity};

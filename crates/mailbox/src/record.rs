@@ -6,7 +6,7 @@ use crate::{
     codec::{DecodeError, Decoded, Reader, put_bytes, put_signed, put_u128, put_varint},
     flags::{Flags, Slot},
     keywords::Keywords,
-    snapshot::ChunkRef,
+    snapshot::{ChunkRef, Made, decode_rows, encode_rows},
     tail::Tail,
     types::{AccountId, DateTime, EmailId, ModSeq, Row, Uid},
     uid_set::UidSet,
@@ -48,6 +48,28 @@ impl NewRow {
             save_date_s,
             flags,
             modseq,
+        }
+    }
+}
+
+impl From<&Row> for NewRow {
+    fn from(row: &Row) -> Self {
+        let Row {
+            uid,
+            email,
+            size,
+            internal_date,
+            save_date_s,
+            flags,
+            ..
+        } = *row;
+        Self {
+            uid,
+            email,
+            size,
+            internal_date,
+            save_date_s,
+            flags,
         }
     }
 }
@@ -126,6 +148,7 @@ pub struct Record {
     nonce: u64,
     effects: Vec<Effect>,
     bytes: Bytes,
+    chain: u64,
 }
 
 /// A record cannot be built: the mailbox's modseqs or UIDs have come to their end.
@@ -164,13 +187,16 @@ impl Record {
         for effect in &effects {
             effect.encode(&mut out);
         }
+        let bytes = Bytes::from(out);
+        let chain = chain(modseq, &bytes);
         Ok(Self {
             modseq,
             parent,
             wall_ms,
             nonce,
             effects,
-            bytes: out.into(),
+            bytes,
+            chain,
         })
     }
 
@@ -192,6 +218,7 @@ impl Record {
             effects.push(Effect::decode(&mut reader)?);
         }
         reader.end()?;
+        let chain = chain(modseq, &bytes);
         Ok(Self {
             modseq,
             parent,
@@ -199,6 +226,7 @@ impl Record {
             nonce,
             effects,
             bytes,
+            chain,
         })
     }
 
@@ -220,8 +248,15 @@ impl Record {
     /// The chain of the tail after it: a hash of its modseq and bytes, which contain its parent's chain
     /// and the writer's nonce. Never 0.
     pub fn chain(&self) -> u64 {
-        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&self.bytes, self.modseq.0);
-        hash.max(1)
+        self.chain
+    }
+
+    /// Which transaction made the parts that change with it.
+    pub(crate) fn made(&self) -> Made {
+        Made {
+            modseq: self.modseq,
+            salt: self.chain as u32,
+        }
     }
 
     /// When it was written, in milliseconds since 1970; never below its predecessor's.
@@ -275,6 +310,10 @@ impl Record {
     }
 }
 
+fn chain(modseq: ModSeq, bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(bytes, modseq.0).max(1)
+}
+
 fn modseq_step(effects: &[Effect]) -> u64 {
     match effects.first() {
         Some(Effect::Jump { modseqs, .. }) => *modseqs,
@@ -287,16 +326,7 @@ impl Effect {
         match self {
             Self::Append(rows) => {
                 out.push(1);
-                put_varint(out, rows.len() as u64);
-                for row in rows {
-                    put_varint(out, u64::from(row.uid.get()));
-                    put_varint(out, row.email.0);
-                    put_varint(out, row.size);
-                    put_signed(out, row.internal_date.unix_s);
-                    put_signed(out, i64::from(row.internal_date.zone_min));
-                    put_signed(out, row.save_date_s);
-                    put_u128(out, row.flags.0);
-                }
+                encode_rows(rows, out);
             }
             Self::AppendChunks(chunks) => {
                 out.push(2);
@@ -351,14 +381,7 @@ impl Effect {
 
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
         Ok(match reader.u8()? {
-            1 => {
-                let count = reader.count()?;
-                let mut rows = Vec::new();
-                for _ in 0..count {
-                    rows.push(decode_row(reader)?);
-                }
-                Self::Append(rows)
-            }
+            1 => Self::Append(decode_rows(reader)?),
             2 => {
                 let count = reader.count()?;
                 let mut chunks = Vec::new();
@@ -422,25 +445,6 @@ impl Effect {
             _ => return Err(reader.damaged()),
         })
     }
-}
-
-fn decode_row(reader: &mut Reader<'_>) -> Decoded<NewRow> {
-    let uid = Uid::new(reader.varint_u32()?).ok_or(reader.damaged())?;
-    let email = EmailId(reader.varint()?);
-    let size = reader.varint()?;
-    let unix_s = reader.signed()?;
-    let zone_min = i16::try_from(reader.signed()?).map_err(|_| reader.damaged())?;
-    let save_date_s = reader.signed()?;
-    let flags = Flags(reader.u128()?);
-    let internal_date = DateTime { unix_s, zone_min };
-    Ok(NewRow {
-        uid,
-        email,
-        size,
-        internal_date,
-        save_date_s,
-        flags,
-    })
 }
 
 fn decode_slot(reader: &mut Reader<'_>) -> Decoded<Slot> {

@@ -100,6 +100,19 @@ impl UidSet {
             .map(|&(first, last)| uid(first)..=uid(last))
     }
 
+    /// The parts of the ranges that lie from `first` to `last`.
+    pub(crate) fn ranges_within(
+        &self,
+        first: Uid,
+        last: Uid,
+    ) -> impl Iterator<Item = (Uid, Uid)> + '_ {
+        let at = self.ranges.partition_point(|range| range.1 < first.get());
+        let within = self.ranges[at..]
+            .iter()
+            .take_while(move |range| range.0 <= last.get());
+        within.map(move |range| (uid(range.0).max(first), uid(range.1).min(last)))
+    }
+
     /// How many ranges it takes to write it.
     pub fn range_count(&self) -> usize {
         self.ranges.len()

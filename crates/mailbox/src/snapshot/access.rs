@@ -2,7 +2,10 @@
 
 use std::ops::{Bound, Range, RangeBounds};
 
-use super::Loaded;
+use super::{
+    Loaded, NotLoaded, Snapshot,
+    chunk::{BLANK, Chunk},
+};
 use crate::{
     flags::Flags,
     types::{ModSeq, Row, Uid},
@@ -19,110 +22,364 @@ pub struct FlagFilter {
 }
 
 impl FlagFilter {
+    /// Rows that have all of these.
+    pub const fn with(flags: Flags) -> Self {
+        Self {
+            all: flags,
+            none: Flags::NONE,
+        }
+    }
+
+    /// Rows that have none of these.
+    pub const fn without(flags: Flags) -> Self {
+        Self {
+            all: Flags::NONE,
+            none: flags,
+        }
+    }
+
     /// Whether a row with these flags passes.
     pub const fn passes(self, flags: Flags) -> bool {
         flags.contains(self.all) && !flags.intersects(self.none)
     }
 }
 
+/// The place of a row: page, chunk of the page, row of the chunk.
+type Place = (usize, usize, usize);
+
+impl Snapshot {
+    fn try_lower_bound(&self, uid: Uid) -> Result<u32, NotLoaded> {
+        let at = self.pages.partition_point(|page| page.summary.last < uid);
+        let Some(page) = self.pages.get(at) else {
+            return Ok(self.tail.messages);
+        };
+        if uid <= page.summary.first {
+            return Ok(self.starts[at]);
+        }
+        let chunks = page.chunks.get()?;
+        let inner = chunks
+            .list
+            .partition_point(|chunk| chunk.summary.last < uid);
+        let Some(chunk) = chunks.list.get(inner) else {
+            return Ok(self.tail.messages);
+        };
+        let start = self.starts[at] + chunks.starts[inner];
+        if uid <= chunk.summary.first {
+            return Ok(start);
+        }
+        Ok(start + chunk.fixed.get()?.lower_bound(uid) as u32)
+    }
+
+    fn try_find(&self, uid: Uid) -> Result<Option<Place>, NotLoaded> {
+        let page = self.pages.partition_point(|page| page.summary.last < uid);
+        if self
+            .pages
+            .get(page)
+            .is_none_or(|page| uid < page.summary.first)
+        {
+            return Ok(None);
+        }
+        let chunks = self.pages[page].chunks.get()?;
+        let chunk = chunks
+            .list
+            .partition_point(|chunk| chunk.summary.last < uid);
+        if chunks
+            .list
+            .get(chunk)
+            .is_none_or(|chunk| uid < chunk.summary.first)
+        {
+            return Ok(None);
+        }
+        let index = chunks.list[chunk].fixed.get()?.find(uid);
+        Ok(index.map(|index| (page, chunk, index)))
+    }
+
+    fn try_place(&self, rank: u32) -> Result<Option<Place>, NotLoaded> {
+        if rank >= self.tail.messages {
+            return Ok(None);
+        }
+        let page = self.starts.partition_point(|start| *start <= rank) - 1;
+        let starts = &self.pages[page].chunks.get()?.starts;
+        let rank = rank - self.starts[page];
+        let chunk = starts.partition_point(|start| *start <= rank) - 1;
+        Ok(Some((page, chunk, (rank - starts[chunk]) as usize)))
+    }
+}
+
+/// The value, or a panic that says what the caller forgot.
+#[inline]
+fn loaded<T>(result: Result<T, NotLoaded>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(NotLoaded) => panic!("rows of a mailbox are used that were not wanted before"),
+    }
+}
+
 impl Loaded {
+    fn chunk(&self, page: usize, chunk: usize) -> &Chunk {
+        &loaded(self.0.pages[page].chunks.get()).list[chunk]
+    }
+
     /// The message with this UID.
     pub fn row(&self, uid: Uid) -> Option<Row> {
-        self.rank(uid).map(|rank| self.0.rows[rank as usize])
+        let (page, chunk, index) = loaded(self.0.try_find(uid))?;
+        Some(loaded(self.chunk(page, chunk).row(index)))
+    }
+
+    /// Whether there is a message with this UID.
+    pub fn contains(&self, uid: Uid) -> bool {
+        loaded(self.0.try_find(uid)).is_some()
     }
 
     /// The position of this UID, counted from 0.
     pub fn rank(&self, uid: Uid) -> Option<u32> {
-        self.0
-            .rows
-            .binary_search_by_key(&uid, |row| row.uid)
-            .ok()
-            .map(|rank| rank as u32)
+        let (page, chunk, index) = loaded(self.0.try_find(uid))?;
+        let start = self.0.starts[page] + loaded(self.0.pages[page].chunks.get()).starts[chunk];
+        Some(start + index as u32)
     }
 
     /// How many messages have a smaller UID.
     pub fn lower_bound(&self, uid: Uid) -> u32 {
-        self.0.rows.partition_point(|row| row.uid < uid) as u32
+        loaded(self.0.try_lower_bound(uid))
     }
 
     /// The UID at a position, counted from 0.
     pub fn uid_at(&self, rank: u32) -> Option<Uid> {
-        self.0.rows.get(rank as usize).map(|row| row.uid)
+        let (page, chunk, index) = loaded(self.0.try_place(rank))?;
+        Some(loaded(self.chunk(page, chunk).fixed.get()).uid(index))
     }
 
     /// The messages with UIDs in `range`, ascending.
     pub fn rows(&self, range: impl RangeBounds<Uid>) -> Rows<'_> {
+        let after = |uid: Uid| match uid.checked_add(1) {
+            Some(next) => self.lower_bound(next),
+            None => self.0.tail.messages,
+        };
         let start = match range.start_bound() {
             Bound::Included(uid) => self.lower_bound(*uid),
-            Bound::Excluded(uid) => uid
-                .checked_add(1)
-                .map_or(u32::MAX, |uid| self.lower_bound(uid)),
+            Bound::Excluded(uid) => after(*uid),
             Bound::Unbounded => 0,
         };
         let end = match range.end_bound() {
-            Bound::Included(uid) => uid
-                .checked_add(1)
-                .map_or(u32::MAX, |uid| self.lower_bound(uid)),
+            Bound::Included(uid) => after(*uid),
             Bound::Excluded(uid) => self.lower_bound(*uid),
-            Bound::Unbounded => u32::MAX,
+            Bound::Unbounded => self.0.tail.messages,
         };
         self.rows_at(start..end)
     }
 
     /// The messages at positions in `ranks`, counted from 0.
     pub fn rows_at(&self, ranks: Range<u32>) -> Rows<'_> {
-        let end = (ranks.end as usize).min(self.0.rows.len());
-        let start = (ranks.start as usize).min(end);
+        let end = ranks.end.min(self.0.tail.messages);
+        let left = end.saturating_sub(ranks.start);
+        let place = if left == 0 {
+            None
+        } else {
+            loaded(self.0.try_place(ranks.start))
+        };
+        let (page, chunk, index) = place.unwrap_or_default();
         Rows {
-            rows: self.0.rows[start..end].iter(),
+            of: self,
+            page,
+            chunk,
+            index,
+            left,
+            block: [BLANK; BLOCK],
+            at: BLOCK,
+            end: BLOCK,
         }
     }
 
     /// The messages in `uids`, ascending.
     pub fn rows_in<'a>(&'a self, uids: &'a UidSet) -> impl Iterator<Item = Row> + 'a {
-        uids.ranges().flat_map(|range| self.rows(range))
+        self.ranked_in(uids).map(|(_, row)| row)
     }
 
-    /// The messages that pass `filter`, ascending.
+    /// The messages in `uids` with their positions, ascending.
+    pub fn ranked_in<'a>(&'a self, uids: &'a UidSet) -> impl Iterator<Item = (u32, Row)> + 'a {
+        let chunks = self.chunks(|summary| summary.touches(uids));
+        chunks.flat_map(move |(start, chunk)| {
+            let (fixed, mutable) = (loaded(chunk.fixed.get()), loaded(chunk.mutable.get()));
+            let places = loaded(chunk.places(uids)).flatten();
+            places.map(move |index| {
+                let row = fixed.row(index, mutable.flags(index), mutable.modseq(index));
+                (start + index as u32, row)
+            })
+        })
+    }
+
+    /// The messages that pass `filter`, ascending. Chunks in which none can pass are not looked at.
     pub fn rows_with(&self, filter: FlagFilter) -> impl Iterator<Item = Row> + '_ {
-        self.rows(..).filter(move |row| filter.passes(row.flags))
+        let chunks = self.chunks(move |summary| summary.can_pass(filter));
+        chunks.flat_map(move |(_, chunk)| {
+            let (fixed, mutable) = (loaded(chunk.fixed.get()), loaded(chunk.mutable.get()));
+            (0..chunk.rows()).filter_map(move |index| {
+                let flags = mutable.flags(index);
+                filter
+                    .passes(flags)
+                    .then(|| fixed.row(index, flags, mutable.modseq(index)))
+            })
+        })
     }
 
-    /// The messages changed after `modseq`, ascending (RFC 7162 §3.1.4.1).
+    /// The UIDs of the messages that pass `filter`.
+    pub fn uids_with(&self, filter: FlagFilter) -> UidSet {
+        let mut uids = UidSet::new();
+        for (_, chunk) in self.chunks(|summary| summary.can_pass(filter)) {
+            let fixed = loaded(chunk.fixed.get());
+            let summary = &chunk.summary;
+            if summary.all_pass(filter) && fixed.is_dense() {
+                uids.insert_range(summary.first, summary.last);
+                continue;
+            }
+            let mutable = loaded(chunk.mutable.get());
+            let passes: Vec<bool> = mutable
+                .words()
+                .iter()
+                .map(|flags| filter.passes(*flags))
+                .collect();
+            mutable.each_word(0..chunk.rows(), |index, word| {
+                if passes[word] {
+                    uids.insert(fixed.uid(index));
+                }
+            });
+        }
+        uids
+    }
+
+    /// How many messages pass `filter`.
+    pub fn count_with(&self, filter: FlagFilter) -> u32 {
+        let mut count = 0;
+        for (_, chunk) in self.chunks(|summary| summary.can_pass(filter)) {
+            if chunk.summary.all_pass(filter) {
+                count += chunk.summary.rows;
+                continue;
+            }
+            let mutable = loaded(chunk.mutable.get());
+            let passes: Vec<u32> = mutable
+                .words()
+                .iter()
+                .map(|flags| u32::from(filter.passes(*flags)))
+                .collect();
+            mutable.each_word(0..chunk.rows(), |_, word| count += passes[word]);
+        }
+        count
+    }
+
+    /// The messages changed after `modseq`, ascending (RFC 7162 §3.1.4.1). Chunks without any are not
+    /// looked at.
     pub fn changed_since(&self, modseq: ModSeq) -> impl Iterator<Item = Row> + '_ {
-        self.rows(..).filter(move |row| row.modseq > modseq)
+        let chunks = self.chunks(move |summary| summary.modseq > modseq);
+        chunks.flat_map(move |(_, chunk)| {
+            let (fixed, mutable) = (loaded(chunk.fixed.get()), loaded(chunk.mutable.get()));
+            (0..chunk.rows()).filter_map(move |index| {
+                let changed = mutable.modseq(index);
+                (changed > modseq).then(|| fixed.row(index, mutable.flags(index), changed))
+            })
+        })
     }
 
     /// The UID of the first message without `\Seen`.
     pub fn first_unseen(&self) -> Option<Uid> {
-        let filter = FlagFilter {
-            none: Flags::SEEN,
-            ..FlagFilter::default()
-        };
-        self.rows_with(filter).next().map(|row| row.uid)
+        self.rows_with(FlagFilter::without(Flags::SEEN))
+            .next()
+            .map(|row| row.uid)
     }
 
     /// The UIDs of `uids` that exist.
     pub fn existing(&self, uids: &UidSet) -> UidSet {
-        self.rows_in(uids).map(|row| row.uid).collect()
+        let mut existing = UidSet::new();
+        for (_, chunk) in self.chunks(|summary| summary.touches(uids)) {
+            let fixed = loaded(chunk.fixed.get());
+            for places in loaded(chunk.places(uids)) {
+                if fixed.is_dense() {
+                    existing.insert_range(fixed.uid(places.start), fixed.uid(places.end - 1));
+                } else {
+                    fixed.each_uid(places, |_, uid| existing.insert(uid));
+                }
+            }
+        }
+        existing
+    }
+
+    /// The UIDs of all messages.
+    pub fn uids(&self) -> UidSet {
+        self.existing(&UidSet::all())
+    }
+
+    /// The chunks that can have what is looked for, and the positions at which they begin.
+    fn chunks<'a>(
+        &'a self,
+        can: impl Fn(&super::summary::Summary) -> bool + Copy + 'a,
+    ) -> impl Iterator<Item = (u32, &'a Chunk)> + 'a {
+        let pages = self.0.pages.iter().zip(&self.0.starts);
+        let pages = pages.filter(move |(page, _)| can(&page.summary));
+        pages.flat_map(move |(page, start)| {
+            let chunks = loaded(page.chunks.get());
+            let with_start = chunks.list.iter().zip(&chunks.starts);
+            let wanted = with_start.filter(move |(chunk, _)| can(&chunk.summary));
+            wanted.map(move |(chunk, inner)| (start + inner, &**chunk))
+        })
     }
 }
+
+/// How many rows are read from their columns at once.
+const BLOCK: usize = 16;
 
 /// Messages in the order of their UIDs; nothing is allocated for a row.
 #[derive(Clone, Debug)]
 pub struct Rows<'a> {
-    rows: std::slice::Iter<'a, Row>,
+    of: &'a Loaded,
+    /// The place of the next row that is not in the block.
+    page: usize,
+    chunk: usize,
+    index: usize,
+    /// How many rows from there on.
+    left: u32,
+    block: [Row; BLOCK],
+    /// The rows of the block that are still to come.
+    at: usize,
+    end: usize,
+}
+
+impl Rows<'_> {
+    fn refill(&mut self) {
+        let chunks = &loaded(self.of.0.pages[self.page].chunks.get()).list;
+        let chunk = &chunks[self.chunk];
+        let rows = BLOCK.min(chunk.rows() - self.index).min(self.left as usize);
+        loaded(chunk.fixed.get()).fill(self.index, &mut self.block[..rows]);
+        loaded(chunk.mutable.get()).fill(self.index, &mut self.block[..rows]);
+        (self.at, self.end) = (0, rows);
+        self.left -= rows as u32;
+        self.index += rows;
+        if self.index == chunk.rows() {
+            (self.index, self.chunk) = (0, self.chunk + 1);
+        }
+        if self.chunk == chunks.len() {
+            (self.chunk, self.page) = (0, self.page + 1);
+        }
+    }
 }
 
 impl Iterator for Rows<'_> {
     type Item = Row;
 
+    #[inline]
     fn next(&mut self) -> Option<Row> {
-        self.rows.next().copied()
+        if self.at == self.end {
+            if self.left == 0 {
+                return None;
+            }
+            self.refill();
+        }
+        let row = self.block[self.at];
+        self.at += 1;
+        Some(row)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.rows.size_hint()
+        let left = self.left as usize + (self.end - self.at);
+        (left, Some(left))
     }
 }
 

@@ -2,13 +2,26 @@
 
 use std::sync::Arc;
 
-use super::{Loaded, Snapshot};
+use super::{
+    Annotations, NotLoaded, Snapshot,
+    chunk::{Chunk, ChunkRef, PAGE_CHUNKS_MAX, Page},
+    columns::CHUNK_ROWS_MAX,
+    part::Made,
+    summary::Summary,
+};
 use crate::{
-    flags::Flags,
+    flags::{Flags, Slot},
+    keywords::Keywords,
     record::{Effect, NewRow, Record},
     tail::Tail,
     types::{ModSeq, Row, Uid},
+    uid_set::UidSet,
 };
+
+/// Two neighbours with no more rows than this become one chunk.
+const CHUNK_ROWS_SPARSE: usize = CHUNK_ROWS_MAX / 2;
+/// Two neighbours with no more chunks than this become one page.
+const PAGE_CHUNKS_SPARSE: usize = PAGE_CHUNKS_MAX / 2;
 
 /// Why a record cannot follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,21 +40,30 @@ pub enum FoldError {
         /// The UID.
         uid: Uid,
     },
-    /// The UIDs or the sum of sizes cannot be counted any further.
-    #[error("a counter of the mailbox is at its end")]
-    Overflow,
+    /// A message would get the last UID, or UIDNEXT would move past it.
+    #[error("the UIDs are at their end")]
+    UidLimit,
     /// A keyword cannot be defined or freed so.
-    #[error("keyword slot {0} cannot be changed so")]
-    Keyword(u8),
+    #[error("keyword slot {} cannot be changed so", .0.get())]
+    Keyword(Slot),
     /// A jump stands after another effect.
     #[error("a jump is not the first effect of its record")]
     Jump,
-    /// Rows that the record changes are not in memory: see [`Record::needs`].
+    /// Rows that the record changes are not in memory: see [`Wanted::Record`](super::Wanted::Record).
     #[error("rows that the record needs are not loaded")]
     NotLoaded,
-    /// The rows of a chunk do not agree with its summary.
-    #[error("a chunk and its summary differ")]
-    Summary,
+    /// A chunk that the record brings was made for another place of the log.
+    #[error("the chunk from UID {first} is not of this record")]
+    Chunk {
+        /// Its first UID.
+        first: Uid,
+    },
+}
+
+impl From<NotLoaded> for FoldError {
+    fn from(NotLoaded: NotLoaded) -> Self {
+        Self::NotLoaded
+    }
 }
 
 impl Tail {
@@ -58,7 +80,14 @@ impl Tail {
         only.then(|| {
             let mut tail = self.clone();
             tail.follow(record)?;
-            record.appended().try_for_each(|row| tail.add(row))?;
+            for row in record.appended() {
+                tail.give(row.uid, row.uid)?;
+                let row = Summary::of_row(&row.row(record.modseq()));
+                tail.messages = tail.messages.saturating_add(1);
+                tail.unseen = tail.unseen.saturating_add(row.unseen);
+                tail.deleted = tail.deleted.saturating_add(row.deleted);
+                tail.size = tail.size.saturating_add(row.size);
+            }
             Ok(tail)
         })
     }
@@ -77,94 +106,295 @@ impl Tail {
         Ok(())
     }
 
-    fn add(&mut self, row: &NewRow) -> Result<(), FoldError> {
-        if row.uid < self.uid_next {
-            return Err(FoldError::UidReused { uid: row.uid });
+    /// UIDs from `first` to `last` are given.
+    fn give(&mut self, first: Uid, last: Uid) -> Result<(), FoldError> {
+        if first < self.uid_next {
+            return Err(FoldError::UidReused { uid: first });
         }
-        self.uid_next = row.uid.checked_add(1).ok_or(FoldError::Overflow)?;
-        self.size = self.size.checked_add(row.size).ok_or(FoldError::Overflow)?;
-        self.messages += 1;
-        self.unseen += u32::from(!row.flags.contains(Flags::SEEN));
-        self.deleted += u32::from(row.flags.contains(Flags::DELETED));
+        self.uid_next = last.checked_add(1).ok_or(FoldError::UidLimit)?;
         Ok(())
+    }
+
+    /// Counts what is in `pages`.
+    pub(super) fn count(&mut self, pages: &[Arc<Page>]) {
+        let sum = pages
+            .iter()
+            .map(|page| page.summary)
+            .reduce(Summary::joined);
+        let of = |value: fn(&Summary) -> u32| sum.as_ref().map_or(0, value);
+        self.messages = of(|sum| sum.rows);
+        self.unseen = of(|sum| sum.unseen);
+        self.deleted = of(|sum| sum.deleted);
+        self.size = sum.map_or(0, |sum| sum.size);
     }
 }
 
-impl Loaded {
-    /// The snapshot after `record`. What [`Record::needs`] must have been wanted.
+impl Snapshot {
+    /// The snapshot after `record`. What [`Wanted::Record`](super::Wanted::Record) says must be loaded;
+    /// an append alone needs nothing.
     ///
     /// # Errors
     /// [`FoldError`]: the record cannot be the next one.
     pub fn apply(&self, record: &Record) -> Result<Snapshot, FoldError> {
-        let mut next = Snapshot::clone(&self.0);
-        next.tail.follow(record)?;
-        let rows = Arc::make_mut(&mut next.rows);
+        let mut tail = self.tail.clone();
+        tail.follow(record)?;
+        let mut fold = Fold {
+            made: record.made(),
+            tail,
+            keywords: Arc::clone(&self.keywords),
+            annotations: Arc::clone(&self.annotations),
+            pages: self.pages.clone(),
+        };
         for (index, effect) in record.effects().iter().enumerate() {
-            match effect {
-                Effect::Append(new) => {
-                    for row in new {
-                        next.tail.add(row)?;
-                        rows.push(row.row(record.modseq()));
-                    }
-                }
-                Effect::AppendChunks(_) => return Err(FoldError::NotLoaded),
-                Effect::SetFlags { uids, clear, set } => {
-                    for row in rows.iter_mut().filter(|row| uids.contains(row.uid)) {
-                        let flags = row.flags.without(*clear) | *set;
-                        if flags != row.flags {
-                            row.flags = flags;
-                            row.modseq = record.modseq();
-                        }
-                    }
-                }
-                Effect::Expunge { uids } => rows.retain(|row| !uids.contains(row.uid)),
-                Effect::DefineKeyword { slot, name } => {
-                    let keywords = Arc::make_mut(&mut next.keywords);
-                    if !keywords.define(*slot, name) {
-                        return Err(FoldError::Keyword(slot.get()));
-                    }
-                }
-                Effect::FreeKeyword { slot } => {
-                    let used = rows.iter().any(|row| row.flags.intersects(slot.flag()));
-                    if used || !Arc::make_mut(&mut next.keywords).free(*slot) {
-                        return Err(FoldError::Keyword(slot.get()));
-                    }
-                }
-                Effect::Annotate { entry, value } => {
-                    let annotations = Arc::make_mut(&mut next.annotations);
-                    match value {
-                        Some(value) => annotations.insert(entry.clone(), value.clone()),
-                        None => annotations.remove(entry),
-                    };
-                }
-                Effect::Jump { uids, touch, .. } => {
-                    if index != 0 {
-                        return Err(FoldError::Jump);
-                    }
-                    let uid_next = next.tail.uid_next.checked_add(*uids);
-                    next.tail.uid_next = uid_next.ok_or(FoldError::Overflow)?;
-                    next.tail.vanished_floor = record.modseq();
-                    if *touch {
-                        rows.iter_mut().for_each(|row| row.modseq = record.modseq());
-                    }
-                }
-                Effect::Private { .. } => {}
-            }
+            fold.effect(index, effect)?;
         }
-        count(&mut next.tail, rows);
-        Ok(next)
+        fold.tail.count(&fold.pages);
+        let Fold {
+            tail,
+            keywords,
+            annotations,
+            pages,
+            ..
+        } = fold;
+        Ok(Snapshot::with_pages(tail, keywords, annotations, pages))
     }
 }
 
-fn count(tail: &mut Tail, rows: &[Row]) {
-    tail.messages = rows.len() as u32;
-    tail.unseen = rows
-        .iter()
-        .filter(|row| !row.flags.contains(Flags::SEEN))
-        .count() as u32;
-    tail.deleted = rows
-        .iter()
-        .filter(|row| row.flags.contains(Flags::DELETED))
-        .count() as u32;
-    tail.size = rows.iter().map(|row| row.size).sum();
+/// A snapshot on the way to the next.
+struct Fold {
+    made: Made,
+    tail: Tail,
+    keywords: Arc<Keywords>,
+    annotations: Arc<Annotations>,
+    pages: Vec<Arc<Page>>,
+}
+
+impl Fold {
+    fn effect(&mut self, index: usize, effect: &Effect) -> Result<(), FoldError> {
+        match effect {
+            Effect::Append(rows) => self.append(rows)?,
+            Effect::AppendChunks(chunks) => self.append_chunks(chunks)?,
+            Effect::SetFlags { uids, clear, set } => self.set_flags(uids, *clear, *set)?,
+            Effect::Expunge { uids } => self.expunge(uids)?,
+            Effect::DefineKeyword { slot, name } => {
+                if !Arc::make_mut(&mut self.keywords).define(*slot, name) {
+                    return Err(FoldError::Keyword(*slot));
+                }
+            }
+            Effect::FreeKeyword { slot } => {
+                let used = self
+                    .pages
+                    .iter()
+                    .any(|page| page.summary.any.intersects(slot.flag()));
+                if used || !Arc::make_mut(&mut self.keywords).free(*slot) {
+                    return Err(FoldError::Keyword(*slot));
+                }
+            }
+            Effect::Annotate { entry, value } => {
+                let annotations = Arc::make_mut(&mut self.annotations);
+                match value {
+                    Some(value) => annotations.insert(entry.clone(), value.clone()),
+                    None => annotations.remove(entry),
+                };
+            }
+            Effect::Jump { uids, touch, .. } => {
+                if index != 0 {
+                    return Err(FoldError::Jump);
+                }
+                let uid_next = self.tail.uid_next.checked_add(*uids);
+                self.tail.uid_next = uid_next.ok_or(FoldError::UidLimit)?;
+                self.tail.vanished_floor = self.tail.modseq;
+                if *touch {
+                    self.touch()?;
+                }
+            }
+            Effect::Private { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, new: &[NewRow]) -> Result<(), FoldError> {
+        for row in new {
+            self.tail.give(row.uid, row.uid)?;
+        }
+        let rows: Vec<Row> = new.iter().map(|row| row.row(self.made.modseq)).collect();
+        let mut rows = &rows[..];
+        let mut list = Vec::new();
+        // Go on with the last chunk if it is in memory and has room; else begin a new one.
+        if let Some(page) = self.pages.last()
+            && let Ok(chunks) = page.chunks.get()
+            && let Some(last) = chunks.list.last()
+        {
+            let room = CHUNK_ROWS_MAX.saturating_sub(last.rows()).min(rows.len());
+            let extends = last.is_loaded() && room > 0;
+            if extends || chunks.list.len() < PAGE_CHUNKS_MAX {
+                list.reserve(chunks.list.len() + 1);
+                list.extend_from_slice(&chunks.list);
+            }
+            if extends && let Some(end) = list.last_mut() {
+                *end = Arc::new(last.extended(&rows[..room], self.made)?);
+                rows = &rows[room..];
+            }
+            if !list.is_empty() {
+                self.pages.pop();
+            }
+        }
+        let chunks = rows.chunks(CHUNK_ROWS_MAX);
+        list.extend(
+            chunks
+                .filter_map(|rows| Chunk::new(rows, self.made))
+                .map(Arc::new),
+        );
+        self.push_pages(&list);
+        Ok(())
+    }
+
+    fn append_chunks(&mut self, chunks: &[ChunkRef]) -> Result<(), FoldError> {
+        for chunk in chunks {
+            self.tail.give(chunk.first(), chunk.last())?;
+            if chunk.summary.modseq != self.made.modseq {
+                return Err(FoldError::Chunk {
+                    first: chunk.first(),
+                });
+            }
+        }
+        let list: Vec<_> = chunks.iter().map(|chunk| Arc::new(chunk.chunk())).collect();
+        self.push_pages(&list);
+        Ok(())
+    }
+
+    fn push_pages(&mut self, list: &[Arc<Chunk>]) {
+        let pages = list.chunks(PAGE_CHUNKS_MAX);
+        let pages = pages.filter_map(|list| Page::new(list.to_vec(), self.made));
+        self.pages.extend(pages.map(Arc::new));
+    }
+
+    fn set_flags(&mut self, uids: &UidSet, clear: Flags, set: Flags) -> Result<(), FoldError> {
+        for page in &mut self.pages {
+            if !page.summary.touches(uids) || !page.summary.can_change(clear, set) {
+                continue;
+            }
+            let chunks = &page.chunks.get()?.list;
+            let mut list = None::<Vec<_>>;
+            for (at, chunk) in chunks.iter().enumerate() {
+                if let Some(chunk) = chunk.with_flags(uids, clear, set, self.made)? {
+                    list.get_or_insert_with(|| chunks.clone())[at] = Arc::new(chunk);
+                }
+            }
+            if let Some(new) = list.and_then(|list| Page::new(list, self.made)) {
+                *page = Arc::new(new);
+            }
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self) -> Result<(), FoldError> {
+        for page in &mut self.pages {
+            let chunks = page.chunks.get()?.list.iter();
+            let touched = chunks.map(|chunk| chunk.touched(self.made).map(Arc::new));
+            let list = touched.collect::<Result<Vec<_>, NotLoaded>>()?;
+            if let Some(new) = Page::new(list, self.made) {
+                *page = Arc::new(new);
+            }
+        }
+        Ok(())
+    }
+
+    fn expunge(&mut self, uids: &UidSet) -> Result<(), FoldError> {
+        let mut pages = Vec::with_capacity(self.pages.len());
+        for page in &self.pages {
+            if !page.summary.touches(uids) {
+                self.push_page(&mut pages, Arc::clone(page))?;
+                continue;
+            }
+            if page.summary.is_within(uids) {
+                continue;
+            }
+            let chunks = &page.chunks.get()?.list;
+            let mut list = Vec::with_capacity(chunks.len());
+            let mut any = false;
+            for chunk in chunks {
+                match self.without(chunk, uids)? {
+                    Some(kept) => {
+                        any = true;
+                        kept.into_iter()
+                            .try_for_each(|chunk| self.push_chunk(&mut list, chunk))?;
+                    }
+                    None => self.push_chunk(&mut list, Arc::clone(chunk))?,
+                }
+            }
+            if !any {
+                self.push_page(&mut pages, Arc::clone(page))?;
+            } else if let Some(page) = Page::new(list, self.made) {
+                self.push_page(&mut pages, Arc::new(page))?;
+            }
+        }
+        self.pages = pages;
+        Ok(())
+    }
+
+    /// What is left of a chunk, if it changes.
+    fn without(
+        &self,
+        chunk: &Arc<Chunk>,
+        uids: &UidSet,
+    ) -> Result<Option<Option<Arc<Chunk>>>, NotLoaded> {
+        if !chunk.summary.touches(uids) {
+            return Ok(None);
+        }
+        if chunk.summary.is_within(uids) {
+            return Ok(Some(None));
+        }
+        let mut places = chunk.places(uids)?.peekable();
+        if places.peek().is_none() {
+            return Ok(None);
+        }
+        let rows = chunk.all_rows()?;
+        let mut kept = Vec::with_capacity(rows.len());
+        let mut from = 0;
+        for gone in places {
+            kept.extend_from_slice(&rows[from..gone.start]);
+            from = gone.end;
+        }
+        kept.extend_from_slice(&rows[from..]);
+        Ok(Some(Chunk::new(&kept, self.made).map(Arc::new)))
+    }
+
+    /// Adds a chunk to a page, or to its last chunk if both are sparse, loaded, and one is new.
+    fn push_chunk(&self, list: &mut Vec<Arc<Chunk>>, chunk: Arc<Chunk>) -> Result<(), NotLoaded> {
+        if let Some(last) = list.last_mut()
+            && last.rows() + chunk.rows() <= CHUNK_ROWS_SPARSE
+            && (last.fixed.made == self.made || chunk.fixed.made == self.made)
+            && last.is_loaded()
+            && chunk.is_loaded()
+        {
+            let rows = [last.all_rows()?, chunk.all_rows()?].concat();
+            if let Some(joined) = Chunk::new(&rows, self.made) {
+                *last = Arc::new(joined);
+            }
+            return Ok(());
+        }
+        list.push(chunk);
+        Ok(())
+    }
+
+    /// Likewise for pages.
+    fn push_page(&self, pages: &mut Vec<Arc<Page>>, page: Arc<Page>) -> Result<(), NotLoaded> {
+        if let Some(last) = pages.last_mut()
+            && (last.chunks.made == self.made || page.chunks.made == self.made)
+            && let (Ok(left), Ok(right)) = (last.chunks.get(), page.chunks.get())
+            && left.list.len() + right.list.len() <= PAGE_CHUNKS_SPARSE
+        {
+            let mut list = left.list.clone();
+            for chunk in &right.list {
+                self.push_chunk(&mut list, Arc::clone(chunk))?;
+            }
+            if let Some(joined) = Page::new(list, self.made) {
+                *last = Arc::new(joined);
+            }
+            return Ok(());
+        }
+        pages.push(page);
+        Ok(())
+    }
 }

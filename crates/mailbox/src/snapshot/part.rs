@@ -1,13 +1,17 @@
-//! Parts of chunks.
+//! How pages and parts of chunks are named, read, and held in memory.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 
-use crate::{
-    codec::{Decoded, Reader},
-    types::{ModSeq, Uid},
-};
+use super::NotLoaded;
+use crate::types::{ModSeq, Uid};
 
 /// What is stored under a [`PartKey`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,10 +29,10 @@ pub enum PartKind {
 pub struct PartKey {
     /// What it is.
     pub kind: PartKind,
-    /// The modseq of the transaction that made it.
+    /// The modseq of the transaction that made it; of its newest row if an import did.
     pub modseq: ModSeq,
-    /// From that transaction's nonce: so that two transactions that both tried to be this modseq
-    /// cannot mean the same part.
+    /// A hash of that transaction: so that two that both tried to be this modseq cannot mean the same
+    /// part.
     pub salt: u32,
     /// Its first UID.
     pub first: Uid,
@@ -86,20 +90,95 @@ pub trait Parts: Sync {
     ) -> impl Future<Output = Result<Vec<Option<Bytes>>, Self::Error>> + Send;
 }
 
-/// A chunk as a page or a record names it: summaries, and the names of its two parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChunkRef {
-    pub(crate) bytes: Bytes,
+/// Which transaction made a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Made {
+    pub(crate) modseq: ModSeq,
+    pub(crate) salt: u32,
 }
 
-impl ChunkRef {
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        crate::codec::put_bytes(out, &self.bytes);
+impl Made {
+    pub(super) const fn key(self, kind: PartKind, first: Uid, last: Uid) -> PartKey {
+        let Self { modseq, salt } = self;
+        PartKey {
+            kind,
+            modseq,
+            salt,
+            first,
+            last,
+        }
+    }
+}
+
+/// A page's chunks or a part, in memory or not (yet).
+#[derive(Debug)]
+pub(super) struct Held<T> {
+    pub(super) made: Made,
+    /// It is in the store.
+    stored: AtomicBool,
+    value: OnceLock<T>,
+}
+
+impl<T> Held<T> {
+    /// New, in memory, not in the store.
+    pub(super) fn new(made: Made, value: T) -> Self {
+        Self {
+            made,
+            stored: AtomicBool::new(false),
+            value: OnceLock::from(value),
+        }
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
-        reader.bytes().map(|bytes| Self {
-            bytes: Bytes::copy_from_slice(bytes),
-        })
+    /// In the store, not in memory.
+    pub(super) fn stored(made: Made) -> Self {
+        Self {
+            made,
+            stored: AtomicBool::new(true),
+            value: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn get(&self) -> Result<&T, NotLoaded> {
+        self.value.get().ok_or(NotLoaded)
+    }
+
+    pub(super) fn is_loaded(&self) -> bool {
+        self.value.get().is_some()
+    }
+
+    /// Puts what was read into it; if somebody else was first, that stays.
+    pub(super) fn load(&self, value: T) {
+        let _ = self.value.set(value);
+    }
+
+    pub(super) fn is_stored(&self) -> bool {
+        self.stored.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_stored(&self) {
+        self.stored.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_comes_back_and_sorts_by_modseq() {
+        let key = |modseq, salt| {
+            let made = Made {
+                modseq: ModSeq(modseq),
+                salt,
+            };
+            made.key(PartKind::Mutable, Uid::MIN, Uid::MAX)
+        };
+        let bytes = key(258, 7).to_bytes();
+        assert_eq!(PartKey::from_bytes(&bytes), Some(key(258, 7)));
+        assert!(key(257, u32::MAX).to_bytes() < bytes);
+        for end in 0..bytes.len() {
+            assert_eq!(PartKey::from_bytes(&bytes[..end]), None);
+        }
+        assert_eq!(PartKey::from_bytes(&[&bytes[..], b"x"].concat()), None);
     }
 }

@@ -1,10 +1,15 @@
 //! Loading: what a command needs is brought into memory first, everything after it is synchronous.
 
-use std::{ops::Deref, sync::Arc};
+use std::{collections::HashSet, ops::Deref, sync::Arc};
 
-use super::{FlagFilter, PartKey, Parts, Snapshot};
+use super::{
+    FlagFilter, PartKey, Parts, Snapshot,
+    chunk::{Chunk, Page},
+    summary::Summary,
+};
 use crate::{
     codec::DecodeError,
+    record::{Effect, Record},
     types::{ModSeq, Uid},
     uid_set::UidSet,
 };
@@ -16,7 +21,7 @@ pub enum Wanted<'a> {
     All,
     /// The rows of these UIDs.
     Uids(&'a UidSet),
-    /// The rows from one UID to another.
+    /// The rows from one UID to another, both included.
     Range(Uid, Uid),
     /// The rows at these positions, counted from 0; the end is not included.
     Ranks(u32, u32),
@@ -26,8 +31,12 @@ pub enum Wanted<'a> {
     ChangedSince(ModSeq),
     /// The first row without `\Seen`.
     FirstUnseen,
-    /// What is needed to find any row's position: pages, and the parts with these UIDs.
-    Positions(&'a UidSet),
+    /// What [`Snapshot::apply`] needs for this record, or fares better with.
+    Record(&'a Record),
+    /// The end of the mailbox: so that an append goes on with the last chunk.
+    End,
+    /// Every page, but no rows: enough for [`Snapshot::keys_unlike`].
+    Pages,
     /// What differs from this snapshot, for [`Snapshot::diff`].
     Unlike(&'a Snapshot),
 }
@@ -47,6 +56,9 @@ pub enum LoadError<E: std::error::Error + 'static> {
     Damaged(PartKey, #[source] DecodeError),
 }
 
+/// How many parts are asked for at once: about 1 MiB.
+const BATCH_PARTS: usize = 128;
+
 impl Snapshot {
     /// Brings what is wanted into memory; at once if it is there already.
     ///
@@ -54,15 +66,177 @@ impl Snapshot {
     /// [`LoadError`].
     pub async fn ensure<P: Parts>(
         self: &Arc<Self>,
-        _parts: &P,
-        _wanted: Wanted<'_>,
+        parts: &P,
+        wanted: Wanted<'_>,
     ) -> Result<Loaded, LoadError<P::Error>> {
-        Ok(Loaded(Arc::clone(self)))
+        loop {
+            let missing = self.missing(wanted);
+            if missing.is_empty() {
+                return Ok(Loaded(Arc::clone(self)));
+            }
+            for batch in missing.chunks(BATCH_PARTS) {
+                let keys: Vec<_> = batch.iter().map(Missing::key).collect();
+                let values = parts.parts(&keys).await.map_err(LoadError::Store)?;
+                let mut values = values.into_iter();
+                for (missing, key) in batch.iter().zip(keys) {
+                    let value = values.next().flatten().ok_or(LoadError::Trimmed(key))?;
+                    missing
+                        .load(&value)
+                        .map_err(|error| LoadError::Damaged(key, error))?;
+                }
+                // Decoding a batch takes about 3 ms: let others have a turn.
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// What is wanted, if it is in memory already.
-    pub fn loaded(self: &Arc<Self>, _wanted: Wanted<'_>) -> Option<Loaded> {
-        Some(Loaded(Arc::clone(self)))
+    pub fn loaded(self: &Arc<Self>, wanted: Wanted<'_>) -> Option<Loaded> {
+        self.missing(wanted)
+            .is_empty()
+            .then(|| Loaded(Arc::clone(self)))
+    }
+
+    /// Pages that are wanted and not there; if there are none, parts.
+    fn missing(&self, wanted: Wanted<'_>) -> Vec<Missing> {
+        let choice = Choice::new(self, wanted);
+        let wanted = |(at, page): &(usize, &Arc<Page>)| choice.page(self, *at, page);
+        let pages: Vec<_> = self.pages.iter().enumerate().filter(wanted).collect();
+        let unloaded = pages.iter().filter(|(_, page)| !page.chunks.is_loaded());
+        let missing: Vec<_> = unloaded
+            .map(|(_, page)| Missing::Page(Arc::clone(page)))
+            .collect();
+        if !missing.is_empty() {
+            return missing;
+        }
+        let mut missing = Vec::new();
+        for (at, page) in pages {
+            let Ok(chunks) = page.chunks.get() else {
+                continue;
+            };
+            for (inner, chunk) in chunks.list.iter().enumerate() {
+                let start = self.starts[at] + chunks.starts[inner];
+                let is_last = at + 1 == self.pages.len() && inner + 1 == chunks.list.len();
+                if !choice.chunk(chunk, start, is_last) {
+                    continue;
+                }
+                if !chunk.fixed.is_loaded() {
+                    missing.push(Missing::Fixed(Arc::clone(chunk)));
+                }
+                if !chunk.mutable.is_loaded() {
+                    missing.push(Missing::Mutable(Arc::clone(chunk)));
+                }
+                if matches!(choice, Choice::FirstUnseen) {
+                    break;
+                }
+            }
+        }
+        missing
+    }
+}
+
+/// Something to be read.
+enum Missing {
+    Page(Arc<Page>),
+    Fixed(Arc<Chunk>),
+    Mutable(Arc<Chunk>),
+}
+
+impl Missing {
+    fn key(&self) -> PartKey {
+        match self {
+            Self::Page(page) => page.key(),
+            Self::Fixed(chunk) => chunk.fixed_key(),
+            Self::Mutable(chunk) => chunk.mutable_key(),
+        }
+    }
+
+    fn load(&self, bytes: &[u8]) -> Result<(), DecodeError> {
+        match self {
+            Self::Page(page) => page.load(bytes),
+            Self::Fixed(chunk) => chunk.load_fixed(bytes),
+            Self::Mutable(chunk) => chunk.load_mutable(bytes),
+        }
+    }
+}
+
+/// What is wanted, as a choice of pages and chunks by their summaries.
+enum Choice<'a> {
+    Uids(&'a UidSet),
+    Range(Uid, Uid),
+    Ranks(u32, u32),
+    Flagged(FlagFilter),
+    ChangedSince(ModSeq),
+    FirstUnseen,
+    Record { uids: UidSet, end: bool },
+    Pages,
+    NotIn(HashSet<PartKey>),
+}
+
+impl<'a> Choice<'a> {
+    fn new(of: &Snapshot, wanted: Wanted<'a>) -> Self {
+        match wanted {
+            Wanted::All => Self::Range(Uid::MIN, Uid::MAX),
+            Wanted::Uids(uids) => Self::Uids(uids),
+            Wanted::Range(first, last) => Self::Range(first, last),
+            Wanted::Ranks(start, end) => Self::Ranks(start, end),
+            Wanted::Flagged(filter) => Self::Flagged(filter),
+            Wanted::ChangedSince(modseq) => Self::ChangedSince(modseq),
+            Wanted::FirstUnseen => Self::FirstUnseen,
+            Wanted::Record(record) => {
+                let appends = |effect: &Effect| matches!(effect, Effect::Append(_));
+                let end = record.effects().iter().any(appends);
+                Self::Record {
+                    uids: record.needs(),
+                    end,
+                }
+            }
+            Wanted::End => Self::Record {
+                uids: UidSet::new(),
+                end: true,
+            },
+            Wanted::Pages => Self::Pages,
+            Wanted::Unlike(other) => Self::NotIn(other.known_keys(of)),
+        }
+    }
+
+    fn page(&self, of: &Snapshot, at: usize, page: &Page) -> bool {
+        let summary = &page.summary;
+        match self {
+            Self::FirstUnseen => {
+                let first = of.pages.iter().position(|page| page.summary.unseen > 0);
+                first == Some(at)
+            }
+            Self::Record { uids, end } => {
+                summary.touches(uids) || (*end && at + 1 == of.pages.len())
+            }
+            Self::Pages => true,
+            Self::NotIn(keys) => !keys.contains(&page.key()),
+            _ => self.summary(summary, of.starts[at]),
+        }
+    }
+
+    fn chunk(&self, chunk: &Chunk, start: u32, is_last: bool) -> bool {
+        match self {
+            Self::FirstUnseen => chunk.summary.unseen > 0,
+            Self::Record { uids, end } => chunk.summary.touches(uids) || (*end && is_last),
+            Self::Pages => false,
+            Self::NotIn(keys) => {
+                !(keys.contains(&chunk.fixed_key()) && keys.contains(&chunk.mutable_key()))
+            }
+            _ => self.summary(&chunk.summary, start),
+        }
+    }
+
+    fn summary(&self, summary: &Summary, start: u32) -> bool {
+        match *self {
+            Self::Uids(uids) => summary.touches(uids),
+            Self::Range(first, last) => summary.first <= last && first <= summary.last,
+            Self::Ranks(from, to) => start < to && from < start.saturating_add(summary.rows),
+            Self::Flagged(filter) => summary.can_pass(filter),
+            Self::ChangedSince(modseq) => summary.modseq > modseq,
+            _ => false,
+        }
     }
 }
 
