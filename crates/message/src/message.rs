@@ -19,7 +19,7 @@ pub struct Message {
     pub(crate) limits: Limits,
 }
 
-/// The beginning of a text part, perhaps with what follows the part.
+/// The beginning of the body of a text part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Capture {
     pub(crate) part: usize,
@@ -91,17 +91,5 @@ impl Message {
                 .map_or(self.headers.len(), |&at| at as usize)
         };
         at(index)..at(index + 1)
-    }
-
-    /// The first octets of the body of a text part: its index and the octets.
-    pub(crate) fn captured(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        self.captures.iter().map(|capture| {
-            let octets = self.structure.parts[capture.part].octets();
-            let length = capture
-                .bytes
-                .len()
-                .min(usize::try_from(octets).unwrap_or(usize::MAX));
-            (capture.part, &capture.bytes[..length])
-        })
     }
 }

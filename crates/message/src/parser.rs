@@ -143,6 +143,12 @@ impl Parser {
         self.end_headers();
         self.close_to(0);
         self.message.structure.size = self.at;
+        for capture in &mut self.message.captures {
+            let octets = self.message.structure.parts[capture.part].octets();
+            capture
+                .bytes
+                .truncate(usize::try_from(octets).unwrap_or(usize::MAX));
+        }
         self.message
     }
 
@@ -155,6 +161,12 @@ impl Parser {
         }
         self.at += bytes.len() as u64;
         bytes.len()
+    }
+
+    /// The blank line at the end of a header was read.
+    fn end_header_here(&mut self) {
+        self.start_line();
+        self.end_header(self.at);
     }
 
     /// A new line begins in a body.
@@ -174,7 +186,7 @@ impl Parser {
                 self.message.keep_header(&rest[..end]);
                 self.lines += 1;
                 let used = self.consume(&rest[..end]);
-                self.end_header(self.at);
+                self.end_header_here();
                 return used;
             }
             if let Some((index, close)) = self.delimiter(line) {
@@ -213,7 +225,7 @@ impl Parser {
                 self.state = State::Header;
                 if matches!(&self.line[..], b"\n" | b"\r\n") {
                     self.lines += 1;
-                    self.end_header(self.at);
+                    self.end_header_here();
                     return used;
                 }
             }
@@ -388,7 +400,7 @@ impl Parser {
 
     /// The header of the innermost open part ends at `end`: decides what the part is.
     fn end_header(&mut self, end: u64) {
-        self.start_line();
+        self.state = State::LineStart;
         let depth = self.open.len();
         let in_digest = depth >= 2 && self.open[depth - 2].is_digest;
         let lines = self.lines;

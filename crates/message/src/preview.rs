@@ -10,11 +10,11 @@ impl Message {
     /// The first 200 characters of the first text that is not blank, in one line, without HTML.
     /// Empty if there is none.
     pub fn preview(&self) -> String {
-        for (index, octets) in self.captured() {
-            let part = &self.structure.parts[index];
+        for capture in &self.captures {
+            let part = &self.structure.parts[capture.part];
             let mut text = String::new();
             let mut decoder = TextDecoder::for_part(part);
-            decoder.push(octets, &mut text);
+            decoder.push(&capture.bytes, &mut text);
             decoder.finish(&mut text);
             let mut preview = Preview::default();
             if part.media_type == "text/html" {

@@ -1,0 +1,294 @@
+//! Properties that hold for any octets whatever.
+
+mod grammar;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use restante_message::{
+    Decoder, Kind, Limits, Message, Parser, Part, SectionText, SortKeys, Strings, Structure,
+    TextDecoder, decode_header_text, fields, header_fields, parse, parse_with,
+};
+
+/// Pieces of which mail is made, so that chance finds its way into the corners.
+const PIECES: [&str; 68] = [
+    "\r\n",
+    "\n",
+    "\r",
+    "\0",
+    "\r\n\r\n",
+    "\n\n",
+    " ",
+    "\t",
+    "--",
+    "-",
+    "--a",
+    "--a\r\n",
+    "--a--",
+    "--a--\r\n",
+    "--b\r\n",
+    "--b--\n",
+    "--a \t\r\n",
+    "--ab\r\n",
+    "\n--a\n",
+    "\r\n--b",
+    "Content-Type: multipart/mixed; boundary=a\r\n",
+    "Content-Type: multipart/digest; boundary=b\r\n",
+    "Content-Type: multipart/mixed; boundary=\"a\"\n\n",
+    "Content-Type: multipart/alternative\r\n",
+    "Content-Type: message/rfc822\r\n\r\n",
+    "Content-Type: message/global\r\n",
+    "Content-Type: text/html; charset=\"utf-8\"\r\n",
+    "Content-Type: text/plain; charset=utf-7\r\n",
+    "Content-Type:",
+    "content-type: (c) application/(d)x; name*0*=utf-8''%C3; name*1*=%BC\r\n",
+    "Content-Transfer-Encoding: base64\r\n",
+    "Content-Transfer-Encoding: quoted-printable\r\n",
+    "Content-Transfer-Encoding: x\r\n",
+    "Content-Disposition: attachment; filename=x\r\n",
+    "Content-Language: de, en\r\n",
+    "Content-Location: x\r\n",
+    "Content-MD5: x\r\n",
+    "Content-ID: <x>\r\n",
+    "Content-Description: \"d\\\r\n",
+    "Subject: Re: [a] =?utf-8?Q?=C3=BC?=\r\n",
+    "Date: 31 Dec 2000 16:01:33 -0800\r\n",
+    "Date:",
+    "From:",
+    "To:",
+    "Cc: ",
+    "Bcc: ",
+    "Sender: ",
+    "Reply-To:",
+    "Message-ID: <a@b>\r\n",
+    "References: <a@b> <c@d>\r\n",
+    "In-Reply-To: <",
+    "a",
+    "b@c",
+    "\"q\\\"\"",
+    "<",
+    ">",
+    "@",
+    ",",
+    ";",
+    ":",
+    "(",
+    ")",
+    "[",
+    "]",
+    "ü",
+    "=?",
+    "?=",
+    "\u{fffd}",
+];
+
+fn mail() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        12 => (0..PIECES.len()).prop_map(|at| PIECES[at].as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..6),
+    ];
+    vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+/// Everything that is asked of a message, with the checks that belong to it.
+fn check(octets: &[u8], limits: Limits) -> Message {
+    let message = parse_with(octets, limits);
+    let structure = message.structure();
+    assert_eq!(structure.size(), octets.len() as u64);
+    check_ranges(structure, octets);
+    for strings in [Strings::Literal, Strings::Utf8Quoted] {
+        let utf8 = strings == Strings::Utf8Quoted;
+        let mut out = Vec::new();
+        message.envelope(strings, &mut out);
+        assert_eq!(
+            grammar::envelope(&out, utf8),
+            Ok(()),
+            "{}",
+            out.escape_ascii()
+        );
+        for extended in [false, true] {
+            out.clear();
+            match extended {
+                true => message.bodystructure(strings, &mut out),
+                false => message.body(strings, &mut out),
+            }
+            assert_eq!(
+                grammar::body(&out, extended, utf8),
+                Ok(()),
+                "{}",
+                out.escape_ascii()
+            );
+        }
+    }
+    let encoded = structure.encode();
+    assert_eq!(Structure::decode(&encoded).as_ref(), Some(structure));
+    let keys = message.sort_keys();
+    let encoded = keys.encode();
+    assert!(encoded.len() < 2_000);
+    assert_eq!(SortKeys::decode(&encoded), Some(keys));
+    assert!(message.preview().chars().count() <= 200);
+    for index in 0..structure.parts().len() {
+        let _ = message.filename(index);
+    }
+    message
+}
+
+/// Header and body follow each other, children lie in the body of their parent, in order.
+fn check_ranges(structure: &Structure, octets: &[u8]) {
+    let slice = |range: &std::ops::Range<u64>| &octets[range.start as usize..range.end as usize];
+    assert_eq!(structure.root().header.start, 0);
+    assert_eq!(structure.root().body.end, structure.size());
+    let mut seen = 1;
+    for (index, part) in structure.parts().iter().enumerate() {
+        assert!(part.header.start <= part.header.end);
+        assert_eq!(part.header.end, part.body.start);
+        assert!(part.body.start <= part.body.end);
+        let lines = slice(&part.body)
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count();
+        assert_eq!(part.lines, lines as u64, "lines of part {index}");
+        let mut from = part.body.start;
+        let children: Vec<usize> = structure.children(index).collect();
+        seen += children.len();
+        for &child in &children {
+            let child: &Part = &structure.parts()[child];
+            assert!(child.header.start >= from && child.body.end <= part.body.end);
+            from = child.body.end;
+        }
+        match part.kind {
+            Kind::Leaf => assert!(children.is_empty()),
+            Kind::Multipart => assert!(!children.is_empty()),
+            Kind::Message => assert_eq!(children, [index + 1]),
+        }
+    }
+    assert_eq!(
+        seen,
+        structure.parts().len(),
+        "every part is the child of one"
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_mail_gives_a_sound_structure_and_grammatical_output(octets in mail()) {
+        check(&octets, Limits::default());
+    }
+
+    #[test]
+    fn any_octets_do(octets in vec(any::<u8>(), 0..400)) {
+        check(&octets, Limits::default());
+    }
+
+    #[test]
+    fn small_limits_hold(
+        octets in mail(),
+        depth in 0..4_u32,
+        parts in 0..5_u32,
+        header_bytes in 0..200_u32,
+        addresses in 0..4_u32,
+        preview_bytes in 0..20_u32,
+    ) {
+        let limits = Limits { depth, parts, header_bytes, addresses, preview_bytes };
+        let message = check(&octets, limits);
+        // A multipart that may have no parts has an empty one.
+        prop_assert!(message.structure().parts().len() <= parts as usize + 2);
+    }
+
+    #[test]
+    fn any_split_gives_the_same(octets in mail(), sizes in vec(1..9_usize, 1..20)) {
+        let mut parser = Parser::new(Limits::default());
+        let mut rest = &octets[..];
+        for &size in sizes.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, tail) = rest.split_at(size.min(rest.len()));
+            parser.push(piece);
+            rest = tail;
+        }
+        prop_assert_eq!(parser.finish(), parse(&octets));
+    }
+
+    #[test]
+    fn decoders_give_the_same_for_any_split(
+        octets in vec(prop_oneof![
+            Just(b'='), Just(b' '), Just(b'\r'), Just(b'\n'), Just(b'+'), Just(b'-'), Just(b'4'),
+            Just(0xc3), Just(0xbc), any::<u8>(),
+        ], 0..200),
+        size in 1..20_usize,
+        encoding in 0..3_usize,
+        charset in 0..5_usize,
+    ) {
+        let encoding = ["7bit", "base64", "quoted-printable"][encoding];
+        let charset = ["us-ascii", "utf-8", "utf-7", "iso-2022-jp", "utf-16"][charset];
+        let header = format!(
+            "Content-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+        );
+        let message = parse(header.as_bytes());
+        let part = message.structure().root();
+        let mut whole = Vec::new();
+        let mut pieces = Vec::new();
+        let mut decoder = Decoder::for_binary(part).expect("known encoding");
+        decoder.push(&octets, &mut whole);
+        decoder.finish(&mut whole);
+        let mut decoder = Decoder::for_binary(part).expect("known encoding");
+        octets.chunks(size).for_each(|piece| decoder.push(piece, &mut pieces));
+        decoder.finish(&mut pieces);
+        prop_assert_eq!(whole, pieces);
+        let mut text = String::new();
+        let mut decoder = TextDecoder::for_part(part);
+        octets.chunks(size).for_each(|piece| decoder.push(piece, &mut text));
+        decoder.finish(&mut text);
+        prop_assert_eq!(TextDecoder::decode(part, &octets), text);
+    }
+
+    #[test]
+    fn damaged_rows_are_refused_or_sound(octets in mail(), at in any::<usize>(), to in any::<u8>()) {
+        let message = parse(&octets);
+        let mut row = message.structure().encode();
+        let at_row = at % row.len();
+        row[at_row] = to;
+        if let Some(structure) = Structure::decode(&row) {
+            for part in structure.parts() {
+                prop_assert!(part.header.start <= part.body.start);
+                prop_assert!(part.body.end <= structure.size());
+            }
+            for text in [SectionText::Whole, SectionText::Header, SectionText::Mime] {
+                let _ = structure.section(&[1, 2], text);
+            }
+            prop_assert_eq!(Structure::decode(&structure.encode()), Some(structure));
+        }
+        let mut row = message.sort_keys().encode();
+        let at_row = at % row.len();
+        row[at_row] = to;
+        if let Some(keys) = SortKeys::decode(&row) {
+            let again = keys.encode();
+            prop_assert_eq!(SortKeys::decode(&again), Some(keys));
+        }
+    }
+
+    #[test]
+    fn rows_of_chance_are_refused_or_sound(row in vec(any::<u8>(), 0..60)) {
+        let _ = Structure::decode(&row);
+        let _ = SortKeys::decode(&row);
+        let mut versioned = vec![1];
+        versioned.extend_from_slice(&row);
+        let _ = Structure::decode(&versioned);
+        let _ = SortKeys::decode(&versioned);
+    }
+
+    /// `HEADER.FIELDS` and `HEADER.FIELDS.NOT` share the fields among them.
+    #[test]
+    fn fields_are_in_one_subset(octets in mail()) {
+        let message = parse(&octets);
+        let header = message.header();
+        let names: [&[u8]; 3] = [b"SUBJECT", b"content-type", b"From"];
+        let (mut these, mut others) = (Vec::new(), Vec::new());
+        header_fields(header, &names, false, &mut these);
+        header_fields(header, &names, true, &mut others);
+        let count = |header: &[u8]| fields(header).count();
+        prop_assert_eq!(count(&these) + count(&others), count(header));
+        prop_assert!(fields(&these).all(|field| names.iter().any(|name| field.name.eq_ignore_ascii_case(name))));
+        let _ = decode_header_text(header);
+    }
+}
