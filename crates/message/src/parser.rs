@@ -445,18 +445,23 @@ impl Parser {
 
     /// Ends the open parts from this one on before the line break that precedes `line_start`.
     fn close_to(&mut self, index: usize) {
-        let line_feeds = self.lines - u64::from(self.line_break > 0 && self.lines > 0);
+        // Where the innermost body has just begun the line break is the end of its header.
+        let innermost = self.open.last().map_or(0, |open| open.part);
+        let body_start = self.message.structure.parts[innermost].body.start;
+        let (mut end, mut line_feeds) = (self.line_start, self.lines);
+        if self.line_break > 0 && body_start < self.line_start {
+            end = end.saturating_sub(self.line_break);
+            line_feeds = line_feeds.saturating_sub(1);
+        }
         while self.open.len() > index {
             let Some(open) = self.open.pop() else { return };
             self.boundaries -= usize::from(open.boundary.is_some());
             let part = &mut self.message.structure.parts[open.part];
-            part.body.end =
-                (self.line_start - self.line_break.min(self.line_start)).max(part.body.start);
+            part.body.end = end;
             part.lines = line_feeds.saturating_sub(open.lines_before_body);
-            let body_end = part.body.end;
             if part.kind == Kind::Multipart && self.message.structure.parts.len() == open.part + 1 {
                 // `1*body` (RFC 9051 §9): a multipart has at least one part.
-                self.message.add_part(body_end);
+                self.message.add_part(end);
             }
             self.message.structure.parts[open.part].end = self.message.structure.parts.len() as u32;
         }
