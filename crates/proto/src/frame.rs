@@ -1,0 +1,724 @@
+//! Cuts a client's byte stream into commands, under limits.
+//!
+//! The framer is pure state: bytes in by [`push`](Framer::push), events out by
+//! [`next`](Framer::next). However the bytes are split, the events say the same. It knows lines,
+//! literals and where the message of APPEND, REPLACE and CATENATE stands: such a message is
+//! streamed as it comes and never held. Between commands it holds no memory.
+//!
+//! ```
+//! use restante_proto::frame::{Event, Framer, Limits};
+//!
+//! let mut framer = Framer::new(Limits::after_login());
+//! framer.push(b"a1 NOOP\r\na2 APPEND INBOX {5+}\r\nhel");
+//! assert_eq!(framer.next(), Some(Event::Command("a1 NOOP".into())));
+//! let Some(Event::Message(head)) = framer.next() else { panic!() };
+//! assert!(head.mailbox.is_inbox());
+//! framer.accept();
+//! assert_eq!(framer.next(), Some(Event::Chunk("hel".into())));
+//! framer.push(b"lo\r\n");
+//! assert_eq!(framer.next(), Some(Event::Chunk("lo".into())));
+//! assert_eq!(framer.next(), Some(Event::LiteralEnd));
+//! assert_eq!(framer.next(), Some(Event::AppendEnd));
+//! assert_eq!(framer.next(), None);
+//! ```
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use memchr::memchr;
+
+use crate::decode::append::{self, AppendCommand};
+use crate::decode::parser::{LiteralSpec, Parser, literal_at_end};
+use crate::decode::{CommandError, DecodeError, DecodeErrorKind, DecodeOptions, tag_of};
+use crate::types::{AppendData, AppendHead, CatenatePart, LiteralHead};
+
+/// Bytes at the end of a line that may be the beginning of a literal header.
+const HEADER_BYTES_MAX: usize = 32;
+
+/// The largest non-synchronizing literal of LITERAL- (RFC 7888 §5).
+const LITERAL_MINUS_MAX: u64 = 4096;
+
+/// What a client may send. All sizes are bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// One line without its end.
+    pub line_max: usize,
+    /// The lines and literals of one command together, a streamed message not counted.
+    pub command_max: usize,
+    /// A literal that is not a message.
+    pub literal_max: u64,
+    /// What is skipped after a command was refused in the middle; beyond it the connection ends.
+    pub skip_max: u64,
+    /// Refuse non-synchronizing literals over 4096 bytes (LITERAL-, RFC 7888 §5).
+    pub literal_minus: bool,
+    /// How APPEND heads are decoded; use the same for [`decode`](crate::decode::decode).
+    pub decode: DecodeOptions,
+}
+
+impl Limits {
+    /// For clients nobody knows yet.
+    pub fn before_login() -> Self {
+        Self {
+            line_max: 16 << 10,
+            command_max: 32 << 10,
+            literal_max: 8 << 10,
+            skip_max: 64 << 10,
+            literal_minus: false,
+            decode: DecodeOptions {
+                items_max: 256,
+                depth_max: 10,
+                ..DecodeOptions::default()
+            },
+        }
+    }
+
+    /// For clients that have logged in.
+    pub fn after_login() -> Self {
+        Self {
+            line_max: 256 << 10,
+            command_max: 1 << 20,
+            literal_max: 512 << 10,
+            skip_max: 256 << 20,
+            literal_minus: false,
+            decode: DecodeOptions::default(),
+        }
+    }
+}
+
+/// What the framer found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A whole command with its literals, without the last line end: decode it.
+    Command(Bytes),
+    /// The line that [`Framer::expect_line`] asked for, without its end.
+    Line(Bytes),
+    /// The client waits with a literal that is welcome: send a continuation request.
+    Continue,
+    /// A message of APPEND or REPLACE begins. Answer with [`Framer::accept`] (and, if the literal
+    /// is synchronizing, a continuation request) or with [`Framer::refuse`] (and a tagged NO).
+    Message(AppendHead),
+    /// A part of a CATENATE. A text is to be answered like a message.
+    Catenate(CatenatePart),
+    /// Bytes of the accepted literal; never empty.
+    Chunk(Bytes),
+    /// The accepted literal is complete.
+    LiteralEnd,
+    /// All parts of the CATENATE are there.
+    CatenateEnd,
+    /// The command that began with [`Event::Message`] is complete: do it and answer.
+    AppendEnd,
+    /// A command is refused: answer BAD, or NO where the kind says so. The framer finds the next
+    /// command by itself. An APPEND that was going on is over.
+    Error(CommandError),
+    /// The client cannot be followed any more: answer BYE and close. Nothing comes after it.
+    Bye(DecodeError),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum State {
+    /// In a command, or between two.
+    Command,
+    /// Between the literals of an APPEND.
+    Append,
+    /// Waiting for accept or refuse of this literal, or of a CATENATE (`None`).
+    Decide(Option<LiteralHead>),
+    /// In an accepted literal.
+    Stream { left: u64 },
+    /// In a refused literal; the budget is for what comes after it.
+    Skip { left: u64, budget: u64 },
+    /// In the rest of a refused command.
+    Discard { budget: u64 },
+    /// To be told that it is over.
+    Bye(DecodeError),
+    /// Over.
+    Dead,
+}
+
+/// A complete line at the beginning of the buffer (after literals of the same command).
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// Where its content ends.
+    content: usize,
+    /// Where the next line, or the literal, begins.
+    next: usize,
+    literal: Option<LiteralSpec>,
+}
+
+/// An APPEND that is going on.
+#[derive(Debug)]
+struct Append {
+    command: AppendCommand,
+    index: u32,
+    /// Within the parentheses of CATENATE.
+    catenate: bool,
+    /// No part of the CATENATE has been seen.
+    first_part: bool,
+    /// The parenthesis of `UTF8 (` is open.
+    utf8_open: bool,
+    /// The rest of a line of which the beginning was consumed.
+    line: Option<Line>,
+}
+
+/// The framer of one connection.
+#[derive(Debug)]
+pub struct Framer {
+    limits: Limits,
+    buffer: BytesMut,
+    /// Where the current line begins in the buffer: after the command's last literal. May lie
+    /// beyond what has come.
+    line_start: usize,
+    /// There is no line end between `line_start` and here.
+    scanned: usize,
+    state: State,
+    append: Option<Box<Append>>,
+    expect_line: bool,
+}
+
+impl Framer {
+    /// A framer at the beginning of a connection.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            buffer: BytesMut::new(),
+            line_start: 0,
+            scanned: 0,
+            state: State::Command,
+            append: None,
+            expect_line: false,
+        }
+    }
+
+    /// Changes the limits, from the next event on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Says that mailbox names are UTF-8 from now on (or not any more).
+    pub fn set_utf8(&mut self, utf8: bool) {
+        self.limits.decode.utf8 = utf8;
+    }
+
+    /// Adds received bytes. Take all events first: what is pushed is held until then.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.state != State::Dead {
+            self.buffer.extend_from_slice(bytes);
+        }
+    }
+
+    /// How many bytes are held.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether nothing is held and no command has begun.
+    pub fn is_idle(&self) -> bool {
+        self.buffer.is_empty() && self.state == State::Command && self.line_start == 0
+    }
+
+    /// Takes what has come and is not understood yet. Before TLS these bytes must be thrown away
+    /// (RFC 9051 §6.2.1); with COMPRESS they belong to the compressed stream.
+    pub fn take_buffered(&mut self) -> Bytes {
+        self.reset_line();
+        std::mem::take(&mut self.buffer).freeze()
+    }
+
+    /// Says that the next line is no command but `DONE` or part of an authentication exchange.
+    /// Holds for one line: it comes as [`Event::Line`], or [`Event::Error`] if it is too long.
+    pub fn expect_line(&mut self) {
+        self.expect_line = true;
+    }
+
+    /// Takes the literal (or CATENATE) that was just told. Its bytes follow as chunks.
+    pub fn accept(&mut self) {
+        match self.state {
+            State::Decide(Some(literal)) => self.state = State::Stream { left: literal.size },
+            State::Decide(None) => self.state = State::Append,
+            _ => {}
+        }
+    }
+
+    /// Refuses the APPEND that is going on, at any time: what is left of it is skipped, and never
+    /// read as a command. The caller answers it with a tagged response.
+    pub fn refuse(&mut self) {
+        let append = self.append.take();
+        let budget = self.limits.skip_max;
+        match self.state {
+            State::Decide(Some(literal)) => {
+                self.skip_literal(Some(literal.size), literal.synchronizing, budget);
+            }
+            State::Decide(None) | State::Append => match append.and_then(|append| append.line) {
+                Some(line) => self.drop_line(line),
+                None => {
+                    // The rest of an inline literal may still be on its way.
+                    let left = self.line_start.saturating_sub(self.buffer.len()) as u64;
+                    self.buffer_to_line_start();
+                    self.state = State::Skip { left, budget };
+                }
+            },
+            State::Stream { left } => self.skip_literal(Some(left), false, budget),
+            _ => {}
+        }
+    }
+
+    /// The next event, or `None` if more bytes (or an answer to the last event) are needed.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Option<Event> {
+        let event = self.step();
+        if self.buffer.is_empty() && self.buffer.capacity() > 0 {
+            self.buffer = BytesMut::new();
+        }
+        event
+    }
+
+    fn step(&mut self) -> Option<Event> {
+        loop {
+            match self.state {
+                State::Command if self.expect_line && self.line_start == 0 => {
+                    let line = match self.read_line()? {
+                        Ok(line) => line,
+                        Err(error) => {
+                            self.expect_line = false;
+                            return Some(self.refuse_line(error, None));
+                        }
+                    };
+                    self.expect_line = false;
+                    return Some(Event::Line(self.take_line(line)));
+                }
+                State::Command => {
+                    let line = match self.read_line()? {
+                        Ok(line) => line,
+                        Err(error) => return Some(self.refuse_line(error, None)),
+                    };
+                    if let Some(event) = self.command_line(line) {
+                        return Some(event);
+                    }
+                }
+                State::Append => {
+                    let line = match self.append.as_mut().and_then(|append| append.line.take()) {
+                        Some(line) => line,
+                        None => match self.read_line()? {
+                            Ok(line) => line,
+                            Err(error) => return Some(self.refuse_line(error, None)),
+                        },
+                    };
+                    if let Some(event) = self.append_line(line) {
+                        return Some(event);
+                    }
+                }
+                State::Decide(_) | State::Dead => return None,
+                State::Stream { left: 0 } => {
+                    self.state = State::Append;
+                    return Some(Event::LiteralEnd);
+                }
+                State::Stream { left } => {
+                    let len = self.available(left)?;
+                    self.state = State::Stream {
+                        left: left - len as u64,
+                    };
+                    return Some(Event::Chunk(self.buffer.split_to(len).freeze()));
+                }
+                State::Skip { left: 0, budget } => self.state = State::Discard { budget },
+                State::Skip { left, budget } => {
+                    let len = self.available(left)?;
+                    self.buffer.advance(len);
+                    self.state = State::Skip {
+                        left: left - len as u64,
+                        budget,
+                    };
+                }
+                State::Discard { budget } => self.discard(budget)?,
+                State::Bye(_) => {
+                    let State::Bye(error) = std::mem::replace(&mut self.state, State::Dead) else {
+                        return None;
+                    };
+                    self.append = None;
+                    self.take_buffered();
+                    return Some(Event::Bye(error));
+                }
+            }
+        }
+    }
+
+    /// How many of the next `wanted` bytes are there; `None` if there are none.
+    fn available(&self, wanted: u64) -> Option<usize> {
+        let len = self
+            .buffer
+            .len()
+            .min(usize::try_from(wanted).unwrap_or(usize::MAX));
+        (len > 0).then_some(len)
+    }
+
+    fn reset_line(&mut self) {
+        (self.line_start, self.scanned) = (0, 0);
+    }
+
+    /// Drops what stands before the current line.
+    fn buffer_to_line_start(&mut self) {
+        let len = self.line_start.min(self.buffer.len());
+        self.buffer.advance(len);
+        self.reset_line();
+    }
+
+    /// The line that begins at `line_start`, if it has come; an error if it is refused.
+    fn read_line(&mut self) -> Option<Result<Line, DecodeError>> {
+        if self.buffer.len() < self.line_start {
+            return None;
+        }
+        let line_max = self.limits.line_max;
+        let from = self.scanned.max(self.line_start);
+        let Some(end) = memchr(b'\n', &self.buffer[from..]) else {
+            self.scanned = self.buffer.len();
+            // One byte more may be a CR.
+            let too_long = self.buffer.len() - self.line_start > line_max + 1;
+            return too_long.then(|| Err(error(DecodeErrorKind::Limit, "line too long", line_max)));
+        };
+        let end = from + end;
+        let mut content = end;
+        if content > self.line_start && self.buffer[content - 1] == b'\r' {
+            content -= 1;
+        }
+        let line = &self.buffer[self.line_start..content];
+        if line.len() > line_max {
+            return Some(Err(error(
+                DecodeErrorKind::Limit,
+                "line too long",
+                line_max,
+            )));
+        }
+        if let Some(at) = memchr(0, line) {
+            let position = self.line_start + at;
+            return Some(Err(error(
+                DecodeErrorKind::Syntax,
+                "NUL is never allowed",
+                position,
+            )));
+        }
+        let literal = literal_at_end(line).map(|(spec, _)| spec);
+        Some(Ok(Line {
+            content,
+            next: end + 1,
+            literal,
+        }))
+    }
+
+    /// Takes the command (or single line) that ends with `line`.
+    fn take_line(&mut self, line: Line) -> Bytes {
+        let mut bytes = self.buffer.split_to(line.next);
+        bytes.truncate(line.content);
+        self.reset_line();
+        bytes.freeze()
+    }
+
+    fn command_line(&mut self, line: Line) -> Option<Event> {
+        if append::is_append(&self.buffer[..line.content]) {
+            return self.append_begins(line);
+        }
+        match line.literal {
+            None => Some(Event::Command(self.take_line(line))),
+            Some(spec) => self.inline_literal(spec, line),
+        }
+    }
+
+    /// A literal that is a part of the command and not a message.
+    fn inline_literal(&mut self, spec: LiteralSpec, line: Line) -> Option<Event> {
+        let fits = |size: &u64| *size <= self.limits.literal_max;
+        let end = spec
+            .size
+            .filter(fits)
+            .and_then(|size| usize::try_from(size).ok());
+        let end = end.and_then(|size| line.next.checked_add(size));
+        let Some(end) = end.filter(|end| *end <= self.limits.command_max) else {
+            let error = error(DecodeErrorKind::TooBig, "literal too large", line.content);
+            return Some(self.refuse_line(error, Some(line)));
+        };
+        if let Some(error) = self.literal_minus_error(spec.size, spec.synchronizing, line.content) {
+            return Some(self.refuse_line(error, Some(line)));
+        }
+        (self.line_start, self.scanned) = (end, end);
+        spec.synchronizing.then_some(Event::Continue)
+    }
+
+    fn literal_minus_error(
+        &self,
+        size: Option<u64>,
+        synchronizing: bool,
+        position: usize,
+    ) -> Option<DecodeError> {
+        let over = size.is_none_or(|size| size > LITERAL_MINUS_MAX);
+        let refused = self.limits.literal_minus && !synchronizing && over;
+        let message = "non-synchronizing literal over 4096 bytes";
+        refused.then(|| error(DecodeErrorKind::TooBig, message, position))
+    }
+
+    /// Refuses the command, of which `line` is the last known (or is still coming).
+    fn refuse_line(&mut self, error: DecodeError, line: Option<Line>) -> Event {
+        let tag = match self.append.take() {
+            Some(append) => Some(append.command.tag),
+            None => tag_of(&self.buffer),
+        };
+        match line {
+            Some(line) => self.drop_line(line),
+            None => {
+                self.buffer_to_line_start();
+                self.state = State::Discard {
+                    budget: self.limits.skip_max,
+                };
+            }
+        }
+        Event::Error(CommandError { tag, error })
+    }
+
+    /// Drops what has come of a refused command up to the end of `line`.
+    fn drop_line(&mut self, line: Line) {
+        self.buffer.advance(line.next.min(self.buffer.len()));
+        self.reset_line();
+        match line.literal {
+            None => self.state = State::Command,
+            Some(spec) => {
+                self.skip_literal(spec.size, spec.synchronizing, self.limits.skip_max);
+            }
+        }
+    }
+
+    /// Goes on after the header of a refused literal.
+    fn skip_literal(&mut self, size: Option<u64>, synchronizing: bool, budget: u64) {
+        self.state = if synchronizing {
+            // The client has been told NO and sends no literal (RFC 9051 §4.3). If it did not
+            // wait, what it has sent could only be taken for commands.
+            if self.buffer.is_empty() {
+                State::Command
+            } else {
+                State::Bye(error(
+                    DecodeErrorKind::Syntax,
+                    "literal sent without waiting",
+                    0,
+                ))
+            }
+        } else {
+            match size.and_then(|left| Some((left, budget.checked_sub(left)?))) {
+                Some((left, budget)) => State::Skip { left, budget },
+                None => State::Bye(error(DecodeErrorKind::TooBig, "literal too large", 0)),
+            }
+        };
+    }
+
+    /// Looks for the end of a refused command.
+    fn discard(&mut self, budget: u64) -> Option<()> {
+        let over = || State::Bye(error(DecodeErrorKind::Limit, "too much data to skip", 0));
+        match memchr(b'\n', &self.buffer) {
+            Some(end) => {
+                let mut content = end;
+                if content > 0 && self.buffer[content - 1] == b'\r' {
+                    content -= 1;
+                }
+                let literal = literal_at_end(&self.buffer[..content]).map(|(spec, _)| spec);
+                self.buffer.advance(end + 1);
+                match (budget.checked_sub(end as u64), literal) {
+                    (None, _) => self.state = over(),
+                    // A synchronizing literal ends it: the client waits and gets the NO.
+                    (Some(budget), Some(spec)) if !spec.synchronizing => {
+                        self.skip_literal(spec.size, false, budget);
+                    }
+                    _ => self.state = State::Command,
+                }
+                Some(())
+            }
+            None => {
+                // What is kept may be the beginning of a literal header.
+                let len = self.buffer.len().saturating_sub(HEADER_BYTES_MAX);
+                match budget.checked_sub(len as u64) {
+                    None => {
+                        self.state = over();
+                        Some(())
+                    }
+                    Some(budget) => {
+                        self.buffer.advance(len);
+                        self.state = State::Discard { budget };
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    // ---- APPEND, REPLACE, CATENATE ----
+
+    fn append_begins(&mut self, line: Line) -> Option<Event> {
+        let mut parser = Parser::new(&self.buffer[..line.content], &self.limits.decode);
+        let parsed = append::command(&mut parser).and_then(|command| {
+            let message = append::message(&mut parser)?;
+            Ok((command, message, parser.position()))
+        });
+        match parsed {
+            Ok((command, message, consumed)) => {
+                let append = Append {
+                    command,
+                    index: 0,
+                    catenate: false,
+                    first_part: false,
+                    utf8_open: false,
+                    line: None,
+                };
+                self.append = Some(Box::new(append));
+                Some(self.message_begins(message, consumed, line))
+            }
+            Err(error) => self.inline_or_refuse(error, line),
+        }
+    }
+
+    /// A parser that ran into a literal needs it as a part of the command.
+    fn inline_or_refuse(&mut self, error: DecodeError, line: Line) -> Option<Event> {
+        match line.literal {
+            Some(spec) if error.kind == DecodeErrorKind::Incomplete => {
+                self.inline_literal(spec, line)
+            }
+            _ => Some(self.refuse_line(error, Some(line))),
+        }
+    }
+
+    fn message_begins(
+        &mut self,
+        message: append::MessageHead,
+        consumed: usize,
+        line: Line,
+    ) -> Event {
+        let head = match self.append.as_ref() {
+            Some(append) => append.command.head(append.index, message),
+            // Not reachable: both callers have an append.
+            None => {
+                let error = error(DecodeErrorKind::Syntax, "no command", consumed);
+                return self.refuse_line(error, Some(line));
+            }
+        };
+        match head.data {
+            AppendData::Literal(literal) => {
+                if let Some(event) = self.literal_begins(literal, line) {
+                    return event;
+                }
+            }
+            AppendData::Catenate => {
+                if let Some(append) = self.append.as_mut() {
+                    (append.catenate, append.first_part) = (true, true);
+                }
+                self.consume(consumed, line);
+                self.state = State::Decide(None);
+            }
+        }
+        Event::Message(head)
+    }
+
+    /// Stops before a literal that is streamed. Gives an event only if it is refused.
+    fn literal_begins(&mut self, literal: LiteralHead, line: Line) -> Option<Event> {
+        let size = Some(literal.size);
+        if let Some(error) = self.literal_minus_error(size, literal.synchronizing, line.content) {
+            return Some(self.refuse_line(error, Some(line)));
+        }
+        if let Some(append) = self.append.as_mut() {
+            append.utf8_open = literal.utf8;
+        }
+        self.buffer.advance(line.next);
+        self.reset_line();
+        self.state = State::Decide(Some(literal));
+        None
+    }
+
+    /// Drops the first `consumed` bytes of `line` and remembers the rest.
+    fn consume(&mut self, consumed: usize, line: Line) {
+        self.buffer.advance(consumed);
+        self.reset_line();
+        let (content, next) = (line.content - consumed, line.next - consumed);
+        if let Some(append) = self.append.as_mut() {
+            append.line = Some(Line {
+                content,
+                next,
+                literal: line.literal,
+            });
+        }
+    }
+
+    /// What follows a literal of an APPEND, or a part of a CATENATE.
+    fn append_line(&mut self, line: Line) -> Option<Event> {
+        let Some(append) = self.append.as_mut() else {
+            self.state = State::Command;
+            return None;
+        };
+        let mut parser = Parser::new(&self.buffer[..line.content], &self.limits.decode);
+        match append.rest(&mut parser, line.literal.is_some()) {
+            Ok(Rest::End) => {
+                self.buffer.advance(line.next);
+                self.reset_line();
+                self.append = None;
+                self.state = State::Command;
+                Some(Event::AppendEnd)
+            }
+            Ok(Rest::CatenateEnd(consumed)) => {
+                (append.catenate, append.utf8_open) = (false, false);
+                self.consume(consumed, line);
+                Some(Event::CatenateEnd)
+            }
+            Ok(Rest::Part(part, consumed)) => {
+                (append.first_part, append.utf8_open) = (false, false);
+                match part {
+                    CatenatePart::Url(_) => self.consume(consumed, line),
+                    CatenatePart::Text(literal) => {
+                        if let Some(event) = self.literal_begins(literal, line) {
+                            return Some(event);
+                        }
+                    }
+                }
+                Some(Event::Catenate(part))
+            }
+            Ok(Rest::Message(message, consumed)) => {
+                append.index = append.index.saturating_add(1);
+                append.utf8_open = false;
+                Some(self.message_begins(message, consumed, line))
+            }
+            Err(error) => self.inline_or_refuse(error, line),
+        }
+    }
+}
+
+/// What stands between the literals of an APPEND, and how many bytes that is.
+enum Rest {
+    End,
+    CatenateEnd(usize),
+    Part(CatenatePart, usize),
+    Message(append::MessageHead, usize),
+}
+
+impl Append {
+    fn rest(&self, p: &mut Parser<'_>, has_literal: bool) -> Result<Rest, DecodeError> {
+        if self.utf8_open {
+            p.close()?;
+        }
+        if self.catenate {
+            if !self.first_part && p.eat(b')') {
+                return Ok(Rest::CatenateEnd(p.position()));
+            }
+            if !self.first_part {
+                p.space()?;
+            }
+            let part = append::catenate_part(p)?;
+            return Ok(Rest::Part(part, p.position()));
+        }
+        if !has_literal && p.only_spaces_left() {
+            return Ok(Rest::End);
+        }
+        if self.command.replace.is_some() {
+            return p.syntax("REPLACE takes one message");
+        }
+        let message = append::message(p)?;
+        Ok(Rest::Message(message, p.position()))
+    }
+}
+
+fn error(kind: DecodeErrorKind, message: &'static str, position: usize) -> DecodeError {
+    DecodeError {
+        kind,
+        message,
+        position,
+    }
+}
