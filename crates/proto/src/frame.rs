@@ -28,7 +28,7 @@ use memchr::memchr;
 use crate::decode::append::{self, AppendCommand};
 use crate::decode::parser::{LiteralSpec, Parser, literal_at_end};
 use crate::decode::{CommandError, DecodeError, DecodeErrorKind, DecodeOptions, tag_of};
-use crate::types::{AppendData, AppendHead, CatenatePart, LiteralHead};
+use crate::types::{AppendData, AppendHead, CatenatePart, LiteralHead, Tag};
 
 /// Bytes at the end of a line that may be the beginning of a literal header.
 const HEADER_BYTES_MAX: usize = 32;
@@ -457,7 +457,7 @@ impl Framer {
     fn refuse_line(&mut self, error: DecodeError, line: Option<Line>) -> Event {
         let tag = match self.append.take() {
             Some(append) => Some(append.command.tag),
-            None => tag_of(&self.buffer),
+            None => self.tag_of_buffer(),
         };
         match line {
             Some(line) => self.drop_line(line),
@@ -469,6 +469,12 @@ impl Framer {
             }
         }
         Event::Error(CommandError { tag, error })
+    }
+
+    /// The tag of the command in the buffer, wherever the bytes that came end.
+    fn tag_of_buffer(&self) -> Option<Tag> {
+        let begin = &self.buffer[..self.buffer.len().min(self.limits.line_max + 1)];
+        tag_of(begin).filter(|tag| tag.as_str().len() < begin.len())
     }
 
     /// Drops what has come of a refused command up to the end of `line`.

@@ -589,16 +589,16 @@ impl<'a> Parser<'a> {
     ///        flag-keyword / flag-extension
     /// ```
     pub(crate) fn flag(&mut self) -> Result<Flag> {
-        if !self.eat(b'\\') {
-            return self.atom().map(Flag::Keyword);
-        }
-        let start = self.pos;
+        let backslash = self.eat(b'\\');
         let name = self.take_while(is_atom_char);
-        if let Some(flag) = Flag::system(name) {
+        if let Some(flag) = Flag::system(name).filter(|_| backslash) {
             return Ok(flag);
         }
-        self.pos = start;
-        self.atom().map(Flag::Extension)
+        match std::str::from_utf8(name).ok().and_then(Atom::new) {
+            Some(name) if backslash => Ok(Flag::Extension(name)),
+            Some(name) => Ok(Flag::Keyword(name)),
+            None => self.syntax("expected a flag"),
+        }
     }
 
     /// `flag-list = "(" [flag *(SP flag)] ")"`
