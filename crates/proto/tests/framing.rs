@@ -1,7 +1,7 @@
 //! The framer: what it finds, what it refuses, and that the split of the bytes does not matter.
 
 use proptest::prelude::*;
-use restante_proto::decode::DecodeErrorKind;
+use restante_proto::decode::{DecodeErrorKind, decode};
 use restante_proto::frame::{Event, Framer, Limits};
 use restante_proto::types::{AppendData, CatenatePart, LiteralHead, ReplaceTarget, SetEnd, Uid};
 
@@ -46,6 +46,7 @@ fn tell(framer: &mut Framer, event: Event) -> String {
     };
     match event {
         Event::Command(frame) => {
+            let _ = decode(&frame, &framer.limits().decode);
             if frame.ends_with(b"IDLE") {
                 framer.expect_line();
             }

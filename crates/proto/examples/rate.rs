@@ -1,0 +1,130 @@
+//! Prints how many MB/s the framer and the decoder read on one core, and what the encoder writes.
+//!
+//! `cargo run --release -p restante-proto --example rate`
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use restante_proto::decode::{DecodeOptions, decode};
+use restante_proto::encode::FetchItems;
+use restante_proto::frame::{Event, Framer, Limits};
+use restante_proto::types::{ModSeq, SeqNum, Uid};
+
+const RUN: Duration = Duration::from_millis(400);
+
+/// Repeats `work`, which handles `bytes` bytes, and prints the rate of the best tenth.
+fn rate(name: &str, bytes: usize, mut work: impl FnMut()) {
+    let mut times = Vec::new();
+    let begin = Instant::now();
+    while begin.elapsed() < RUN {
+        let start = Instant::now();
+        work();
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    let time = times[times.len() / 10];
+    println!(
+        "{name:<34} {:>8.0} MB/s",
+        bytes as f64 / time.as_secs_f64() / 1e6
+    );
+}
+
+fn frame_and_decode(input: &[u8]) {
+    let options = DecodeOptions::default();
+    let mut framer = Framer::new(Limits::after_login());
+    for piece in input.chunks(16 << 10) {
+        framer.push(piece);
+        while let Some(event) = framer.next() {
+            match event {
+                Event::Command(frame) => {
+                    let _ = black_box(decode(&frame, &options));
+                }
+                Event::Message(_) => framer.accept(),
+                other => {
+                    black_box(other);
+                }
+            }
+        }
+    }
+}
+
+fn main() {
+    let set: String = (0..5000)
+        .map(|n| format!("{}:{},", 10 * n + 1, 10 * n + 4))
+        .collect();
+    let or: String = (0..500)
+        .map(|n| format!("OR FROM \"user{n}@example.org\" "))
+        .collect();
+    let inputs = [
+        (
+            "short commands",
+            "a0001 UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)\r\n".repeat(4000),
+        ),
+        (
+            "header fetches",
+            "a0002 UID FETCH 1:200 (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Bcc \
+             Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To)])\r\n"
+                .repeat(2000),
+        ),
+        (
+            "stores",
+            "a0003 UID STORE 17,19,23:42 +FLAGS.SILENT (\\Seen $Forwarded)\r\n".repeat(4000),
+        ),
+        (
+            "long sets",
+            format!("a0004 UID FETCH {set}1 (FLAGS)\r\n").repeat(4),
+        ),
+        (
+            "long searches",
+            format!("a0005 UID SEARCH {or}UNSEEN\r\n").repeat(10),
+        ),
+        (
+            "literals",
+            format!(
+                "a0006 SEARCH SUBJECT {{1000+}}\r\n{} SEEN\r\n",
+                "x".repeat(1000)
+            )
+            .repeat(300),
+        ),
+        (
+            "messages",
+            format!(
+                "a0007 APPEND INBOX (\\Seen) {{100000+}}\r\n{}\r\n",
+                "x".repeat(100_000)
+            )
+            .repeat(20),
+        ),
+        ("unknown commands", "a0008 FROB x y z\r\n".repeat(8000)),
+        ("line ends", "\r\n".repeat(100_000)),
+    ];
+    for (name, input) in &inputs {
+        rate(&format!("frame and decode: {name}"), input.len(), || {
+            frame_and_decode(input.as_bytes())
+        });
+    }
+
+    let mut out = Vec::new();
+    let rows = 100_000;
+    let mut write = || {
+        out.clear();
+        for n in (1..=rows).filter_map(SeqNum::new) {
+            let mut fetch = FetchItems::begin(&mut out, n);
+            fetch.uid(&mut out, Uid(n.0));
+            fetch.flags(&mut out, ["\\Seen", "$Forwarded"]);
+            fetch.mod_seq(&mut out, ModSeq(u64::from(n.get())));
+            fetch.end(&mut out);
+        }
+        black_box(out.len())
+    };
+    let bytes = write();
+    let start = Instant::now();
+    write();
+    let once = start.elapsed();
+    rate("encode: FETCH (UID FLAGS MODSEQ)", bytes, || {
+        write();
+    });
+    println!(
+        "{rows} FETCH responses once: {:.1} ms",
+        once.as_secs_f64() * 1e3
+    );
+}
