@@ -1,0 +1,229 @@
+//! Commits of mailboxes: one record or two in a batch, handed over in order, and their outcome.
+
+use std::sync::Arc;
+
+use restante_store::{Batch, CommitError, CommitFuture, Key};
+
+use crate::{
+    error::{MailError, Result},
+    keys,
+    mail::Core,
+    mailbox::{Mailbox, Place, State, View},
+    record::{Effect, Record},
+    tail::TailState,
+};
+
+/// A record that was built on what is pending, not handed over yet.
+pub(crate) struct Built {
+    pub(crate) view: View,
+    pub(crate) record: Arc<Record>,
+}
+
+/// Builds a record on the pending state of a mailbox and puts its rows into a batch. `None` if rows that
+/// it changes are not loaded.
+pub(crate) fn build(
+    mailbox: &Mailbox,
+    pending: &View,
+    effects: Vec<Effect>,
+    (now_ms, nonce): (i64, u64),
+    batch: &mut Batch,
+) -> Result<Option<Built>> {
+    match pending.tail.state {
+        TailState::Live => {}
+        TailState::Frozen => {
+            return Err(MailError::Unavailable {
+                reason: "the mailbox is frozen".into(),
+            });
+        }
+        TailState::Deleted => return Err(MailError::NoSuchMailbox),
+    }
+    let record = Record::new(&pending.tail, now_ms, nonce, effects)?;
+    let Some(view) = pending.apply(&record)? else {
+        return Ok(None);
+    };
+    let (account, id) = (mailbox.account().id(), mailbox.id());
+    let tail = keys::tail(account, id);
+    batch
+        .require_equal
+        .push((tail.clone(), pending.row.clone()));
+    batch.put(tail, view.row.clone());
+    batch.put(
+        keys::log(account, id, record.modseq()),
+        record.bytes().clone(),
+    );
+    Ok(Some(Built {
+        view,
+        record: Arc::new(record),
+    }))
+}
+
+/// A batch that was handed over. If it is dropped, the outcome is awaited all the same.
+#[derive(Debug)]
+pub(crate) struct InFlight(Option<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    future: CommitFuture,
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    mailbox: Arc<Mailbox>,
+    place: Place,
+    view: View,
+}
+
+/// Hands over a batch and notes what it makes of its mailboxes, whose states the caller has locked.
+pub(crate) fn submit(
+    core: &Core,
+    batch: Batch,
+    members: Vec<(&Arc<Mailbox>, &mut State, View, Option<Arc<Record>>)>,
+) -> InFlight {
+    let future = core.store.submit(batch);
+    let members = members
+        .into_iter()
+        .map(|(mailbox, state, view, record)| Member {
+            place: state.submitted(view.clone(), record),
+            mailbox: mailbox.clone(),
+            view,
+        })
+        .collect();
+    InFlight(Some(Waiting { future, members }))
+}
+
+impl Waiting {
+    fn settle(self, outcome: &Result<(), CommitError>) {
+        for member in self.members {
+            match outcome {
+                Ok(()) => member.mailbox.committed(member.place, &member.view),
+                Err(_) => member.mailbox.failed(member.place),
+            }
+        }
+    }
+}
+
+impl InFlight {
+    pub(crate) async fn outcome(mut self) -> Result<(), CommitError> {
+        let Some(waiting) = &mut self.0 else {
+            return Ok(());
+        };
+        let outcome = (&mut waiting.future).await.map(|_| ());
+        if let Some(waiting) = self.0.take() {
+            waiting.settle(&outcome);
+        }
+        outcome
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let Some(mut waiting) = self.0.take() else {
+            return;
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(async move {
+                    let outcome = (&mut waiting.future).await.map(|_| ());
+                    waiting.settle(&outcome);
+                });
+            }
+            // The runtime is gone, and so is everybody who could ask.
+            Err(_) => waiting.settle(&Err(CommitError::Closed)),
+        }
+    }
+}
+
+/// Tries of a command that lost against other writers, and what is not known of earlier ones.
+#[derive(Debug)]
+pub(crate) struct Tries<T> {
+    left: u32,
+    unknown: Vec<(Key, u64, T)>,
+}
+
+impl<T> Tries<T> {
+    const MAX: u32 = 24;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            left: Self::MAX,
+            unknown: Vec::new(),
+        }
+    }
+
+    /// The outcome of one try: its answer, or `None` to build again. `record` is where its record lies in
+    /// the log of `mailbox`, if it happened.
+    pub(crate) async fn outcome(
+        &mut self,
+        mailbox: &Mailbox,
+        record: &Record,
+        in_flight: InFlight,
+        answer: T,
+    ) -> Result<Option<T>> {
+        let error = match in_flight.outcome().await {
+            Ok(()) => return Ok(Some(answer)),
+            Err(error) => error,
+        };
+        let may_build_again = match &error {
+            CommitError::Conflict { .. } => true,
+            CommitError::Unknown { .. } => {
+                let key = keys::log(mailbox.account().id(), mailbox.id(), record.modseq());
+                self.unknown.push((key, record.nonce(), answer));
+                true
+            }
+            _ => false,
+        };
+        // What happened in an unknown try is in the log, with its nonce.
+        for at in (0..self.unknown.len()).rev() {
+            let (key, nonce, _) = &self.unknown[at];
+            let store = &mailbox.account().core.store;
+            let unknown = |_| MailError::Unknown {
+                reason: "the log cannot be read".into(),
+            };
+            let Some(row) = store.get(key).await.map_err(unknown)? else {
+                continue;
+            };
+            let there = Record::decode(record.modseq(), row)?;
+            let (_, _, answer) = if there.nonce() == *nonce {
+                self.unknown.swap_remove(at)
+            } else {
+                // Another record is there: this one can never happen.
+                self.unknown.swap_remove(at);
+                continue;
+            };
+            mailbox.refresh_anew().await?;
+            return Ok(Some(answer));
+        }
+        if !may_build_again {
+            return Err(match self.unknown.is_empty() {
+                true => error.into(),
+                false => MailError::Unknown {
+                    reason: error.to_string().into(),
+                },
+            });
+        }
+        self.again(mailbox.account().core.nonce()).await?;
+        Ok(None)
+    }
+
+    /// Counts a try; waits a little if there were many.
+    pub(crate) async fn again(&mut self, random: u64) -> Result<()> {
+        self.left = match self.left.checked_sub(1) {
+            Some(left) => left,
+            None if self.unknown.is_empty() => return Err(MailError::Busy),
+            None => {
+                return Err(MailError::Unknown {
+                    reason: "too many tries".into(),
+                });
+            }
+        };
+        match Self::MAX - self.left {
+            0..4 => tokio::task::yield_now().await,
+            tries => {
+                let ms = 1 + random % u64::from(tries * 2);
+                tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+            }
+        }
+        Ok(())
+    }
+}

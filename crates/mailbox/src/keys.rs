@@ -1,0 +1,196 @@
+//! The keys of the store: account first, so that an account is contiguous; all big-endian.
+//!
+//! | table | key after `account u32, table u8` |
+//! | --- | --- |
+//! | account tail | – |
+//! | account log, account root | modseq u64 |
+//! | mailbox tail | mailbox u32 |
+//! | mailbox log | mailbox u32, modseq u64 |
+//! | mailbox root | mailbox u32, modseq u64 |
+//! | pages and parts of mailboxes | mailbox u32, name of the part (21 bytes) |
+//! | email | EmailId u64 |
+//! | thread | hash of a Message-ID u64 |
+//! | mark | EmailId u64 |
+//!
+//! Account 0 is the server itself: directory, counters, removed accounts.
+
+use restante_store::{Key, KeyRange, prefix_range};
+
+use crate::{
+    snapshot::PartKey,
+    types::{AccountId, EmailId, MailboxId, ModSeq},
+};
+
+/// The account number of the server itself.
+pub(crate) const SERVER: AccountId = AccountId(0);
+
+/// The tables. A number is never used again for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Table {
+    /// Account 0: user name → user row.
+    User = 0x01,
+    /// Account 0: account number → user name.
+    UserOfAccount = 0x02,
+    /// Account 0: named counters.
+    Counter = 0x03,
+    /// Account 0: accounts whose data waits for its removal.
+    Removed = 0x04,
+    AccountTail = 0x10,
+    AccountLog = 0x11,
+    AccountRoot = 0x12,
+    MailboxTail = 0x20,
+    MailboxLog = 0x21,
+    MailboxRoot = 0x22,
+    MailboxPart = 0x23,
+    Email = 0x30,
+    Thread = 0x31,
+    Mark = 0x32,
+}
+
+fn key(account: AccountId, table: Table, rest: usize) -> Key {
+    let mut key = Vec::with_capacity(5 + rest);
+    key.extend_from_slice(&account.0.to_be_bytes());
+    key.push(table as u8);
+    key
+}
+
+fn in_account(account: AccountId, table: Table, id: u64) -> Key {
+    let mut key = key(account, table, 8);
+    key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+fn in_mailbox(account: AccountId, table: Table, mailbox: MailboxId, id: u64) -> Key {
+    let mut key = key(account, table, 12);
+    key.extend_from_slice(&mailbox.0.to_be_bytes());
+    key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+/// All rows of one table of an account.
+pub(crate) fn table(account: AccountId, table: Table) -> KeyRange {
+    prefix_range(&key(account, table, 0))
+}
+
+/// All rows of one table that belong to a mailbox.
+pub(crate) fn mailbox_table(account: AccountId, table: Table, mailbox: MailboxId) -> KeyRange {
+    let mut key = key(account, table, 4);
+    key.extend_from_slice(&mailbox.0.to_be_bytes());
+    prefix_range(&key)
+}
+
+/// All rows of an account.
+pub(crate) fn account(account: AccountId) -> KeyRange {
+    prefix_range(&account.0.to_be_bytes())
+}
+
+/// The number at the end of a key: an id, a modseq, a hash.
+pub(crate) fn last_u64(key: &[u8]) -> Option<u64> {
+    let (_, last) = key.split_last_chunk()?;
+    Some(u64::from_be_bytes(*last))
+}
+
+/// The number at the end of the key of a mailbox's tail, or of an account's row in the directory.
+pub(crate) fn last_u32(key: &[u8]) -> Option<u32> {
+    let (_, last) = key.split_last_chunk()?;
+    Some(u32::from_be_bytes(*last))
+}
+
+pub(crate) fn user(name: &str) -> Key {
+    let mut key = key(SERVER, Table::User, name.len());
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+pub(crate) fn user_of_account(account: AccountId) -> Key {
+    let mut key = key(SERVER, Table::UserOfAccount, 4);
+    key.extend_from_slice(&account.0.to_be_bytes());
+    key
+}
+
+pub(crate) fn removed(account: AccountId) -> Key {
+    let mut key = key(SERVER, Table::Removed, 4);
+    key.extend_from_slice(&account.0.to_be_bytes());
+    key
+}
+
+pub(crate) fn counter(name: &str) -> Key {
+    let mut key = key(SERVER, Table::Counter, name.len());
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+pub(crate) fn account_tail(account: AccountId) -> Key {
+    key(account, Table::AccountTail, 0)
+}
+
+pub(crate) fn account_log(account: AccountId, modseq: ModSeq) -> Key {
+    in_account(account, Table::AccountLog, modseq.0)
+}
+
+pub(crate) fn account_root(account: AccountId, modseq: ModSeq) -> Key {
+    in_account(account, Table::AccountRoot, modseq.0)
+}
+
+pub(crate) fn tail(account: AccountId, mailbox: MailboxId) -> Key {
+    let mut key = key(account, Table::MailboxTail, 4);
+    key.extend_from_slice(&mailbox.0.to_be_bytes());
+    key
+}
+
+pub(crate) fn log(account: AccountId, mailbox: MailboxId, modseq: ModSeq) -> Key {
+    in_mailbox(account, Table::MailboxLog, mailbox, modseq.0)
+}
+
+pub(crate) fn root(account: AccountId, mailbox: MailboxId, modseq: ModSeq) -> Key {
+    in_mailbox(account, Table::MailboxRoot, mailbox, modseq.0)
+}
+
+pub(crate) fn part(account: AccountId, mailbox: MailboxId, part: PartKey) -> Key {
+    let mut key = key(account, Table::MailboxPart, 4 + 21);
+    key.extend_from_slice(&mailbox.0.to_be_bytes());
+    key.extend_from_slice(&part.to_bytes());
+    key
+}
+
+/// The key of an email's row, which owns the message's blob.
+pub(crate) fn email(account: AccountId, email: EmailId) -> Key {
+    in_account(account, Table::Email, email.0)
+}
+
+pub(crate) fn thread(account: AccountId, hash: u64) -> Key {
+    in_account(account, Table::Thread, hash)
+}
+
+pub(crate) fn mark(account: AccountId, email: EmailId) -> Key {
+    in_account(account, Table::Mark, email.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Bound;
+
+    use super::*;
+
+    #[test]
+    fn an_account_is_contiguous() {
+        let (one, two) = (AccountId(1), AccountId(2));
+        let last = mark(one, EmailId(u64::MAX));
+        assert!(last < account_tail(two));
+        let (Bound::Included(start), Bound::Excluded(end)) = account(one) else {
+            panic!("bounds of an account");
+        };
+        assert!(start <= account_tail(one) && last < end && end <= account_tail(two));
+    }
+
+    #[test]
+    fn tails_lie_side_by_side() {
+        let account = AccountId(7);
+        let (a, b) = (tail(account, MailboxId(1)), tail(account, MailboxId(2)));
+        assert!(a < b);
+        assert!(log(account, MailboxId(1), ModSeq(1)) > b);
+        assert_eq!(last_u32(&b), Some(2));
+        assert_eq!(last_u64(&log(account, MailboxId(1), ModSeq(9))), Some(9));
+    }
+}

@@ -1,0 +1,161 @@
+//! All mail of one store: the one object of a process that hands out accounts.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use restante_store::Store;
+
+use crate::{
+    account::Account,
+    directory::User,
+    email::{EmailCache, EmailIds},
+    error::{MailError, Result},
+    mailbox::Mailbox,
+    options::MailOptions,
+    tail::Tail,
+    types::{AccountId, MailboxId, ModSeq},
+    warm::Warm,
+};
+
+/// All mail of one store. One per process: it is what makes writers of a mailbox share commits, and
+/// wakes the sessions that watch.
+#[derive(Debug)]
+pub struct Mail {
+    pub(crate) core: Arc<Core>,
+    /// Keeps what was used last, though nobody holds it.
+    pub(crate) warm: Arc<Warm>,
+    accounts: Mutex<HashMap<AccountId, Weak<Account>>>,
+}
+
+/// What accounts and mailboxes share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) store: Store,
+    pub(crate) options: MailOptions,
+    pub(crate) email_ids: EmailIds,
+    pub(crate) emails: EmailCache,
+    pub(crate) warm: Weak<Warm>,
+    nonces: AtomicU64,
+    /// Mailboxes of which a checkpoint is due.
+    pub(crate) due: Mutex<HashSet<(AccountId, MailboxId)>>,
+}
+
+impl Core {
+    /// Notes a mailbox that has gone far since its last checkpoint.
+    pub(crate) fn checkpoint_if_due(&self, mailbox: &Mailbox, tail: &Tail) {
+        let root = tail.root.map_or(ModSeq::ZERO, |root| root.modseq);
+        if tail.modseq.0.saturating_sub(root.0) >= self.options.checkpoint_records {
+            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+            due.insert((mailbox.account().id(), mailbox.id()));
+        }
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.options.clock.now_ms()
+    }
+
+    /// A number that no other transaction has, as good as certainly.
+    pub(crate) fn nonce(&self) -> u64 {
+        // SplitMix64 from a random start: no two of a process are equal.
+        let mut z = self
+            .nonces
+            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl Mail {
+    /// Takes charge of the mail in a store.
+    ///
+    /// # Errors
+    /// [`MailError::Unavailable`].
+    pub async fn open(store: Store, options: MailOptions) -> Result<Arc<Self>> {
+        let warm = Arc::new(Warm::new(options.snapshot_cache_bytes));
+        let core = Arc::new(Core {
+            email_ids: EmailIds::new(options.node),
+            emails: EmailCache::new(options.email_cache_bytes),
+            warm: Arc::downgrade(&warm),
+            nonces: AtomicU64::new(RandomState::new().hash_one(0u8)),
+            due: Mutex::default(),
+            store,
+            options,
+        });
+        Ok(Arc::new(Self {
+            core,
+            warm,
+            accounts: Mutex::default(),
+        }))
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &MailOptions {
+        &self.core.options
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.core.store
+    }
+
+    /// The time by the clock in use, milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.core.now_ms()
+    }
+
+    /// The account of a user. It is made, with its INBOX, when it is first asked for.
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchUser`].
+    pub async fn account(&self, id: AccountId) -> Result<Arc<Account>> {
+        if let Some(account) = self.lock().get(&id).and_then(Weak::upgrade) {
+            self.warm.touch_account(&account);
+            return Ok(account);
+        }
+        let opened = Account::load(self.core.clone(), id).await?;
+        let mut accounts = self.lock();
+        if let Some(account) = accounts.get(&id).and_then(Weak::upgrade) {
+            return Ok(account);
+        }
+        if accounts.len() >= 64 && accounts.len().is_power_of_two() {
+            accounts.retain(|_, account| account.strong_count() > 0);
+        }
+        let account = Arc::new(opened);
+        accounts.insert(id, Arc::downgrade(&account));
+        drop(accounts);
+        self.warm.touch_account(&account);
+        Ok(account)
+    }
+
+    /// The account of the user of this name.
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchUser`].
+    pub async fn account_of(&self, name: &str) -> Result<Arc<Account>> {
+        let user = self.user(name).await?.ok_or(MailError::NoSuchUser)?;
+        self.account(user.account).await
+    }
+
+    /// Tells an open account that the user's quota was changed.
+    pub(crate) fn quota_changed(&self, user: &User) {
+        if let Some(account) = self.lock().get(&user.account).and_then(Weak::upgrade) {
+            account.set_quota(user.quota_bytes);
+        }
+    }
+
+    /// The accounts that are open now.
+    pub(crate) fn open_accounts(&self) -> Vec<Arc<Account>> {
+        self.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Weak<Account>>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

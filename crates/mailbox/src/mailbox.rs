@@ -1,0 +1,571 @@
+//! The handle of one mailbox: what readers see, what writers build on, and the commits between.
+//!
+//! There is one handle for a mailbox in the process. It knows a *durable* state, which readers see, and
+//! the states of commits *in flight*; the newest of these is what the next writer builds on, so that
+//! many writers share a sync. A writer makes sure that what it needs is loaded, locks, builds its
+//! record, hands over the batch, unlocks, and waits. If a commit fails, those that were built on it
+//! fail by their own condition; what is in flight is dropped, and writers build again from their
+//! commands.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use restante_store::{Direction, StoreError};
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    account::{Account, AccountEvent},
+    error::{MailError, Result},
+    keys,
+    record::Record,
+    snapshot::{Loaded, PartKey, Parts, Snapshot, Wanted},
+    tail::{Tail, TailState},
+    types::{MailboxId, ModSeq},
+};
+
+/// One mailbox. There is one of it in the process, however many have it open.
+#[derive(Debug)]
+pub struct Mailbox {
+    account: Arc<Account>,
+    id: MailboxId,
+    state: Mutex<State>,
+    loading: tokio::sync::Mutex<()>,
+    changed: watch::Sender<ModSeq>,
+    settled: Notify,
+}
+
+/// A mailbox after some commit.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) tail: Tail,
+    /// The tail as the store has it, byte for byte.
+    pub(crate) row: Bytes,
+    /// `None`: nobody has asked for more than the tail yet.
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// What readers see. `None`: nothing was read yet.
+    pub(crate) durable: Option<View>,
+    /// Whether `durable` is what the store has, as far as this process can know.
+    fresh: bool,
+    /// Commits that were handed over, oldest first.
+    flight: VecDeque<Flight>,
+    /// The number of the last commit handed over, and of the last one that became durable.
+    submitted: u64,
+    published: u64,
+    /// Counts how often what was in flight was dropped.
+    epoch: u64,
+    /// Records that became durable while a snapshot is being read.
+    recent: Option<VecDeque<Arc<Record>>>,
+}
+
+#[derive(Debug)]
+struct Flight {
+    number: u64,
+    view: View,
+    /// `None`: the tail changed, not the log.
+    record: Option<Arc<Record>>,
+}
+
+/// The place of a commit in the order of a mailbox's commits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    epoch: u64,
+    number: u64,
+}
+
+impl View {
+    fn new(tail: Tail, snapshot: Option<Arc<Snapshot>>) -> Self {
+        let row = tail.encode();
+        Self {
+            tail,
+            row,
+            snapshot,
+        }
+    }
+
+    /// The view after a record, or `None` if rows that it changes are not loaded.
+    pub(crate) fn apply(&self, record: &Record) -> Result<Option<Self>> {
+        if let Some(snapshot) = &self.snapshot {
+            let needs = record.needs();
+            let Some(loaded) = snapshot.loaded(Wanted::Uids(&needs)) else {
+                return Ok(None);
+            };
+            let next = loaded.apply(record)?;
+            return Ok(Some(Self::new(next.tail().clone(), Some(Arc::new(next)))));
+        }
+        match self.tail.after_append(record) {
+            Some(tail) => Ok(Some(Self::new(tail?, None))),
+            None => Ok(None),
+        }
+    }
+
+    /// The view with another tail at the same place of the log.
+    pub(crate) fn with_tail(&self, tail: Tail) -> Self {
+        let snapshot = self.snapshot.as_ref();
+        let snapshot = snapshot.and_then(|snapshot| snapshot.with_tail(&tail));
+        Self::new(tail, snapshot.map(Arc::new))
+    }
+}
+
+impl State {
+    /// What the next writer builds on.
+    pub(crate) fn pending(&self) -> Option<&View> {
+        match self.flight.back() {
+            Some(flight) => Some(&flight.view),
+            None => self.durable.as_ref().filter(|_| self.fresh),
+        }
+    }
+
+    /// The place of what the next writer builds on.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            epoch: self.epoch,
+            number: self.submitted,
+        }
+    }
+
+    /// A commit was handed over.
+    pub(crate) fn submitted(&mut self, view: View, record: Option<Arc<Record>>) -> Place {
+        self.submitted += 1;
+        let number = self.submitted;
+        self.flight.push_back(Flight {
+            number,
+            view,
+            record,
+        });
+        self.place()
+    }
+}
+
+impl Mailbox {
+    pub(crate) fn new(account: Arc<Account>, id: MailboxId) -> Arc<Self> {
+        Arc::new(Self {
+            account,
+            id,
+            state: Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
+            changed: watch::Sender::new(ModSeq::ZERO),
+            settled: Notify::new(),
+        })
+    }
+
+    /// Its number in the account.
+    pub fn id(&self) -> MailboxId {
+        self.id
+    }
+
+    /// The account.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// The mailbox as it is now: all that is durable, nothing else. A mailbox that was deleted is still
+    /// shown as it was, its tail says so.
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchMailbox`], [`MailError::Unavailable`], [`MailError::Damaged`].
+    pub async fn snapshot(self: &Arc<Self>) -> Result<Arc<Snapshot>> {
+        loop {
+            {
+                let state = self.lock();
+                let durable = state.durable.as_ref().filter(|_| state.fresh);
+                if let Some(snapshot) = durable.and_then(|view| view.snapshot.clone()) {
+                    return Ok(snapshot);
+                }
+            }
+            self.load().await?;
+        }
+    }
+
+    /// Where the mailbox stands now: reads one row at most.
+    ///
+    /// # Errors
+    /// As [`Mailbox::snapshot`].
+    pub async fn tail(&self) -> Result<Tail> {
+        loop {
+            {
+                let state = self.lock();
+                if let Some(durable) = state.durable.as_ref().filter(|_| state.fresh) {
+                    return Ok(durable.tail.clone());
+                }
+            }
+            self.refresh().await?;
+        }
+    }
+
+    /// Wakes when the mailbox changed (or was deleted); the value is the newest modseq.
+    pub fn watch(&self) -> watch::Receiver<ModSeq> {
+        self.changed.subscribe()
+    }
+
+    /// Brings rows of a snapshot of this mailbox into memory.
+    ///
+    /// # Errors
+    /// [`MailError::Unavailable`], [`MailError::Damaged`].
+    pub async fn ensure(&self, snapshot: &Arc<Snapshot>, wanted: Wanted<'_>) -> Result<Loaded> {
+        if let Some(loaded) = snapshot.loaded(wanted) {
+            return Ok(loaded);
+        }
+        Ok(snapshot.ensure(self, wanted).await?)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the tail, unless what is known is the newest.
+    pub(crate) async fn refresh(&self) -> Result<()> {
+        if self.lock().pending().is_some() {
+            return Ok(());
+        }
+        let core = &self.account.core;
+        let key = keys::tail(self.account.id(), self.id);
+        let row = core.store.get(&key).await?;
+        let row = row.ok_or(MailError::NoSuchMailbox)?;
+        let tail = Tail::decode(&row)?;
+        let mut state = self.lock();
+        if state.pending().is_some() {
+            return Ok(());
+        }
+        let is_news = state.durable.as_ref().is_none_or(|durable| {
+            let place = |tail: &Tail| (tail.modseq, tail.root.map(|root| root.modseq));
+            // What became durable since the row was read is newer.
+            durable.row != row && place(&durable.tail) <= place(&tail)
+        });
+        state.fresh = true;
+        if is_news {
+            let mut view = View {
+                tail,
+                row,
+                snapshot: None,
+            };
+            if let Some(durable) = &state.durable {
+                view.snapshot = durable.with_tail(view.tail.clone()).snapshot;
+            }
+            self.publish_view(&mut state, view);
+        }
+        Ok(())
+    }
+
+    /// Forgets that what is known is the newest, and reads again.
+    pub(crate) async fn refresh_anew(&self) -> Result<()> {
+        {
+            let mut state = self.lock();
+            let place = state.place();
+            self.drop_flight(&mut state, place);
+        }
+        self.refresh().await
+    }
+
+    /// Reads the snapshot, for readers and for what is in flight.
+    pub(crate) async fn load(&self) -> Result<()> {
+        const TRIES: usize = 64;
+        let _loading = self.loading.lock().await;
+        let mut snapshot: Option<Arc<Snapshot>> = None;
+        let mut result = Err(MailError::Busy);
+        for _ in 0..TRIES {
+            if let Err(error) = self.refresh().await {
+                result = Err(error);
+                break;
+            }
+            let target = {
+                let mut state = self.lock();
+                let Some(durable) = state.durable.as_ref() else {
+                    continue;
+                };
+                let flight = state
+                    .flight
+                    .back()
+                    .is_none_or(|f| f.view.snapshot.is_some());
+                if durable.snapshot.is_some() && flight {
+                    result = Ok(());
+                    break;
+                }
+                let target = durable.tail.clone();
+                state.recent.get_or_insert_default();
+                target
+            };
+            match self.read_up_to(snapshot.take(), &target).await {
+                Ok(read) => snapshot = read,
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+            let Some(read) = &snapshot else {
+                continue;
+            };
+            let needs = {
+                let mut state = self.lock();
+                match join(&mut state, read) {
+                    Ok(needs) => needs,
+                    Err(error) => {
+                        result = Err(error);
+                        break;
+                    }
+                }
+            };
+            if let Some(needs) = needs {
+                if let Err(error) = self.ensure(read, Wanted::Uids(&needs)).await {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.lock().recent = None;
+        result
+    }
+
+    /// Reads the snapshot at `tail`, or later; from `snapshot` if there is one. `None` if what it began
+    /// with was trimmed meanwhile.
+    async fn read_up_to(
+        &self,
+        snapshot: Option<Arc<Snapshot>>,
+        tail: &Tail,
+    ) -> Result<Option<Arc<Snapshot>>> {
+        const RECORDS: usize = 1024;
+        let (account, store) = (self.account.id(), &self.account.core.store);
+        let mut snapshot = match (snapshot, tail.root) {
+            (Some(snapshot), _) => snapshot,
+            (None, None) => Arc::new(Snapshot::new(tail.uid_validity)),
+            (None, Some(root)) => {
+                let key = keys::root(account, self.id, root.modseq);
+                let Some(row) = store.get(&key).await? else {
+                    // Trimmed: there is a newer one, or it is damage that `refresh` cannot mend.
+                    return self.trimmed().await;
+                };
+                Arc::new(Snapshot::from_root(root, &row)?)
+            }
+        };
+        while snapshot.modseq() < tail.modseq {
+            let start = keys::log(account, self.id, snapshot.modseq());
+            let end = keys::log(account, self.id, tail.modseq);
+            let range = (
+                std::ops::Bound::Excluded(start),
+                std::ops::Bound::Included(end),
+            );
+            let rows = store.scan(range, Direction::Ascending, RECORDS).await?;
+            if rows.is_empty() {
+                return self.trimmed().await;
+            }
+            for (key, row) in rows {
+                let modseq = keys::last_u64(&key).map(ModSeq).unwrap_or_default();
+                let record = Record::decode(modseq, row)?;
+                if record.parent() != snapshot.tail().chain {
+                    return self.trimmed().await;
+                }
+                let needs = record.needs();
+                let loaded = match self.ensure(&snapshot, Wanted::Uids(&needs)).await {
+                    Ok(loaded) => loaded,
+                    Err(error) => return Err(error),
+                };
+                snapshot = Arc::new(loaded.apply(&record)?);
+            }
+        }
+        if snapshot.tail().chain != tail.chain && snapshot.modseq() == tail.modseq {
+            return Err(MailError::damaged(format!(
+                "the log of mailbox {} of account {}: its chain differs from the tail's",
+                self.id.0, account.0
+            )));
+        }
+        Ok(Some(snapshot))
+    }
+
+    /// Something was not where the tail says: reads the tail again. An error if it is the same.
+    async fn trimmed(&self) -> Result<Option<Arc<Snapshot>>> {
+        let before = self.lock().durable.as_ref().map(|view| view.row.clone());
+        {
+            let mut state = self.lock();
+            if state.flight.is_empty() {
+                state.fresh = false;
+            }
+        }
+        self.refresh().await?;
+        let after = self.lock().durable.as_ref().map(|view| view.row.clone());
+        match before == after {
+            true => Err(MailError::damaged(format!(
+                "the log of mailbox {} of account {} has a gap",
+                self.id.0,
+                self.account.id().0
+            ))),
+            false => Ok(None),
+        }
+    }
+
+    /// Makes a view what readers see, and tells everybody.
+    fn publish_view(&self, state: &mut State, view: View) {
+        if let Some(before) = &state.durable {
+            match view.tail.state {
+                TailState::Deleted if before.tail.state != TailState::Deleted => {
+                    self.account.usage.removed(&before.tail);
+                }
+                TailState::Deleted => {}
+                _ => self.account.usage.changed(&before.tail, &view.tail),
+            }
+        }
+        let tail = view.tail.clone();
+        state.durable = Some(view);
+        self.changed.send_replace(tail.modseq);
+        self.settled.notify_waiters();
+        self.account.core.checkpoint_if_due(self, &tail);
+        self.account
+            .announce(|| AccountEvent::Mailbox(self.id, tail));
+    }
+
+    /// A commit became durable, and so did all before it: they were its conditions.
+    pub(crate) fn committed(&self, place: Place, view: &View) {
+        let mut state = self.lock();
+        if state.epoch == place.epoch {
+            let mut newest = None;
+            while state
+                .flight
+                .front()
+                .is_some_and(|f| f.number <= place.number)
+            {
+                let flight = state.flight.pop_front();
+                if let (Some(recent), Some(flight)) = (&mut state.recent, &flight)
+                    && let Some(record) = &flight.record
+                {
+                    recent.push_back(record.clone());
+                }
+                newest = flight;
+            }
+            if let Some(newest) = newest {
+                state.published = newest.number;
+                self.publish_view(&mut state, newest.view);
+            }
+            return;
+        }
+        // What was in flight was dropped because of another's failure; this was durable all the same.
+        let place = |tail: &Tail| (tail.modseq, tail.root.map(|root| root.modseq));
+        let is_news = state
+            .durable
+            .as_ref()
+            .is_none_or(|durable| place(&durable.tail) < place(&view.tail));
+        if is_news {
+            if state.flight.is_empty() {
+                state.fresh = false;
+            }
+            self.publish_view(&mut state, view.clone());
+        }
+    }
+
+    /// A commit failed: what was built on it will fail too.
+    pub(crate) fn failed(&self, place: Place) {
+        let mut state = self.lock();
+        self.drop_flight(&mut state, place);
+    }
+
+    fn drop_flight(&self, state: &mut State, place: Place) {
+        if state.epoch == place.epoch {
+            state.epoch += 1;
+            state.flight.clear();
+            state.fresh = false;
+        }
+        self.settled.notify_waiters();
+    }
+
+    /// Waits until what was pending at `place` is durable. False: it was dropped.
+    pub(crate) async fn settled(&self, place: Place) -> bool {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            {
+                let state = self.lock();
+                if state.epoch != place.epoch {
+                    return false;
+                }
+                if state.published >= place.number {
+                    return true;
+                }
+            }
+            settled.await;
+        }
+    }
+
+    /// Memory that the handle takes, in bytes, roughly.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let state = self.lock();
+        let loaded = state
+            .durable
+            .as_ref()
+            .and_then(|view| view.snapshot.as_ref());
+        1024 + loaded.map_or(0, |snapshot| 32 * u64::from(snapshot.exists()))
+    }
+}
+
+/// Gives views that know only their tail their snapshots: `snapshot` and the records since. Gives UIDs
+/// that have to be loaded first, if any; nothing is changed if records are missing.
+fn join(state: &mut State, snapshot: &Arc<Snapshot>) -> Result<Option<crate::UidSet>> {
+    let Some(durable) = &state.durable else {
+        return Ok(None);
+    };
+    let mut at = snapshot.clone();
+    let follow = |at: &Arc<Snapshot>, record: &Record| -> Result<Result<Arc<Snapshot>, _>> {
+        let needs = record.needs();
+        match at.loaded(Wanted::Uids(&needs)) {
+            Some(loaded) => Ok(Ok(Arc::new(loaded.apply(record)?))),
+            None => Ok(Err(needs)),
+        }
+    };
+    if at.modseq() < durable.tail.modseq {
+        for record in state.recent.iter().flatten() {
+            if record.modseq() <= at.modseq() {
+                continue;
+            }
+            if record.parent() != at.tail().chain {
+                return Ok(None);
+            }
+            match follow(&at, record)? {
+                Ok(next) => at = next,
+                Err(needs) => return Ok(Some(needs)),
+            }
+        }
+    }
+    let Some(at_durable) = at.with_tail(&durable.tail) else {
+        return Ok(None);
+    };
+    let at_durable = Arc::new(at_durable);
+    let mut flights = Vec::with_capacity(state.flight.len());
+    let mut at = at_durable.clone();
+    for flight in &state.flight {
+        if let Some(record) = &flight.record {
+            match follow(&at, record)? {
+                Ok(next) => at = next,
+                Err(needs) => return Ok(Some(needs)),
+            }
+        }
+        let Some(next) = at.with_tail(&flight.view.tail) else {
+            return Ok(None);
+        };
+        at = Arc::new(next);
+        flights.push(at.clone());
+    }
+    for (flight, snapshot) in state.flight.iter_mut().zip(flights) {
+        flight.view.snapshot = Some(snapshot);
+    }
+    if let Some(durable) = &mut state.durable {
+        durable.snapshot = Some(at_durable);
+    }
+    Ok(None)
+}
+
+impl Parts for Mailbox {
+    type Error = StoreError;
+
+    async fn parts(&self, parts: &[PartKey]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let account = self.account.id();
+        let keys: Vec<_> = parts
+            .iter()
+            .map(|part| keys::part(account, self.id, *part))
+            .collect();
+        self.account.core.store.get_many(&keys).await
+    }
+}

@@ -1,0 +1,585 @@
+//! What can be done with the messages of a mailbox. Each is one transaction.
+
+use std::sync::{Arc, MutexGuard};
+
+use restante_store::Batch;
+
+use crate::{
+    Flags,
+    build::{self, AppendRow, ExpungeWhat, FlagNames, StoreFlags},
+    commit::{self, Built, InFlight, Tries},
+    email::NewEmail,
+    error::{Limit, MailError, Result},
+    mailbox::{Mailbox, Place, State, View},
+    record::{Effect, Record},
+    snapshot::{FlagFilter, Loaded, Snapshot, Wanted},
+    tail::TailState,
+    types::{DateTime, ModSeq, Uid, UidValidity},
+    uid_set::UidSet,
+};
+
+/// A message for [`Mailbox::append`].
+#[derive(Debug)]
+pub struct Append {
+    /// The message.
+    pub email: NewEmail,
+    /// Its flags.
+    pub flags: FlagNames,
+    /// INTERNALDATE.
+    pub internal_date: DateTime,
+}
+
+/// What [`Mailbox::append`] did.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// The mailbox's UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// The UIDs of the messages, in the order given.
+    pub uids: Vec<Uid>,
+    /// The transaction.
+    pub modseq: ModSeq,
+    /// The mailbox before and after, if anybody had it open.
+    pub change: Option<Change>,
+}
+
+/// A mailbox before and after a transaction.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What the transaction was built on: all that others did before it.
+    pub base: Arc<Snapshot>,
+    /// `base` and the transaction.
+    pub after: Arc<Snapshot>,
+}
+
+/// What [`Mailbox::store`] did.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Messages whose flags were changed.
+    pub changed: UidSet,
+    /// Messages refused by UNCHANGEDSINCE (RFC 7162 §3.1.3).
+    pub failed_unchanged_since: UidSet,
+    /// UIDs that do not exist (any more), or were not visible.
+    pub missing: UidSet,
+    /// The mailbox before and after; the same if nothing was changed.
+    pub change: Change,
+}
+
+/// What [`Mailbox::expunge`] did.
+#[derive(Clone, Debug)]
+pub struct Expunged {
+    /// The messages that went.
+    pub uids: UidSet,
+    /// The mailbox before and after; the same if nothing was expunged.
+    pub change: Change,
+}
+
+/// What [`Mailbox::copy`] or [`Mailbox::move_to`] did.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    /// The UIDVALIDITY of the destination.
+    pub uid_validity: UidValidity,
+    /// The UIDs at the source, ascending.
+    pub source: Vec<Uid>,
+    /// The UIDs at the destination, in the same order.
+    pub destination: Vec<Uid>,
+    /// UIDs that do not exist (any more) at the source.
+    pub missing: UidSet,
+    /// The source before and after; the same after a COPY to another mailbox.
+    pub source_change: Change,
+    /// The destination before and after.
+    pub destination_change: Change,
+}
+
+/// What [`Mailbox::replace`] did (RFC 8508).
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    /// The mailbox's UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// The UID of the new message.
+    pub uid: Uid,
+    /// The mailbox before and after.
+    pub change: Change,
+}
+
+/// Most messages of one APPEND.
+const APPEND_MAX: usize = 1000;
+
+/// One try: it was handed over, or it needs nothing, or what it needs was not loaded.
+enum Try<T> {
+    Submitted(InFlight, Arc<Record>, T),
+    NoChange(Place, T),
+    NotLoaded,
+}
+
+/// The pending state of a mailbox; loads what is missing.
+impl Mailbox {
+    /// The snapshot that the next writer builds on.
+    async fn pending_snapshot(self: &Arc<Self>) -> Result<Arc<Snapshot>> {
+        for _ in 0..64 {
+            {
+                let state = self.lock();
+                if let Some(snapshot) = state.pending().and_then(|view| view.snapshot.clone()) {
+                    return Ok(snapshot);
+                }
+            }
+            self.load().await?;
+        }
+        Err(MailError::Busy)
+    }
+
+    /// Appends messages in one transaction (RFC 9051 §6.3.12, RFC 3502). A mailbox that nobody has open
+    /// is not read for it.
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchMailbox`], [`MailError::OverQuota`], [`MailError::Limit`],
+    /// [`MailError::Full`], [`MailError::Busy`], [`MailError::Unavailable`], [`MailError::Unknown`].
+    pub async fn append(self: &Arc<Self>, messages: Vec<Append>) -> Result<Appended> {
+        if messages.len() > APPEND_MAX {
+            return Err(MailError::Limit(Limit::Messages));
+        }
+        let account = self.account();
+        if messages.iter().any(|m| m.email.account != account.id()) {
+            return Err(MailError::misuse("a message of another account"));
+        }
+        let has_keywords = messages.iter().any(|m| !m.flags.keywords.is_empty());
+        let core = &account.core;
+        let mut tries = Tries::new();
+        loop {
+            let opened = match has_keywords {
+                true => Some(self.pending_snapshot().await?),
+                false => {
+                    self.refresh().await?;
+                    None
+                }
+            };
+            let now_ms = core.now_ms();
+            let rows = messages.iter().map(|message| AppendRow {
+                email: message.email.id,
+                size: message.email.size,
+                internal_date: message.internal_date,
+                save_date_s: now_ms.div_euclid(1000),
+                flags: message.flags.clone(),
+            });
+            let tried = {
+                let mut state = self.lock();
+                let Some(pending) = state.pending().cloned() else {
+                    continue;
+                };
+                let built = match (&pending.snapshot, opened) {
+                    (Some(snapshot), _) => Some(build::append(snapshot, rows)),
+                    (None, Some(_)) => None,
+                    (None, None) => build::append_unopened(&pending.tail, rows),
+                };
+                match built.transpose()? {
+                    None => Try::NotLoaded,
+                    Some(built) => {
+                        let mut batch = Batch::new(account.id().0);
+                        for message in &messages {
+                            message.email.add_to(&mut batch);
+                        }
+                        let nonce = (now_ms, core.nonce());
+                        match commit::build(self, &pending, built.effects, nonce, &mut batch)? {
+                            None => Try::NotLoaded,
+                            Some(Built { view, record }) => {
+                                let answer = Appended {
+                                    uid_validity: view.tail.uid_validity,
+                                    uids: built.uids,
+                                    modseq: view.tail.modseq,
+                                    change: change(&pending, &view),
+                                };
+                                let members = vec![(self, &mut *state, view, Some(record.clone()))];
+                                Try::Submitted(commit::submit(core, batch, members), record, answer)
+                            }
+                        }
+                    }
+                }
+            };
+            if let Some(answer) = self.resolve(&mut tries, tried, None).await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Changes flags (RFC 9051 §6.4.6, RFC 7162 §3.1.3).
+    ///
+    /// # Errors
+    /// As [`Mailbox::append`].
+    pub async fn store(self: &Arc<Self>, command: &StoreFlags) -> Result<Stored> {
+        self.change(Wanted::Uids(&command.uids), |loaded| {
+            let built = build::store_flags(loaded, command)?;
+            let answer = |change| Stored {
+                changed: built.changed,
+                failed_unchanged_since: built.refused,
+                missing: built.missing,
+                change,
+            };
+            Ok((built.effects, answer))
+        })
+        .await
+    }
+
+    /// Expunges messages (RFC 9051 §6.4.3, §6.4.9). `visible`: those that the session has been shown;
+    /// others stay.
+    ///
+    /// # Errors
+    /// As [`Mailbox::append`].
+    pub async fn expunge(
+        self: &Arc<Self>,
+        what: &ExpungeWhat,
+        visible: Option<&UidSet>,
+    ) -> Result<Expunged> {
+        let wanted = match what {
+            ExpungeWhat::Uids(uids) => Wanted::Uids(uids),
+            ExpungeWhat::Deleted(_) => Wanted::Flagged(FlagFilter {
+                all: Flags::DELETED,
+                none: Flags::NONE,
+            }),
+        };
+        self.change(wanted, |loaded| {
+            let built = build::expunge(loaded, what, visible);
+            let uids = built.uids;
+            Ok((built.effects, |change| Expunged { uids, change }))
+        })
+        .await
+    }
+
+    /// Sets annotations of the mailbox (RFC 5464); no value takes one away.
+    ///
+    /// # Errors
+    /// [`MailError::Limit`]; as [`Mailbox::append`].
+    pub async fn annotate(
+        self: &Arc<Self>,
+        entries: &[(Box<str>, Option<bytes::Bytes>)],
+    ) -> Result<Change> {
+        const ENTRIES_MAX: usize = 100;
+        const VALUE_BYTES_MAX: usize = 64 << 10;
+        const NAME_BYTES_MAX: usize = 1024;
+        self.change(Wanted::Uids(&UidSet::new()), |loaded| {
+            let mut effects = Vec::new();
+            let mut count = loaded.annotations().len();
+            for (entry, value) in entries {
+                let before = loaded.annotations().get(entry);
+                if before == value.as_ref() {
+                    continue;
+                }
+                count += usize::from(before.is_none());
+                let bytes = value.as_ref().map_or(0, bytes::Bytes::len);
+                if bytes > VALUE_BYTES_MAX || entry.len() > NAME_BYTES_MAX || count > ENTRIES_MAX {
+                    return Err(MailError::Limit(Limit::Annotations));
+                }
+                let (entry, value) = (entry.clone(), value.clone());
+                effects.push(Effect::Annotate { entry, value });
+            }
+            Ok((effects, |change| change))
+        })
+        .await
+    }
+
+    /// Puts a message in the place of another (RFC 8508): both in one transaction.
+    ///
+    /// # Errors
+    /// [`MailError::Expunged`] if the message to be replaced is gone; as [`Mailbox::append`].
+    pub async fn replace(self: &Arc<Self>, uid: Uid, message: Append) -> Result<Replaced> {
+        let account = self.account();
+        if message.email.account != account.id() {
+            return Err(MailError::misuse("a message of another account"));
+        }
+        let uids: UidSet = [uid].into_iter().collect();
+        let save_date_s = account.core.now_ms().div_euclid(1000);
+        let change = |loaded: &Loaded| {
+            if loaded.row(uid).is_none() {
+                return Err(MailError::Expunged);
+            }
+            let row = AppendRow {
+                email: message.email.id,
+                size: message.email.size,
+                internal_date: message.internal_date,
+                save_date_s,
+                flags: message.flags.clone(),
+            };
+            let mut built = build::append(loaded, [row])?;
+            let gone = build::expunge(loaded, &ExpungeWhat::Uids(uids.clone()), None);
+            built.effects.extend(gone.effects);
+            let uid_validity = loaded.uid_validity();
+            let uid = built.uids.first().copied().unwrap_or(uid);
+            Ok((built.effects, move |change| Replaced {
+                uid_validity,
+                uid,
+                change,
+            }))
+        };
+        self.change_with(
+            Wanted::Uids(&uids),
+            |batch| message.email.add_to(batch),
+            change,
+        )
+        .await
+    }
+
+    /// Copies messages to another mailbox of the account, or to this one (RFC 9051 §6.4.7).
+    ///
+    /// # Errors
+    /// [`MailError::OverQuota`]; as [`Mailbox::append`].
+    pub async fn copy(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
+        self.transfer(uids, to, false).await
+    }
+
+    /// Moves messages to another mailbox of the account, or to this one (RFC 6851): one batch, so that no
+    /// message is ever in both or in neither.
+    ///
+    /// # Errors
+    /// As [`Mailbox::append`].
+    pub async fn move_to(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
+        self.transfer(uids, to, true).await
+    }
+
+    /// One transaction of this mailbox alone. `build` gives the effects, and what makes the answer of the
+    /// mailbox before and after.
+    pub(crate) async fn change<T, A: FnOnce(Change) -> T>(
+        self: &Arc<Self>,
+        wanted: Wanted<'_>,
+        build: impl Fn(&Loaded) -> Result<(Vec<Effect>, A)>,
+    ) -> Result<T> {
+        self.change_with(wanted, |_| {}, build).await
+    }
+
+    async fn change_with<T, A: FnOnce(Change) -> T>(
+        self: &Arc<Self>,
+        wanted: Wanted<'_>,
+        also: impl Fn(&mut Batch),
+        build: impl Fn(&Loaded) -> Result<(Vec<Effect>, A)>,
+    ) -> Result<T> {
+        let core = &self.account().core;
+        let mut tries = Tries::new();
+        loop {
+            let snapshot = self.pending_snapshot().await?;
+            self.ensure(&snapshot, wanted).await?;
+            let tried = {
+                let mut state = self.lock();
+                let Some((pending, base)) = pending_loaded(&state) else {
+                    continue;
+                };
+                match base.loaded(wanted) {
+                    None => Try::NotLoaded,
+                    Some(loaded) => {
+                        check_state(&pending)?;
+                        let (effects, answer) = build(&loaded)?;
+                        if effects.is_empty() {
+                            let (base, after) = (base.clone(), base);
+                            Try::NoChange(state.place(), answer(Change { base, after }))
+                        } else {
+                            let mut batch = Batch::new(self.account().id().0);
+                            also(&mut batch);
+                            let nonce = (core.now_ms(), core.nonce());
+                            match commit::build(self, &pending, effects, nonce, &mut batch)? {
+                                None => Try::NotLoaded,
+                                Some(Built { view, record }) => {
+                                    let change = change(&pending, &view)
+                                        .ok_or_else(|| MailError::misuse("no snapshot"))?;
+                                    let members =
+                                        vec![(self, &mut *state, view, Some(record.clone()))];
+                                    let in_flight = commit::submit(core, batch, members);
+                                    Try::Submitted(in_flight, record, answer(change))
+                                }
+                            }
+                        }
+                    }
+                }
+            };
+            if let Some(answer) = self.resolve(&mut tries, tried, None).await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn transfer(
+        self: &Arc<Self>,
+        uids: &UidSet,
+        to: &Arc<Self>,
+        is_move: bool,
+    ) -> Result<Copied> {
+        let account = self.account();
+        if !Arc::ptr_eq(account, to.account()) {
+            return Err(MailError::misuse("a batch cannot span two accounts"));
+        }
+        let same = Arc::ptr_eq(self, to);
+        let mut tries = Tries::new();
+        // Room at the destination of a COPY; held until the sum of the tails has it.
+        let mut _room = None;
+        loop {
+            let snapshot = self.pending_snapshot().await?;
+            let loaded = self.ensure(&snapshot, Wanted::Uids(uids)).await?;
+            if !is_move && _room.is_none() {
+                let bytes = loaded.rows_in(uids).map(|row| row.size).sum();
+                _room = Some(account.reserve(bytes)?);
+            }
+            drop(loaded);
+            if !same {
+                to.pending_snapshot().await?;
+            }
+            let tried = {
+                // Two mailboxes are locked in the order of their numbers.
+                let (mut source, mut destination);
+                if same || self.id() < to.id() {
+                    source = self.lock();
+                    destination = (!same).then(|| to.lock());
+                } else {
+                    destination = Some(to.lock());
+                    source = self.lock();
+                }
+                self.try_transfer(uids, to, is_move, &mut source, destination.as_mut())?
+            };
+            if let Some(answer) = self.resolve(&mut tries, tried, Some(to)).await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// `destination` is `None` if it is this mailbox.
+    fn try_transfer(
+        self: &Arc<Self>,
+        uids: &UidSet,
+        to: &Arc<Self>,
+        is_move: bool,
+        source: &mut MutexGuard<'_, State>,
+        destination: Option<&mut MutexGuard<'_, State>>,
+    ) -> Result<Try<Copied>> {
+        let core = &self.account().core;
+        let Some((from_view, from)) = pending_loaded(source) else {
+            return Ok(Try::NotLoaded);
+        };
+        let (to_view, into) = match &destination {
+            None => (from_view.clone(), from.clone()),
+            Some(state) => match pending_loaded(state) {
+                Some(found) => found,
+                None => return Ok(Try::NotLoaded),
+            },
+        };
+        check_state(&from_view)?;
+        check_state(&to_view)?;
+        let Some(loaded) = from.loaded(Wanted::Uids(uids)) else {
+            return Ok(Try::NotLoaded);
+        };
+        let now_ms = core.now_ms();
+        let save_date_s = now_ms.div_euclid(1000);
+        let built = match is_move {
+            true => build::move_to(&loaded, uids, &into, save_date_s)?,
+            false => build::copy(&loaded, uids, &into, save_date_s)?,
+        };
+        let mut answer = Copied {
+            uid_validity: into.uid_validity(),
+            source: built.source,
+            destination: built.destination,
+            missing: built.missing,
+            source_change: unchanged(&from),
+            destination_change: unchanged(&into),
+        };
+        if built.effects.is_empty() {
+            return Ok(Try::NoChange(source.place(), answer));
+        }
+        let mut batch = Batch::new(self.account().id().0);
+        let nonce = core.nonce();
+        let Some(destination) = destination else {
+            let mut effects = built.effects;
+            effects.extend(built.source_effects);
+            let made = commit::build(self, &from_view, effects, (now_ms, nonce), &mut batch)?;
+            let Some(Built { view, record }) = made else {
+                return Ok(Try::NotLoaded);
+            };
+            if let Some(change) = change(&from_view, &view) {
+                answer.source_change = change.clone();
+                answer.destination_change = change;
+            }
+            let members = vec![(self, &mut **source, view, Some(record.clone()))];
+            let in_flight = commit::submit(core, batch, members);
+            return Ok(Try::Submitted(in_flight, record, answer));
+        };
+        let mut members = Vec::with_capacity(2);
+        let made = commit::build(to, &to_view, built.effects, (now_ms, nonce), &mut batch)?;
+        let Some(at_destination) = made else {
+            return Ok(Try::NotLoaded);
+        };
+        if let Some(change) = change(&to_view, &at_destination.view) {
+            answer.destination_change = change;
+        }
+        if !built.source_effects.is_empty() {
+            let effects = built.source_effects;
+            let made = commit::build(self, &from_view, effects, (now_ms, nonce), &mut batch)?;
+            let Some(at_source) = made else {
+                return Ok(Try::NotLoaded);
+            };
+            if let Some(change) = change(&from_view, &at_source.view) {
+                answer.source_change = change;
+            }
+            members.push((self, &mut **source, at_source.view, Some(at_source.record)));
+        }
+        let record = at_destination.record;
+        members.push((
+            to,
+            &mut **destination,
+            at_destination.view,
+            Some(record.clone()),
+        ));
+        let in_flight = commit::submit(core, batch, members);
+        Ok(Try::Submitted(in_flight, record, answer))
+    }
+
+    /// What became of a try. `None`: build again. The record of a try lies in the log of `other`, if that
+    /// is given.
+    async fn resolve<T>(
+        self: &Arc<Self>,
+        tries: &mut Tries<T>,
+        tried: Try<T>,
+        other: Option<&Arc<Self>>,
+    ) -> Result<Option<T>> {
+        match tried {
+            Try::Submitted(in_flight, record, answer) => {
+                let log = other.unwrap_or(self);
+                let outcome = tries.outcome(log, &record, in_flight, answer).await;
+                if let (Ok(Some(_)), Some(_)) = (&outcome, other) {
+                    self.refresh().await?;
+                }
+                outcome
+            }
+            // What was pending must be durable before anybody is told that it is so.
+            Try::NoChange(place, answer) => match self.settled(place).await {
+                true => Ok(Some(answer)),
+                false => {
+                    tries.again(self.account().core.nonce()).await?;
+                    Ok(None)
+                }
+            },
+            Try::NotLoaded => {
+                tries.again(self.account().core.nonce()).await?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn pending_loaded(state: &State) -> Option<(View, Arc<Snapshot>)> {
+    let view = state.pending()?.clone();
+    let snapshot = view.snapshot.clone()?;
+    Some((view, snapshot))
+}
+
+fn check_state(view: &View) -> Result<()> {
+    match view.tail.state {
+        TailState::Deleted => Err(MailError::NoSuchMailbox),
+        TailState::Live | TailState::Frozen => Ok(()),
+    }
+}
+
+fn change(base: &View, after: &View) -> Option<Change> {
+    Some(Change {
+        base: base.snapshot.clone()?,
+        after: after.snapshot.clone()?,
+    })
+}
+
+fn unchanged(snapshot: &Arc<Snapshot>) -> Change {
+    Change {
+        base: snapshot.clone(),
+        after: snapshot.clone(),
+    }
+}
