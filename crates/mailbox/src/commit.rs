@@ -10,7 +10,9 @@ use crate::{
     mail::Core,
     mailbox::{Mailbox, Place, State, View},
     record::{Effect, Record},
+    snapshot::Snapshot,
     tail::TailState,
+    types::ModSeq,
 };
 
 /// A record that was built on what is pending, not handed over yet.
@@ -19,15 +21,22 @@ pub(crate) struct Built {
     pub(crate) record: Arc<Record>,
 }
 
-/// Builds a record on the pending state of a mailbox and puts its rows into a batch. `None` if rows that
-/// it changes are not loaded.
+/// What has to be loaded before a record can be applied.
+pub(crate) struct Unloaded {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
+    pub(crate) record: Record,
+}
+
+/// Builds a record on the pending state of a mailbox and puts its rows into a batch, or says what has to
+/// be loaded first.
 pub(crate) fn build(
-    mailbox: &Mailbox,
+    mailbox: &Arc<Mailbox>,
     pending: &View,
     effects: Vec<Effect>,
     (now_ms, nonce): (i64, u64),
     batch: &mut Batch,
-) -> Result<Option<Built>> {
+) -> Result<Result<Built, Unloaded>> {
     match pending.tail.state {
         TailState::Live => {}
         TailState::Frozen => {
@@ -39,7 +48,11 @@ pub(crate) fn build(
     }
     let record = Record::new(&pending.tail, now_ms, nonce, effects)?;
     let Some(view) = pending.apply(&record)? else {
-        return Ok(None);
+        return Ok(Err(Unloaded {
+            mailbox: mailbox.clone(),
+            snapshot: pending.snapshot.clone(),
+            record,
+        }));
     };
     let (account, id) = (mailbox.account().id(), mailbox.id());
     let tail = keys::tail(account, id);
@@ -51,7 +64,7 @@ pub(crate) fn build(
         keys::log(account, id, record.modseq()),
         record.bytes().clone(),
     );
-    Ok(Some(Built {
+    Ok(Ok(Built {
         view,
         record: Arc::new(record),
     }))
@@ -183,7 +196,8 @@ impl<T> Tries<T> {
             let Some(row) = store.get(key).await.map_err(unknown)? else {
                 continue;
             };
-            let there = Record::decode(record.modseq(), row)?;
+            let modseq = keys::last_u64(key).map(ModSeq).unwrap_or_default();
+            let there = Record::decode(modseq, row)?;
             let (_, _, answer) = if there.nonce() == *nonce {
                 self.unknown.swap_remove(at)
             } else {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use restante_message::{Limits, Message, Parser, Strings, Structure};
+use restante_message::{Limits, Message, Parser, SortKeys, Strings, Structure};
 use restante_store::{BlobRef, BlobWriter, Direction, Put, Staged};
 
 use crate::{
@@ -140,9 +140,13 @@ impl EmailRow {
             .ok_or_else(|| MailError::damaged(format!("the part tree of email {}", self.id.0)))
     }
 
-    /// The sort keys, encoded.
-    pub fn sort_keys(&self) -> &[u8] {
-        self.section(3)
+    /// The sort keys (RFC 5256), and what the message refers to.
+    ///
+    /// # Errors
+    /// [`MailError::Damaged`].
+    pub fn sort_keys(&self) -> Result<SortKeys> {
+        SortKeys::decode(self.section(3))
+            .ok_or_else(|| MailError::damaged(format!("the sort keys of email {}", self.id.0)))
     }
 
     /// The preview text (RFC 8970).
@@ -170,7 +174,7 @@ impl EmailRow {
             .unwrap_or_default()
     }
 
-    fn encode(message: &Message, threaded: &Threaded) -> Vec<u8> {
+    fn encode(message: &Message, sort_keys: &SortKeys, threaded: &Threaded) -> Vec<u8> {
         let size = message.structure().size();
         let header_bytes = message.structure().root().header.end;
         let mut out = Vec::with_capacity(2048);
@@ -187,7 +191,8 @@ impl EmailRow {
                 0 => message.envelope(Strings::Literal, &mut out),
                 1 => message.bodystructure(Strings::Literal, &mut out),
                 2 => out.extend_from_slice(&message.structure().encode()),
-                _ => {}
+                3 => out.extend_from_slice(&sort_keys.encode()),
+                _ => out.extend_from_slice(message.preview().as_bytes()),
             }
             let length = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
             let at = SECTIONS_AT + 4 * section;
@@ -404,15 +409,16 @@ impl EmailDraft {
         } = self;
         let staged = writer.finish().await?;
         let mut message = parser.finish();
+        let sort_keys = message.sort_keys();
         let threaded = account
             .threads
-            .assign(&account.core, account.id(), message.header(), id)
+            .assign(&account.core, account.id(), &sort_keys, id)
             .await?;
-        let mut row = EmailRow::encode(&message, &threaded);
+        let mut row = EmailRow::encode(&message, &sort_keys, &threaded);
         if row.len() > ROW_BYTES_MAX {
             // Thousands of parts or addresses: what lists show of it is cut short.
             message = reparse(&staged).await?;
-            row = EmailRow::encode(&message, &threaded);
+            row = EmailRow::encode(&message, &sort_keys, &threaded);
         }
         Ok(NewEmail {
             account: account.id(),

@@ -191,7 +191,7 @@ impl From<LoadError<StoreError>> for MailError {
 impl From<FoldError> for MailError {
     fn from(error: FoldError) -> Self {
         match error {
-            FoldError::Overflow => Self::Limit(Limit::Uids),
+            FoldError::UidLimit => Self::Limit(Limit::Uids),
             other => Self::damaged(other.to_string()),
         }
     }

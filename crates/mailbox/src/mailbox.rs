@@ -92,11 +92,10 @@ impl View {
     /// The view after a record, or `None` if rows that it changes are not loaded.
     pub(crate) fn apply(&self, record: &Record) -> Result<Option<Self>> {
         if let Some(snapshot) = &self.snapshot {
-            let needs = record.needs();
-            let Some(loaded) = snapshot.loaded(Wanted::Uids(&needs)) else {
+            if snapshot.loaded(Wanted::Record(record)).is_none() {
                 return Ok(None);
-            };
-            let next = loaded.apply(record)?;
+            }
+            let next = snapshot.apply(record)?;
             return Ok(Some(Self::new(next.tail().clone(), Some(Arc::new(next)))));
         }
         match self.tail.after_append(record) {
@@ -301,21 +300,21 @@ impl Mailbox {
             let Some(read) = &snapshot else {
                 continue;
             };
-            let needs = {
+            let unloaded = {
                 let mut state = self.lock();
                 match join(&mut state, read) {
-                    Ok(needs) => needs,
+                    Ok(unloaded) => unloaded,
                     Err(error) => {
                         result = Err(error);
                         break;
                     }
                 }
             };
-            if let Some(needs) = needs {
-                if let Err(error) = self.ensure(read, Wanted::Uids(&needs)).await {
-                    result = Err(error);
-                    break;
-                }
+            if let Some((at, record)) = unloaded
+                && let Err(error) = self.ensure(&at, Wanted::Record(&record)).await
+            {
+                result = Err(error);
+                break;
             }
         }
         self.lock().recent = None;
@@ -360,12 +359,8 @@ impl Mailbox {
                 if record.parent() != snapshot.tail().chain {
                     return self.trimmed().await;
                 }
-                let needs = record.needs();
-                let loaded = match self.ensure(&snapshot, Wanted::Uids(&needs)).await {
-                    Ok(loaded) => loaded,
-                    Err(error) => return Err(error),
-                };
-                snapshot = Arc::new(loaded.apply(&record)?);
+                self.ensure(&snapshot, Wanted::Record(&record)).await?;
+                snapshot = Arc::new(snapshot.apply(&record)?);
             }
         }
         if snapshot.tail().chain != tail.chain && snapshot.modseq() == tail.modseq {
@@ -497,22 +492,24 @@ impl Mailbox {
             .durable
             .as_ref()
             .and_then(|view| view.snapshot.as_ref());
-        1024 + loaded.map_or(0, |snapshot| 32 * u64::from(snapshot.exists()))
+        1024 + loaded.map_or(0, |snapshot| snapshot.heap_bytes() as u64)
     }
 }
 
-/// Gives views that know only their tail their snapshots: `snapshot` and the records since. Gives UIDs
-/// that have to be loaded first, if any; nothing is changed if records are missing.
-fn join(state: &mut State, snapshot: &Arc<Snapshot>) -> Result<Option<crate::UidSet>> {
+/// Gives views that know only their tail their snapshots: `snapshot` and the records since. Gives what has
+/// to be loaded first, if anything; nothing is changed if records are missing.
+fn join(
+    state: &mut State,
+    snapshot: &Arc<Snapshot>,
+) -> Result<Option<(Arc<Snapshot>, Arc<Record>)>> {
     let Some(durable) = &state.durable else {
         return Ok(None);
     };
     let mut at = snapshot.clone();
-    let follow = |at: &Arc<Snapshot>, record: &Record| -> Result<Result<Arc<Snapshot>, _>> {
-        let needs = record.needs();
-        match at.loaded(Wanted::Uids(&needs)) {
-            Some(loaded) => Ok(Ok(Arc::new(loaded.apply(record)?))),
-            None => Ok(Err(needs)),
+    let follow = |at: &Arc<Snapshot>, record: &Record| -> Result<Option<Arc<Snapshot>>> {
+        match at.loaded(Wanted::Record(record)) {
+            Some(_) => Ok(Some(Arc::new(at.apply(record)?))),
+            None => Ok(None),
         }
     };
     if at.modseq() < durable.tail.modseq {
@@ -524,8 +521,8 @@ fn join(state: &mut State, snapshot: &Arc<Snapshot>) -> Result<Option<crate::Uid
                 return Ok(None);
             }
             match follow(&at, record)? {
-                Ok(next) => at = next,
-                Err(needs) => return Ok(Some(needs)),
+                Some(next) => at = next,
+                None => return Ok(Some((at, record.clone()))),
             }
         }
     }
@@ -538,8 +535,8 @@ fn join(state: &mut State, snapshot: &Arc<Snapshot>) -> Result<Option<crate::Uid
     for flight in &state.flight {
         if let Some(record) = &flight.record {
             match follow(&at, record)? {
-                Ok(next) => at = next,
-                Err(needs) => return Ok(Some(needs)),
+                Some(next) => at = next,
+                None => return Ok(Some((at, record.clone()))),
             }
         }
         let Some(next) = at.with_tail(&flight.view.tail) else {

@@ -7,7 +7,7 @@ use restante_store::Batch;
 use crate::{
     Flags,
     build::{self, AppendRow, ExpungeWhat, FlagNames, StoreFlags},
-    commit::{self, Built, InFlight, Tries},
+    commit::{self, Built, InFlight, Tries, Unloaded},
     email::NewEmail,
     error::{Limit, MailError, Result},
     mailbox::{Mailbox, Place, State, View},
@@ -104,11 +104,13 @@ pub struct Replaced {
 /// Most messages of one APPEND.
 const APPEND_MAX: usize = 1000;
 
-/// One try: it was handed over, or it needs nothing, or what it needs was not loaded.
+/// One try: it was handed over, or it needs nothing, or what it needs was not loaded, or was not as it
+/// was a moment ago.
 enum Try<T> {
     Submitted(InFlight, Arc<Record>, T),
     NoChange(Place, T),
-    NotLoaded,
+    Unloaded(Unloaded),
+    Changed,
 }
 
 /// The pending state of a mailbox; loads what is missing.
@@ -171,7 +173,7 @@ impl Mailbox {
                     (None, None) => build::append_unopened(&pending.tail, rows),
                 };
                 match built.transpose()? {
-                    None => Try::NotLoaded,
+                    None => Try::Changed,
                     Some(built) => {
                         let mut batch = Batch::new(account.id().0);
                         for message in &messages {
@@ -179,8 +181,8 @@ impl Mailbox {
                         }
                         let nonce = (now_ms, core.nonce());
                         match commit::build(self, &pending, built.effects, nonce, &mut batch)? {
-                            None => Try::NotLoaded,
-                            Some(Built { view, record }) => {
+                            Err(unloaded) => Try::Unloaded(unloaded),
+                            Ok(Built { view, record }) => {
                                 let answer = Appended {
                                     uid_validity: view.tail.uid_validity,
                                     uids: built.uids,
@@ -360,7 +362,7 @@ impl Mailbox {
                     continue;
                 };
                 match base.loaded(wanted) {
-                    None => Try::NotLoaded,
+                    None => Try::Changed,
                     Some(loaded) => {
                         check_state(&pending)?;
                         let (effects, answer) = build(&loaded)?;
@@ -372,8 +374,8 @@ impl Mailbox {
                             also(&mut batch);
                             let nonce = (core.now_ms(), core.nonce());
                             match commit::build(self, &pending, effects, nonce, &mut batch)? {
-                                None => Try::NotLoaded,
-                                Some(Built { view, record }) => {
+                                Err(unloaded) => Try::Unloaded(unloaded),
+                                Ok(Built { view, record }) => {
                                     let change = change(&pending, &view)
                                         .ok_or_else(|| MailError::misuse("no snapshot"))?;
                                     let members =
@@ -446,19 +448,19 @@ impl Mailbox {
     ) -> Result<Try<Copied>> {
         let core = &self.account().core;
         let Some((from_view, from)) = pending_loaded(source) else {
-            return Ok(Try::NotLoaded);
+            return Ok(Try::Changed);
         };
         let (to_view, into) = match &destination {
             None => (from_view.clone(), from.clone()),
             Some(state) => match pending_loaded(state) {
                 Some(found) => found,
-                None => return Ok(Try::NotLoaded),
+                None => return Ok(Try::Changed),
             },
         };
         check_state(&from_view)?;
         check_state(&to_view)?;
         let Some(loaded) = from.loaded(Wanted::Uids(uids)) else {
-            return Ok(Try::NotLoaded);
+            return Ok(Try::Changed);
         };
         let now_ms = core.now_ms();
         let save_date_s = now_ms.div_euclid(1000);
@@ -483,8 +485,9 @@ impl Mailbox {
             let mut effects = built.effects;
             effects.extend(built.source_effects);
             let made = commit::build(self, &from_view, effects, (now_ms, nonce), &mut batch)?;
-            let Some(Built { view, record }) = made else {
-                return Ok(Try::NotLoaded);
+            let Built { view, record } = match made {
+                Ok(made) => made,
+                Err(unloaded) => return Ok(Try::Unloaded(unloaded)),
             };
             if let Some(change) = change(&from_view, &view) {
                 answer.source_change = change.clone();
@@ -496,8 +499,9 @@ impl Mailbox {
         };
         let mut members = Vec::with_capacity(2);
         let made = commit::build(to, &to_view, built.effects, (now_ms, nonce), &mut batch)?;
-        let Some(at_destination) = made else {
-            return Ok(Try::NotLoaded);
+        let at_destination = match made {
+            Ok(made) => made,
+            Err(unloaded) => return Ok(Try::Unloaded(unloaded)),
         };
         if let Some(change) = change(&to_view, &at_destination.view) {
             answer.destination_change = change;
@@ -505,8 +509,9 @@ impl Mailbox {
         if !built.source_effects.is_empty() {
             let effects = built.source_effects;
             let made = commit::build(self, &from_view, effects, (now_ms, nonce), &mut batch)?;
-            let Some(at_source) = made else {
-                return Ok(Try::NotLoaded);
+            let at_source = match made {
+                Ok(made) => made,
+                Err(unloaded) => return Ok(Try::Unloaded(unloaded)),
             };
             if let Some(change) = change(&from_view, &at_source.view) {
                 answer.source_change = change;
@@ -549,7 +554,21 @@ impl Mailbox {
                     Ok(None)
                 }
             },
-            Try::NotLoaded => {
+            Try::Unloaded(unloaded) => {
+                let Unloaded {
+                    mailbox,
+                    snapshot,
+                    record,
+                } = unloaded;
+                match snapshot {
+                    Some(snapshot) => {
+                        mailbox.ensure(&snapshot, Wanted::Record(&record)).await?;
+                    }
+                    None => mailbox.load().await?,
+                }
+                Ok(None)
+            }
+            Try::Changed => {
                 tries.again(self.account().core.nonce()).await?;
                 Ok(None)
             }

@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use restante_message::{MessageIdHash, SortKeys};
 use restante_store::Put;
 
 use crate::{
@@ -45,54 +46,18 @@ pub(crate) struct Threaded {
     pub(crate) on_the_way: OnTheWay,
 }
 
-/// The ids in a header field: `<left@right>`, angle brackets left out, white space and comments
-/// passed over.
-fn message_ids(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    let mut found = Vec::new();
-    let mut rest = value;
-    while let Some(open) = rest.iter().position(|b| *b == b'<') {
-        rest = &rest[open + 1..];
-        let Some(close) = rest.iter().position(|b| *b == b'>') else {
-            break;
-        };
-        let id = rest[..close].trim_ascii();
-        if !id.is_empty() {
-            found.push(id);
-        }
-        rest = &rest[close + 1..];
-    }
-    found.into_iter()
-}
-
-/// The hash under which a Message-ID is kept. Never 0.
-pub(crate) fn hash(message_id: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(message_id).max(1)
-}
-
 /// The hashes of an email's own Message-ID (0: none), and of those that it refers to, the nearest
 /// first.
-fn related(header: &[u8]) -> (u64, Vec<u64>) {
-    let ids = |name: &[u8]| {
-        let field = restante_message::field(header, name);
-        field.map(|field| restante_message::unfold(field.value))
-    };
-    let own = ids(b"message-id");
-    let own = own
-        .as_deref()
-        .and_then(|value| message_ids(value).next())
-        .map_or(0, hash);
+fn related(keys: &SortKeys) -> (u64, Vec<u64>) {
+    // 0 says that there is none.
+    let hash = |id: &MessageIdHash| id.0.max(1);
+    let own = keys.message_id.as_ref().map_or(0, hash);
     let mut others = Vec::new();
-    let mut add = |id: &[u8]| {
+    for id in keys.in_reply_to.iter().chain(keys.references.iter().rev()) {
         let hash = hash(id);
         if hash != own && others.len() < REFERENCES_MAX && !others.contains(&hash) {
             others.push(hash);
         }
-    };
-    if let Some(value) = ids(b"in-reply-to") {
-        message_ids(&value).take(2).for_each(&mut add);
-    }
-    if let Some(value) = ids(b"references") {
-        message_ids(&value).rev().for_each(&mut add);
     }
     (own, others)
 }
@@ -128,10 +93,10 @@ impl ThreadsOnTheWay {
         &self,
         core: &Core,
         account: AccountId,
-        header: &[u8],
+        sort_keys: &SortKeys,
         email: EmailId,
     ) -> Result<Threaded> {
-        let (own, others) = related(header);
+        let (own, others) = related(sort_keys);
         let mut hashes = others;
         if own != 0 {
             hashes.insert(0, own);
@@ -212,14 +177,15 @@ mod tests {
 
     #[test]
     fn ids_of_a_header() {
+        let keys = |header: &[u8]| related(&SortKeys::of_header(header));
+        let hash = |id: &[u8]| MessageIdHash::of(id).0.max(1);
         let header = b"Message-ID: <own@x>\r\n\
             In-Reply-To: Your message of Monday <b@x>\r\n\
-            References: <a@x>\r\n <b@x>\r\n\t< c@x >\r\n\r\n";
-        let (own, others) = related(header);
+            References: <a@x>\r\n <b@x>\r\n\t<c@x>\r\n\r\n";
+        let (own, others) = keys(header);
         assert_eq!(own, hash(b"own@x"));
-        assert_eq!(others, [b"b@x", b"c@x", b"a@x"].map(|id| hash(id)));
-        assert_eq!(related(b"Subject: x\r\n\r\n"), (0, vec![]));
-        assert_eq!(related(b"Message-ID: broken@x\r\n\r\n").0, 0);
+        assert_eq!(others, [&b"b@x"[..], b"c@x", b"a@x"].map(hash));
+        assert_eq!(keys(b"Subject: x\r\n\r\n"), (0, vec![]));
     }
 
     #[test]
