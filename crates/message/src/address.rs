@@ -21,28 +21,44 @@ pub struct Address<'a> {
 /// Reads whatever is there, in time proportional to its length: missing commas, brackets,
 /// domains and quotes, semicolons for commas, comments anywhere.
 pub fn addresses(text: &[u8], each: &mut dyn FnMut(Address<'_>) -> bool) {
-    let mut list = List {
-        each,
-        element: Element::default(),
-        in_group: false,
-        stopped: false,
-    };
-    let mut scanner = Scanner {
-        text,
-        at: 0,
-        word: Vec::new(),
-    };
-    while !list.stopped {
-        let (token, space) = scanner.next();
-        match token {
-            Token::End => break,
-            Token::Comment => list.element.comment.clone_from(&scanner.word),
-            Token::Word => list.element.word(&scanner.word, space),
-            Token::Special(special) => list.special(special),
+    AddressReader::default().read(text, each);
+}
+
+/// Reads address lists; the buffers are used again for the next.
+#[derive(Default)]
+pub(crate) struct AddressReader {
+    element: Element,
+    word: Vec<u8>,
+}
+
+impl AddressReader {
+    /// As [`addresses`].
+    pub(crate) fn read(&mut self, text: &[u8], each: &mut dyn FnMut(Address<'_>) -> bool) {
+        let element = &mut self.element;
+        element.clear();
+        let mut list = List {
+            each,
+            element,
+            in_group: false,
+            stopped: false,
+        };
+        let mut scanner = Scanner {
+            text,
+            at: 0,
+            word: &mut self.word,
+        };
+        while !list.stopped {
+            let (token, space) = scanner.next();
+            match token {
+                Token::End => break,
+                Token::Comment => list.element.comment.clone_from(scanner.word),
+                Token::Word => list.element.word(scanner.word, space),
+                Token::Special(special) => list.special(special),
+            }
         }
+        list.end_element();
+        list.end_group();
     }
-    list.end_element();
-    list.end_group();
 }
 
 /// Where in an address the next word belongs.
@@ -168,14 +184,14 @@ fn push_word(text: &mut Vec<u8>, word: &[u8], space: bool) {
 
 struct List<'f> {
     each: &'f mut dyn FnMut(Address<'_>) -> bool,
-    element: Element,
+    element: &'f mut Element,
     in_group: bool,
     stopped: bool,
 }
 
 impl List<'_> {
     fn special(&mut self, special: u8) {
-        let element = &mut self.element;
+        let element = &mut *self.element;
         match (special, element.place) {
             // `<@a,@b:c@d>`
             (b',' | b'@', Place::AngleRoute) => element.route.push(special),
@@ -210,7 +226,7 @@ impl List<'_> {
     }
 
     fn open_angle(&mut self) {
-        let element = &mut self.element;
+        let element = &mut *self.element;
         match element.place {
             Place::Phrase => {}
             Place::Domain => {
@@ -285,7 +301,7 @@ struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
     /// The text of the last token without its quoting.
-    word: Vec<u8>,
+    word: &'a mut Vec<u8>,
 }
 
 impl Scanner<'_> {

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use crate::content::{self, Parameter, Value};
 use crate::envelope::envelope;
-use crate::header::{Field, fields};
+use crate::header::unfold;
 use crate::imap::{Strings, nstring, number, string};
+use crate::known::{KnownFields, Name};
 use crate::message::Message;
 use crate::structure::{Kind, Part};
 
@@ -32,52 +33,45 @@ impl Message {
         let mut budget = self.limits.addresses;
         let mut tasks = vec![Task::Open(0)];
         while let Some(task) = tasks.pop() {
-            match task {
-                Task::Open(index) => {
-                    let part = &self.structure.parts[index];
-                    let writer = PartWriter {
-                        part,
-                        fields: ContentFields::read(self.header_of(index)),
-                        strings,
-                        extended,
-                    };
+            let (Task::Open(index) | Task::Close(index)) = task;
+            let part = &self.structure.parts[index];
+            let writer = || {
+                let fields = ContentFields::read(self.fields_of(index));
+                PartWriter {
+                    part,
+                    fields,
+                    strings,
+                    extended,
+                }
+            };
+            match (task, part.kind) {
+                (Task::Open(_), Kind::Leaf) => {
                     out.push(b'(');
-                    match part.kind {
-                        Kind::Leaf => writer.leaf(out),
-                        Kind::Multipart => {
-                            tasks.push(Task::Close(index));
-                            let first = tasks.len();
-                            tasks.extend(self.structure.children(index).map(Task::Open));
-                            tasks[first..].reverse();
-                        }
-                        Kind::Message => {
-                            writer.message(out);
-                            envelope(self.header_of(index + 1), strings, &mut budget, out);
-                            out.push(b' ');
-                            tasks.push(Task::Close(index));
-                            tasks.push(Task::Open(index + 1));
-                        }
-                    }
+                    writer().leaf(out);
                 }
-                Task::Close(index) => {
-                    let part = &self.structure.parts[index];
-                    let fields = ContentFields::read(self.header_of(index));
-                    let writer = PartWriter {
-                        part,
-                        fields,
-                        strings,
-                        extended,
-                    };
-                    match part.kind {
-                        Kind::Multipart => writer.multipart_end(out),
-                        Kind::Message | Kind::Leaf => writer.message_end(out),
-                    }
+                (Task::Open(_), Kind::Multipart) => {
+                    out.push(b'(');
+                    tasks.push(Task::Close(index));
+                    let first = tasks.len();
+                    tasks.extend(self.structure.children(index).map(Task::Open));
+                    tasks[first..].reverse();
                 }
+                (Task::Open(_), Kind::Message) => {
+                    out.push(b'(');
+                    writer().message(out);
+                    envelope(self.fields_of(index + 1), strings, &mut budget, out);
+                    out.push(b' ');
+                    tasks.push(Task::Close(index));
+                    tasks.push(Task::Open(index + 1));
+                }
+                (Task::Close(_), Kind::Multipart) => writer().multipart_end(out),
+                (Task::Close(_), Kind::Message | Kind::Leaf) => writer().message_end(out),
             }
         }
     }
 }
 
+#[derive(Clone, Copy)]
 enum Task {
     Open(usize),
     Close(usize),
@@ -87,37 +81,34 @@ enum Task {
 #[derive(Default)]
 struct ContentFields<'a> {
     media: Option<Value>,
-    encoding: Option<Field<'a>>,
-    id: Option<Field<'a>>,
-    description: Option<Field<'a>>,
-    md5: Option<Field<'a>>,
-    disposition: Option<Field<'a>>,
-    language: Option<Field<'a>>,
-    location: Option<Field<'a>>,
+    encoding: Option<&'a [u8]>,
+    id: Option<&'a [u8]>,
+    description: Option<&'a [u8]>,
+    md5: Option<&'a [u8]>,
+    disposition: Option<&'a [u8]>,
+    language: Option<&'a [u8]>,
+    location: Option<&'a [u8]>,
 }
 
 impl<'a> ContentFields<'a> {
-    fn read(header: &'a [u8]) -> ContentFields<'a> {
+    fn read(fields: KnownFields<'a>) -> ContentFields<'a> {
         let mut found = ContentFields::default();
         let mut media = None;
-        for field in fields(header) {
-            let Some(name) = content::strip_prefix_no_case(field.name, b"content-") else {
-                continue;
-            };
-            let slot = match &name.to_ascii_lowercase()[..] {
-                b"type" => &mut media,
-                b"transfer-encoding" => &mut found.encoding,
-                b"id" => &mut found.id,
-                b"description" => &mut found.description,
-                b"md5" => &mut found.md5,
-                b"disposition" => &mut found.disposition,
-                b"language" => &mut found.language,
-                b"location" => &mut found.location,
+        for (name, value) in fields.iter() {
+            let slot = match name {
+                Name::ContentType => &mut media,
+                Name::ContentTransferEncoding => &mut found.encoding,
+                Name::ContentId => &mut found.id,
+                Name::ContentDescription => &mut found.description,
+                Name::ContentMd5 => &mut found.md5,
+                Name::ContentDisposition => &mut found.disposition,
+                Name::ContentLanguage => &mut found.language,
+                Name::ContentLocation => &mut found.location,
                 _ => continue,
             };
-            slot.get_or_insert(field);
+            slot.get_or_insert(value);
         }
-        found.media = media.and_then(|field| content::media_type(field.value));
+        found.media = media.and_then(content::media_type);
         found
     }
 }
@@ -181,14 +172,11 @@ impl PartWriter<'_> {
         out.push(b' ');
         self.parameters(parameters, is_text, out);
         out.push(b' ');
-        self.text(&self.fields.id, out);
+        self.text(self.fields.id, out);
         out.push(b' ');
-        self.text(&self.fields.description, out);
+        self.text(self.fields.description, out);
         out.push(b' ');
-        let encoding = self
-            .fields
-            .encoding
-            .map(|field| content::encoding_name(field.value));
+        let encoding = self.fields.encoding.map(content::encoding_name);
         let encoding = encoding.filter(|name| !name.is_empty());
         string(self.strings, encoding.as_deref().unwrap_or(b"7bit"), out);
         out.push(b' ');
@@ -263,7 +251,7 @@ impl PartWriter<'_> {
     fn one_part_extension(&self, out: &mut Vec<u8>) {
         if self.extended {
             out.push(b' ');
-            self.text(&self.fields.md5, out);
+            self.text(self.fields.md5, out);
             self.common_extension(out);
         }
         out.push(b')');
@@ -272,10 +260,7 @@ impl PartWriter<'_> {
     /// `SP body-fld-dsp SP body-fld-lang SP body-fld-loc`
     fn common_extension(&self, out: &mut Vec<u8>) {
         out.push(b' ');
-        let disposition = self
-            .fields
-            .disposition
-            .map(|field| content::value(field.value));
+        let disposition = self.fields.disposition.map(content::value);
         match disposition.filter(|value| !value.main.is_empty()) {
             Some(value) => {
                 out.push(b'(');
@@ -287,10 +272,7 @@ impl PartWriter<'_> {
             None => out.extend_from_slice(b"NIL"),
         }
         out.push(b' ');
-        let languages = self
-            .fields
-            .language
-            .map(|field| content::words(field.value));
+        let languages = self.fields.language.map(content::words);
         match languages.filter(|words| !words.is_empty()) {
             Some(words) => {
                 let mut separator = b'(';
@@ -304,14 +286,10 @@ impl PartWriter<'_> {
             None => out.extend_from_slice(b"NIL"),
         }
         out.push(b' ');
-        self.text(&self.fields.location, out);
+        self.text(self.fields.location, out);
     }
 
-    fn text(&self, field: &Option<Field<'_>>, out: &mut Vec<u8>) {
-        nstring(
-            self.strings,
-            field.map(|field| field.text()).as_deref(),
-            out,
-        );
+    fn text(&self, field: Option<&[u8]>, out: &mut Vec<u8>) {
+        nstring(self.strings, field.map(unfold).as_deref(), out);
     }
 }

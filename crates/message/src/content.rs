@@ -7,6 +7,7 @@ use memchr::memchr;
 use crate::charset::convert;
 use crate::encoded_word::decode_header;
 use crate::header;
+use crate::known::{KnownFields, Name};
 use crate::message::Message;
 use crate::structure::{Encoding, Kind};
 use crate::transfer;
@@ -34,25 +35,26 @@ pub(crate) struct Value {
 }
 
 /// Reads the content fields; of several of one name the first counts.
-pub(crate) fn interpret(header: &[u8], in_digest: bool) -> Content {
+pub(crate) fn interpret(fields: KnownFields<'_>, in_digest: bool) -> Content {
     let mut media = None;
     let mut encoding = None;
-    let mut is_attachment = None;
-    for field in header::fields(header) {
-        let Some(name) = strip_prefix_no_case(field.name, b"content-") else {
-            continue;
-        };
-        if name.eq_ignore_ascii_case(b"type") {
-            media.get_or_insert_with(|| media_type(field.value));
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            encoding.get_or_insert_with(|| encoding_name(field.value));
-        } else if name.eq_ignore_ascii_case(b"disposition") {
-            is_attachment
-                .get_or_insert_with(|| value(field.value).main.eq_ignore_ascii_case(b"attachment"));
+    let mut disposition = None;
+    for (name, value) in fields.iter() {
+        match name {
+            Name::ContentType => media = media.or(Some(value)),
+            Name::ContentTransferEncoding => encoding = encoding.or(Some(value)),
+            Name::ContentDisposition => disposition = disposition.or(Some(value)),
+            _ => {}
         }
     }
+    let media = media.and_then(media_type);
+    let encoding = encoding.map(encoding_name);
+    let is_attachment = disposition.is_some_and(|text| {
+        Scanner { rest: text }
+            .word(b";")
+            .eq_ignore_ascii_case(b"attachment")
+    });
     let encoding = encoding.map_or(Encoding::SevenBit, |name| encoding_of(&name));
-    let media = media.flatten();
     let boundary = media.as_ref().and_then(boundary);
     let mut media_type = match &media {
         Some(media) => known_media_type(media),
@@ -84,7 +86,7 @@ pub(crate) fn interpret(header: &[u8], in_digest: bool) -> Content {
         charset: charset.map(|(name, _)| known_charset(&name)),
         encoding,
         boundary,
-        is_attachment: is_attachment.unwrap_or(false),
+        is_attachment,
     }
 }
 
@@ -101,11 +103,13 @@ fn boundary(media: &Value) -> Option<Box<[u8]>> {
 }
 
 fn known_media_type(media: &Value) -> Cow<'static, str> {
-    const KNOWN: [&str; 16] = MEDIA_TYPES;
-    for known in KNOWN {
-        let (main, subtype) = known.split_once('/').unwrap_or((known, ""));
-        if media.main.eq_ignore_ascii_case(main.as_bytes())
-            && media.subtype.eq_ignore_ascii_case(subtype.as_bytes())
+    let length = media.main.len();
+    for known in MEDIA_TYPES {
+        let bytes = known.as_bytes();
+        if bytes.len() == length + 1 + media.subtype.len()
+            && bytes[length] == b'/'
+            && bytes[..length].eq_ignore_ascii_case(&media.main)
+            && bytes[length + 1..].eq_ignore_ascii_case(&media.subtype)
         {
             return Cow::Borrowed(known);
         }
@@ -163,7 +167,7 @@ fn known_charset(name: &[u8]) -> Cow<'static, str> {
 
 /// The word of a Content-Transfer-Encoding field; empty if there is none.
 pub(crate) fn encoding_name(text: &[u8]) -> Vec<u8> {
-    value(text).main
+    Scanner { rest: text }.word(b"/;")
 }
 
 pub(crate) fn encoding_of(name: &[u8]) -> Encoding {

@@ -1,21 +1,28 @@
 //! ENVELOPE (RFC 9051 §7.5.2; RFC 3501 §7.4.2).
 
-use crate::address::{Address, addresses};
-use crate::header::{fields, unfold};
+use crate::address::{Address, AddressReader};
+use crate::header::unfold;
 use crate::imap::{Strings, nstring};
+use crate::known::{KnownFields, Name};
 use crate::message::Message;
 
 impl Message {
     /// Appends the ENVELOPE of the message: always grammatical, without NUL.
     pub fn envelope(&self, strings: Strings, out: &mut Vec<u8>) {
         let mut budget = self.limits.addresses;
-        envelope(self.header(), strings, &mut budget, out);
+        envelope(self.fields_of(0), strings, &mut budget, out);
     }
 }
 
 /// Appends the envelope of this header; `budget` is how many addresses may still be written.
-pub(crate) fn envelope(header: &[u8], strings: Strings, budget: &mut u32, out: &mut Vec<u8>) {
-    let fields = EnvelopeFields::read(header);
+pub(crate) fn envelope(
+    fields: KnownFields<'_>,
+    strings: Strings,
+    budget: &mut u32,
+    out: &mut Vec<u8>,
+) {
+    let fields = EnvelopeFields::read(fields);
+    let mut reader = AddressReader::default();
     let text = |value: Option<&[u8]>, out: &mut Vec<u8>| {
         nstring(strings, value.map(unfold).as_deref(), out);
     };
@@ -25,12 +32,12 @@ pub(crate) fn envelope(header: &[u8], strings: Strings, budget: &mut u32, out: &
     text(fields.subject, out);
     out.push(b' ');
     let from = out.len();
-    let from_count = address_list(&fields.from, strings, budget, out);
+    let from_count = address_list(&fields.from, &mut reader, strings, budget, out);
     let from = from..out.len();
     for list in [&fields.sender, &fields.reply_to] {
         out.push(b' ');
         let start = out.len();
-        let count = address_list(list, strings, budget, out);
+        let count = address_list(list, &mut reader, strings, budget, out);
         // An absent or empty one has the value of From.
         if count == 0 && from_count <= *budget {
             *budget -= from_count;
@@ -40,7 +47,7 @@ pub(crate) fn envelope(header: &[u8], strings: Strings, budget: &mut u32, out: &
     }
     for list in [&fields.to, &fields.cc, &fields.bcc] {
         out.push(b' ');
-        address_list(list, strings, budget, out);
+        address_list(list, &mut reader, strings, budget, out);
     }
     out.push(b' ');
     text(fields.in_reply_to, out);
@@ -91,24 +98,21 @@ impl<'a> Values<'a> {
 }
 
 impl<'a> EnvelopeFields<'a> {
-    pub(crate) fn read(header: &'a [u8]) -> EnvelopeFields<'a> {
+    pub(crate) fn read(fields: KnownFields<'a>) -> EnvelopeFields<'a> {
         let mut found = EnvelopeFields::default();
-        for field in fields(header) {
-            let value = field.value;
-            let is = |name: &[u8]| field.name.eq_ignore_ascii_case(name);
-            // By length first: most fields of real mail are none of these.
-            match field.name.len() {
-                2 if is(b"to") => found.to.add(value),
-                2 if is(b"cc") => found.cc.add(value),
-                3 if is(b"bcc") => found.bcc.add(value),
-                4 if is(b"date") => _ = found.date.get_or_insert(value),
-                4 if is(b"from") => found.from.set(value),
-                6 if is(b"sender") => found.sender.set(value),
-                7 if is(b"subject") => _ = found.subject.get_or_insert(value),
-                8 if is(b"reply-to") => found.reply_to.set(value),
-                10 if is(b"message-id") => _ = found.message_id.get_or_insert(value),
-                10 if is(b"references") => _ = found.references.get_or_insert(value),
-                11 if is(b"in-reply-to") => _ = found.in_reply_to.get_or_insert(value),
+        for (name, value) in fields.iter() {
+            match name {
+                Name::Date => _ = found.date.get_or_insert(value),
+                Name::Subject => _ = found.subject.get_or_insert(value),
+                Name::From => found.from.set(value),
+                Name::Sender => found.sender.set(value),
+                Name::ReplyTo => found.reply_to.set(value),
+                Name::To => found.to.add(value),
+                Name::Cc => found.cc.add(value),
+                Name::Bcc => found.bcc.add(value),
+                Name::InReplyTo => _ = found.in_reply_to.get_or_insert(value),
+                Name::MessageId => _ = found.message_id.get_or_insert(value),
+                Name::References => _ = found.references.get_or_insert(value),
                 _ => {}
             }
         }
@@ -117,12 +121,18 @@ impl<'a> EnvelopeFields<'a> {
 }
 
 /// Appends `"(" 1*address ")" / nil`; returns the number of addresses.
-fn address_list(values: &Values<'_>, strings: Strings, budget: &mut u32, out: &mut Vec<u8>) -> u32 {
+fn address_list(
+    values: &Values<'_>,
+    reader: &mut AddressReader,
+    strings: Strings,
+    budget: &mut u32,
+    out: &mut Vec<u8>,
+) -> u32 {
     let start = out.len();
     let mut count = 0;
     let mut in_group = false;
     for value in values.iter() {
-        addresses(value, &mut |address| {
+        reader.read(value, &mut |address| {
             // The end of a group costs nothing, so that it is always there.
             let is_end = address.mailbox.is_none() && address.host.is_none();
             if !is_end && *budget == 0 {

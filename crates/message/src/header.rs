@@ -71,7 +71,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// Whether these octets begin with an empty line.
-fn is_blank_line(bytes: &[u8]) -> bool {
+pub(crate) fn is_blank_line(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\n") || bytes.starts_with(b"\r\n")
 }
 

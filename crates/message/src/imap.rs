@@ -16,34 +16,33 @@ pub enum Strings {
 ///
 /// NUL can be in neither and becomes `?`.
 pub(crate) fn string(strings: Strings, text: &[u8], out: &mut Vec<u8>) {
-    if fits_quoted(strings, text) {
-        out.push(b'"');
-        let mut rest = text;
-        while let Some(at) = memchr2(b'"', b'\\', rest) {
-            out.extend_from_slice(&rest[..at]);
-            out.extend_from_slice(&[b'\\', rest[at]]);
-            rest = &rest[at + 1..];
-        }
-        out.extend_from_slice(rest);
-        out.push(b'"');
-    } else {
-        let start = out.len() + 1;
+    let (mut all, mut not_quotable, mut special) = (0, 0, 0);
+    for &byte in text {
+        all |= byte;
+        not_quotable |= u8::from(byte == 0) | u8::from(byte == b'\r') | u8::from(byte == b'\n');
+        special |= u8::from(byte == b'"') | u8::from(byte == b'\\');
+    }
+    let is_text =
+        all < 0x80 || (strings == Strings::Utf8Quoted && std::str::from_utf8(text).is_ok());
+    if not_quotable != 0 || !is_text {
         out.push(b'{');
         number(text.len() as u64, out);
         out.extend_from_slice(b"}\r\n");
-        debug_assert!(start < out.len());
         out.extend(text.iter().map(|&byte| if byte == 0 { b'?' } else { byte }));
+        return;
     }
-}
-
-fn fits_quoted(strings: Strings, text: &[u8]) -> bool {
-    let mut all = 0;
-    let mut fits = true;
-    for &byte in text {
-        all |= byte;
-        fits &= !matches!(byte, 0 | b'\r' | b'\n');
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    let mut rest = text;
+    while special != 0
+        && let Some(at) = memchr2(b'"', b'\\', rest)
+    {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(&[b'\\', rest[at]]);
+        rest = &rest[at + 1..];
     }
-    fits && (all < 0x80 || (strings == Strings::Utf8Quoted && std::str::from_utf8(text).is_ok()))
+    out.extend_from_slice(rest);
+    out.push(b'"');
 }
 
 /// Appends a string or `NIL`.

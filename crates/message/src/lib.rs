@@ -30,6 +30,7 @@ mod encoded_word;
 mod envelope;
 mod header;
 mod imap;
+mod known;
 mod limits;
 mod message;
 mod message_id;

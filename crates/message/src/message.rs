@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::known::{self, Known, KnownFields};
 use crate::limits::Limits;
 use crate::structure::{Encoding, Kind, Part, Structure};
 
@@ -15,6 +16,10 @@ pub struct Message {
     pub(crate) headers: Vec<u8>,
     /// Where in `headers` the header of each part begins; it ends where the next begins.
     pub(crate) header_starts: Vec<u32>,
+    /// The fields of these headers that we read, as positions in `headers`.
+    known: Vec<Known>,
+    /// Where in `known` those of each part begin.
+    known_starts: Vec<u32>,
     pub(crate) captures: Vec<Capture>,
     pub(crate) limits: Limits,
 }
@@ -35,6 +40,8 @@ impl Message {
             },
             headers: Vec::new(),
             header_starts: Vec::new(),
+            known: Vec::new(),
+            known_starts: Vec::new(),
             captures: Vec::new(),
             limits,
         }
@@ -61,7 +68,27 @@ impl Message {
             end: index as u32 + 1,
         });
         self.header_starts.push(self.headers.len() as u32);
+        self.known_starts.push(self.known.len() as u32);
         index
+    }
+
+    /// Finds the fields of the newest part, whose header is complete.
+    pub(crate) fn index_header(&mut self) {
+        let start = self.header_starts.last().map_or(0, |&start| start as usize);
+        known::find(&self.headers, start, &mut self.known);
+    }
+
+    /// The fields of a part that we read.
+    pub(crate) fn fields_of(&self, index: usize) -> KnownFields<'_> {
+        let at = |index| {
+            self.known_starts
+                .get(index)
+                .map_or(self.known.len(), |&at| at as usize)
+        };
+        KnownFields {
+            known: &self.known[at(index)..at(index + 1)],
+            text: &self.headers,
+        }
     }
 
     /// The part tree.

@@ -3,6 +3,8 @@
 //! One pass, no recursion. Header text is copied as it goes by (bounded); of bodies only line
 //! feeds are counted and delimiter lines looked at, so a body costs what `memchr` costs.
 
+use std::sync::LazyLock;
+
 use memchr::{memchr, memchr_iter, memmem};
 
 use crate::content;
@@ -16,6 +18,9 @@ const DELIMITER_LINE_MAX: usize = 2048;
 const STEP: usize = 64 << 10;
 /// Text parts of which the beginning is kept, so that an empty first one has a successor.
 const CAPTURES: usize = 3;
+
+static DELIMITER_START: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new(b"\n--"));
 
 /// Parses a whole message under the default limits. Never fails.
 pub fn parse(bytes: &[u8]) -> Message {
@@ -64,7 +69,6 @@ pub struct Parser {
     line_is_long: bool,
     /// Where the text kept of that line begins, if it is a header line.
     line_kept_at: usize,
-    finder: memmem::Finder<'static>,
 }
 
 /// A part whose end was not seen.
@@ -108,7 +112,6 @@ impl Parser {
             line: Vec::new(),
             line_is_long: false,
             line_kept_at: 0,
-            finder: memmem::Finder::new(b"\n--"),
         };
         parser.open_part(0);
         parser
@@ -281,7 +284,7 @@ impl Parser {
         let found = if self.boundaries == 0 {
             None
         } else {
-            self.finder.find(rest)
+            DELIMITER_START.find(rest)
         };
         let end = match found {
             Some(at) => at + 1,
@@ -409,7 +412,8 @@ impl Parser {
         };
         open.lines_before_body = lines;
         let index = open.part;
-        let content = content::interpret(self.message.header_of(index), in_digest);
+        self.message.index_header();
+        let content = content::interpret(self.message.fields_of(index), in_digest);
         let parts = self.message.structure.parts.len();
         let may_nest =
             depth < self.limits.depth as usize && parts < self.limits.parts.max(1) as usize;

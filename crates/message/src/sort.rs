@@ -6,6 +6,7 @@ use crate::codec::{Input, put_bytes, put_number};
 use crate::date::{SentDate, parse_date};
 use crate::encoded_word::decode_header;
 use crate::envelope::{EnvelopeFields, Values};
+use crate::known::{self, KnownFields};
 use crate::message::Message;
 use crate::message_id::{MessageIdHash, message_id, message_ids};
 use crate::subject::base_subject;
@@ -47,14 +48,25 @@ pub struct SortKeys {
 impl Message {
     /// The sort keys of the message.
     pub fn sort_keys(&self) -> SortKeys {
-        SortKeys::of_header(self.header())
+        SortKeys::of_fields(self.fields_of(0))
     }
 }
 
 impl SortKeys {
     /// The sort keys of a message with this header.
     pub fn of_header(header: &[u8]) -> SortKeys {
-        let fields = EnvelopeFields::read(header);
+        // Positions are 32-bit numbers.
+        let text = &header[..header.len().min(u32::MAX as usize)];
+        let mut known = Vec::new();
+        known::find(text, 0, &mut known);
+        SortKeys::of_fields(KnownFields {
+            known: &known,
+            text,
+        })
+    }
+
+    fn of_fields(fields: KnownFields<'_>) -> SortKeys {
+        let fields = EnvelopeFields::read(fields);
         let base = base_subject(&decode_header(fields.subject.unwrap_or(b"")));
         let hash = |id: Vec<u8>| MessageIdHash::of(&id);
         let in_reply_to = fields

@@ -29,7 +29,7 @@ fn expand(body: &str) -> String {
 
 fn section(message: &str, name: &str) -> Option<String> {
     let parsed = parse(message.as_bytes());
-    let (path, text) = match name.rsplit_once(|character: char| character == '.') {
+    let (path, text) = match name.rsplit_once('.') {
         _ if name == "TEXT" => ("", SectionText::Text),
         _ if name == "HEADER" => ("", SectionText::Header),
         Some((path, "TEXT")) => (path, SectionText::Text),
