@@ -70,15 +70,6 @@ pub(crate) struct Word {
 }
 
 impl Word {
-    fn new(text: &[u8]) -> Self {
-        let mut bytes = [0; 24];
-        // A longer text is cut off and so cannot be a known word: none has 24 bytes.
-        let len = text.len().min(bytes.len());
-        bytes[..len].copy_from_slice(&text[..len]);
-        bytes[..len].make_ascii_uppercase();
-        Self { bytes, len }
-    }
-
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -220,11 +211,22 @@ impl<'a> Parser<'a> {
     /// A word of letters, digits, `.`, `-`, `_` and `+`, for comparison with known ones. It may
     /// be empty. What follows it must be checked by the caller's next step.
     pub(crate) fn word(&mut self) -> Word {
-        Word::new(
-            self.take_while(|b| {
-                b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'+')
-            }),
-        )
+        let mut word = Word {
+            bytes: [0; 24],
+            len: 0,
+        };
+        for &b in self.rest() {
+            if !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'+')) {
+                break;
+            }
+            // A longer text is cut off and so cannot be a known word: none has 24 bytes.
+            if let Some(place) = word.bytes.get_mut(word.len) {
+                *place = b.to_ascii_uppercase();
+                word.len += 1;
+            }
+            self.pos += 1;
+        }
+        word
     }
 
     /// The word ahead, without taking it.
@@ -285,14 +287,23 @@ impl<'a> Parser<'a> {
     // ---- numbers ----
 
     fn digits(&mut self) -> Result<u64> {
-        let digits = self.take_while(|b| b.is_ascii_digit());
-        if digits.is_empty() {
+        let (start, mut n) = (self.pos, 0u64);
+        for b in self.rest() {
+            let digit = b.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            // What does not fit stays too large.
+            n = n.saturating_mul(10).saturating_add(digit.into());
+            self.pos += 1;
+        }
+        if self.pos == start {
             return self.syntax("expected a number");
         }
-        match parse_number(digits).filter(|n| *n <= i64::MAX as u64) {
-            Some(n) => Ok(n),
-            None => self.fail(DecodeErrorKind::Number, "number too large"),
+        if n > i64::MAX as u64 {
+            return self.fail(DecodeErrorKind::Number, "number too large");
         }
+        Ok(n)
     }
 
     /// `number = 1*DIGIT`: 0 ≤ n < 2³²
