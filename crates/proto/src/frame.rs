@@ -22,6 +22,8 @@
 //! assert_eq!(framer.next(), None);
 //! ```
 
+use std::fmt;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr;
 
@@ -83,8 +85,8 @@ impl Limits {
     }
 }
 
-/// What the framer found.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What the framer found. Its `Debug` form has no bytes of commands: they may be secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Event {
     /// A whole command with its literals, without the last line end: decode it.
     Command(Bytes),
@@ -110,6 +112,24 @@ pub enum Event {
     Error(CommandError),
     /// The client cannot be followed any more: answer BYE and close. Nothing comes after it.
     Bye(DecodeError),
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(bytes) => write!(f, "Command({} bytes)", bytes.len()),
+            Self::Line(bytes) => write!(f, "Line({} bytes)", bytes.len()),
+            Self::Continue => f.write_str("Continue"),
+            Self::Message(head) => f.debug_tuple("Message").field(head).finish(),
+            Self::Catenate(part) => f.debug_tuple("Catenate").field(part).finish(),
+            Self::Chunk(bytes) => write!(f, "Chunk({} bytes)", bytes.len()),
+            Self::LiteralEnd => f.write_str("LiteralEnd"),
+            Self::CatenateEnd => f.write_str("CatenateEnd"),
+            Self::AppendEnd => f.write_str("AppendEnd"),
+            Self::Error(error) => f.debug_tuple("Error").field(error).finish(),
+            Self::Bye(error) => f.debug_tuple("Bye").field(error).finish(),
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -158,7 +178,6 @@ struct Append {
 }
 
 /// The framer of one connection.
-#[derive(Debug)]
 pub struct Framer {
     limits: Limits,
     buffer: BytesMut,
@@ -170,6 +189,15 @@ pub struct Framer {
     state: State,
     append: Option<Box<Append>>,
     expect_line: bool,
+}
+
+impl fmt::Debug for Framer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Framer")
+            .field("state", &self.state)
+            .field("buffered", &self.buffer.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Framer {

@@ -872,7 +872,7 @@ fn any_item() -> impl Strategy<Value = FetchItem> {
     prop_oneof![
         prop::collection::vec(any_flag(), 0..4).prop_map(FetchItem::Flags),
         (1u32..).prop_map(|n| FetchItem::Uid(uid(n))),
-        (0..i64::MAX as u64).prop_map(|n| FetchItem::Rfc822Size(n)),
+        (0..i64::MAX as u64).prop_map(FetchItem::Rfc822Size),
         (1..i64::MAX as u64).prop_map(|n| FetchItem::ModSeq(ModSeq(n))),
         (0i64..200_000_000_000, -1439i16..1440)
             .prop_map(|(s, z)| FetchItem::InternalDate(DateTime::new(s, z).unwrap())),

@@ -479,6 +479,58 @@ fn an_idle_framer_holds_nothing() {
 }
 
 #[test]
+fn nothing_secret_is_printed() {
+    let mut framer = Framer::new(Limits::after_login());
+    framer.push(b"a1 LOGIN u hunter2\r\na2 LOGIN u hunter2");
+    let event = framer.next();
+    assert_eq!(format!("{event:?}"), "Some(Command(18 bytes))");
+    assert!(!format!("{framer:?}").contains("hunter2"));
+}
+
+#[test]
+fn dates_follow_the_grammar() {
+    let date = |text: &str| {
+        let mut framer = Framer::new(Limits::after_login());
+        framer.push(format!("a APPEND x \"{text}\" {{1}}\r\n").as_bytes());
+        match framer.next() {
+            Some(Event::Message(head)) => head.internal_date,
+            Some(Event::Error(_)) => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (text, seconds) in [
+        ("17-Jul-1996 02:44:25 -0700", 837_596_665),
+        (" 1-jan-1970 00:00:00 +0000", 0),
+        ("01-Jan-1970 00:00:00 +0000", 0),
+        ("31-Dec-2016 23:59:60 +0000", 1_483_228_800),
+    ] {
+        assert_eq!(
+            date(text).map(|date| date.unix_seconds()),
+            Some(seconds),
+            "{text}"
+        );
+    }
+    for bad in [
+        "1-Jan-1970 00:00:00 +0000",
+        "  1-Jan-1970 00:00:00 +0000",
+        "01-Jan-70 00:00:00 +0000",
+        "31-Feb-2000 00:00:00 +0000",
+        "00-Jan-2000 00:00:00 +0000",
+        "01-Jan-2000 24:00:00 +0000",
+        "01-Jan-2000 00:60:00 +0000",
+        "01-Jan-2000 00:00:61 +0000",
+        "01-Jan-2000 00:00:00 0000",
+        "01-Jan-2000 00:00:00 +2400",
+        "01-Jan-2000 00:00:00 +0060",
+        "01-Jan-2000 00:00:00",
+        "01-Jan-2000",
+        "",
+    ] {
+        assert_eq!(date(bad), None, "{bad}");
+    }
+}
+
+#[test]
 fn errors_say_where() {
     let mut framer = Framer::new(Limits::after_login());
     framer.push(b"a1 APPEND INBOX (\\Seen {3+}\r\nabc\r\n");
