@@ -60,20 +60,18 @@ impl CharsetDecoder {
         match &mut self.charset {
             Charset::Known(decoder) => known_push(decoder, bytes, false, out),
             Charset::Utf7(utf7) => utf7.push(bytes, out),
-            Charset::Guess(held) if held.is_empty() => guess(bytes, held, out),
             Charset::Guess(held) => {
-                // At most three octets are held: join them with those that may complete them.
-                let (head, tail) = bytes.split_at(bytes.len().min(4));
-                let mut joined = std::mem::take(held);
-                joined.extend_from_slice(head);
-                guess(&joined, held, out);
-                if !tail.is_empty() {
-                    if held.is_empty() {
-                        guess(tail, held, out);
-                    } else {
-                        self.push(tail, out);
-                    }
+                let mut rest = bytes;
+                // At most three octets are held; one or a few more decide about them.
+                while !held.is_empty()
+                    && let Some((&byte, tail)) = rest.split_first()
+                {
+                    let mut joined = std::mem::take(held);
+                    joined.push(byte);
+                    guess(&joined, held, out);
+                    rest = tail;
                 }
+                guess(rest, held, out);
             }
         }
     }

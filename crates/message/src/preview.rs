@@ -5,6 +5,8 @@ use crate::message::Message;
 
 /// Characters of a preview (RFC 8970 §3.1 allows 200).
 const PREVIEW_MAX: usize = 200;
+/// Octets decoded at once.
+const STEP: usize = 512;
 
 impl Message {
     /// The first 200 characters of the first text that is not blank, in one line, without HTML.
@@ -14,13 +16,24 @@ impl Message {
             let part = &self.structure.parts[capture.part];
             let mut text = String::new();
             let mut decoder = TextDecoder::for_part(part);
-            decoder.push(&capture.bytes, &mut text);
-            decoder.finish(&mut text);
             let mut preview = Preview::default();
             if part.media_type == "text/html" {
+                decoder.push(&capture.bytes, &mut text);
+                decoder.finish(&mut text);
                 html_text(&text, &mut preview);
             } else {
-                text.chars().any(|character| preview.push(character));
+                // Little of it is needed, unless it is mostly white space.
+                let mut pieces = capture.bytes.chunks(STEP);
+                let is_full = pieces.any(|piece| {
+                    text.clear();
+                    decoder.push(piece, &mut text);
+                    text.chars().any(|character| preview.push(character))
+                });
+                if !is_full {
+                    text.clear();
+                    decoder.finish(&mut text);
+                    text.chars().any(|character| preview.push(character));
+                }
             }
             if !preview.text.is_empty() {
                 return preview.text;

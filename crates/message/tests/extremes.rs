@@ -4,7 +4,9 @@ mod grammar;
 
 use std::time::{Duration, Instant};
 
-use restante_message::{Limits, Strings, Structure, TextDecoder, decode_header, parse_with};
+use restante_message::{
+    CharsetDecoder, Limits, Strings, Structure, TextDecoder, decode_header, parse_with,
+};
 
 /// Far more than any of them needs, far less than anything quadratic takes.
 const TIME_MAX: Duration = Duration::from_secs(20);
@@ -170,4 +172,23 @@ fn text_is_decoded_in_steps() {
     }
     decode_header("=?utf-8?q?=c3?= ".repeat(50_000).as_bytes());
     assert!(start.elapsed() < TIME_MAX, "{:?}", start.elapsed());
+}
+
+/// A piece that begins within a character of four octets, and so do all that follow.
+#[test]
+fn characters_split_between_pieces() {
+    let run = || {
+        let text = "😉".repeat(1 << 18);
+        let mut out = String::new();
+        let mut decoder = CharsetDecoder::new(None);
+        decoder.push(&text.as_bytes()[..1], &mut out);
+        decoder.push(&text.as_bytes()[1..], &mut out);
+        decoder.finish(&mut out);
+        assert!(out == text);
+    };
+    let thread = std::thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(run)
+        .expect("a thread");
+    thread.join().expect("no overflow");
 }
