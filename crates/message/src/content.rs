@@ -22,6 +22,9 @@ pub(crate) struct Content {
     pub(crate) is_attachment: bool,
 }
 
+/// Parameters or languages read of one field; further ones are passed over.
+const ITEMS_MAX: usize = 1000;
+
 /// A name and a value, without quoting.
 pub(crate) type Parameter = (Vec<u8>, Vec<u8>);
 
@@ -203,6 +206,9 @@ pub(crate) fn value(text: &[u8]) -> Value {
             if !name.is_empty() {
                 value.parameters.push((name, content));
             }
+            if value.parameters.len() >= ITEMS_MAX {
+                return value;
+            }
         }
     }
 }
@@ -211,7 +217,7 @@ pub(crate) fn value(text: &[u8]) -> Value {
 pub(crate) fn words(text: &[u8]) -> Vec<Vec<u8>> {
     let mut scanner = Scanner { rest: text };
     let mut words = Vec::new();
-    while !scanner.rest.is_empty() {
+    while !scanner.rest.is_empty() && words.len() < ITEMS_MAX {
         let word = scanner.word(b",");
         if !word.is_empty() {
             words.push(word);

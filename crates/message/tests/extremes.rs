@@ -162,6 +162,20 @@ fn a_small_header_makes_no_large_envelope() {
 }
 
 #[test]
+fn of_a_million_parameters_a_thousand_are_read() {
+    let mut octets = b"Content-Type: a/b".to_vec();
+    octets.extend_from_slice(&b";a=b".repeat(1 << 20));
+    octets.extend_from_slice(b"\r\nContent-Language: ");
+    octets.extend_from_slice(&b"de,".repeat(1 << 20));
+    octets.extend_from_slice(b"\r\n\r\n");
+    let message = parse_with(&octets, UNLIMITED);
+    let mut out = Vec::new();
+    message.bodystructure(Strings::Literal, &mut out);
+    assert!(out.len() < 16 << 10, "{}", out.len());
+    assert_eq!(grammar::body(&out, true, false), Ok(()));
+}
+
+#[test]
 fn text_is_decoded_in_steps() {
     let header = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n";
     let message = parse_with(header, Limits::default());
