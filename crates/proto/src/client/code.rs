@@ -229,12 +229,13 @@ fn event(c: &mut Cursor<'_>) -> Result<Option<EventName>> {
     Ok(event)
 }
 
-/// `"INTERNAL" *(SP mechanism ["=" base64])` (RFC 4467 §9)
+/// `"INTERNAL" *(SP mechanism ["=" base64])` (RFC 4467 §9): those after INTERNAL.
 fn url_mechanisms(c: &mut Cursor<'_>) -> Result<Vec<UrlMechanism>> {
-    let first = url_mechanism(c)?;
-    let mut mechanisms = vec![first];
-    mechanisms.extend(many(c, url_mechanism)?);
-    Ok(mechanisms)
+    if c.word("INTERNAL") {
+        many(c, url_mechanism)
+    } else {
+        c.error("INTERNAL")
+    }
 }
 
 fn url_mechanism(c: &mut Cursor<'_>) -> Result<UrlMechanism> {

@@ -20,17 +20,25 @@ mod code;
 mod cursor;
 mod data;
 mod decode;
+mod encode;
+mod encode_search;
 mod extensions;
 mod fetch;
 mod frame;
+mod out;
 mod parts;
 mod tree;
 
 pub use cursor::{Mode, ResponseDecodeError};
 pub use decode::{FetchedMessage, StreamedFetch, decode_response, decode_streamed};
+pub use encode::{AppendEncoder, AppendMessage, encode_command};
 pub use frame::{
     FrameLiteral, ResponseEvent, ResponseFrame, ResponseFrameError, ResponseFramer, ResponseLimits,
 };
 
+pub use out::{CommandEncodeError, CommandEncoding, EncodedCommand, LiteralSupport};
+
+#[cfg(test)]
+mod encode_tests;
 #[cfg(test)]
 mod tests;
