@@ -1,0 +1,458 @@
+//! The client against servers that follow a script, over a pipe in memory.
+
+use restante_client::types::*;
+use restante_client::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// Each step: what the client must send, and what the server answers.
+type Script = Vec<(&'static str, String)>;
+
+async fn serve(mut io: DuplexStream, greeting: &str, script: Script) {
+    io.write_all(greeting.as_bytes()).await.unwrap();
+    for (expected, answer) in script {
+        let mut got = vec![0; expected.len()];
+        io.read_exact(&mut got)
+            .await
+            .unwrap_or_else(|e| panic!("{e} waiting for {expected:?}"));
+        assert_eq!(String::from_utf8_lossy(&got), expected);
+        io.write_all(answer.as_bytes()).await.unwrap();
+        if answer.starts_with("* BYE") {
+            return;
+        }
+    }
+    // The client closes first.
+    let mut rest = Vec::new();
+    drop(io.read_to_end(&mut rest).await);
+    assert_eq!(
+        String::from_utf8_lossy(&rest),
+        "",
+        "more than the script has"
+    );
+}
+
+const GREETING: &str = "* OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL+ IDLE] hi\r\n";
+
+async fn client(script: &[(&'static str, &str)]) -> (Client, tokio::task::JoinHandle<()>) {
+    with_greeting(GREETING, script).await
+}
+
+async fn with_greeting(
+    greeting: &'static str,
+    script: &[(&'static str, &str)],
+) -> (Client, tokio::task::JoinHandle<()>) {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let script = script.iter().map(|(a, b)| (*a, (*b).to_owned())).collect();
+    let server = tokio::spawn(async move { serve(far, greeting, script).await });
+    (
+        Client::over(near, ClientOptions::default()).await.unwrap(),
+        server,
+    )
+}
+
+#[tokio::test]
+async fn logs_in_and_asks_what_changed() {
+    let (mut client, server) = client(&[
+        ("r1 LOGIN joe \"se cret\"\r\n", "r1 OK in\r\n"),
+        (
+            "r2 CAPABILITY\r\n",
+            "* CAPABILITY IMAP4rev1 MOVE\r\nr2 OK done\r\n",
+        ),
+        ("r3 LOGOUT\r\n", "* BYE see you\r\n"),
+    ])
+    .await;
+    assert!(client.has("idle") && client.greeting() == "hi");
+    client.login("joe", "se cret").await.unwrap();
+    assert!(client.has("MOVE") && !client.has("IDLE"));
+    client.logout().await.unwrap();
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn authenticates_in_one_round_or_two() {
+    let (mut client, server) = client(&[(
+        "r1 AUTHENTICATE PLAIN AHUAcA==\r\n",
+        "r1 OK [CAPABILITY IMAP4rev1 X] in\r\n",
+    )])
+    .await;
+    client.authenticate_plain("u", "p").await.unwrap();
+    assert!(client.has("X"));
+    drop(client);
+    server.await.unwrap();
+    let (mut client, server) = with_greeting(
+        "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] hi\r\n",
+        &[
+            ("r1 AUTHENTICATE PLAIN\r\n", "+ \r\n"),
+            ("AHUAcA==\r\n", "r1 NO [AUTHENTICATIONFAILED] no\r\n"),
+            ("r2 NOOP\r\n", "r2 OK\r\n"),
+        ],
+    )
+    .await;
+    let error = client.authenticate_plain("u", "p").await.unwrap_err();
+    assert_eq!(error.code(), Some(&Code::AuthenticationFailed));
+    assert!(error.is_refusal());
+    client.noop().await.unwrap();
+    drop(client);
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn selects_searches_and_fetches() {
+    let (mut client, server) = client(&[
+        (
+            "r1 SELECT INBOX\r\n",
+            "* 3 EXISTS\r\n* 1 RECENT\r\n* FLAGS (\\Seen)\r\n* OK [UIDVALIDITY 7] x\r\n\
+             * OK [UIDNEXT 12] x\r\n* OK [PERMANENTFLAGS (\\Seen \\*)] x\r\n\
+             r1 OK [READ-WRITE] done\r\n",
+        ),
+        (
+            "r2 SEARCH UNSEEN\r\n",
+            "* SEARCH 2 3\r\n* 4 EXISTS\r\nr2 OK done\r\n",
+        ),
+        (
+            "r3 UID SEARCH RETURN (ALL) SEEN\r\n",
+            "* ESEARCH (TAG \"r3\") UID ALL 5:7\r\nr3 OK done\r\n",
+        ),
+        (
+            "r4 FETCH 1:* (UID FLAGS BODY.PEEK[])\r\n",
+            "* 1 FETCH (UID 5 FLAGS (\\Seen) BODY[] {3}\r\nabc)\r\nr4 OK done\r\n",
+        ),
+    ])
+    .await;
+    let selected = client.select("inbox").await.unwrap();
+    assert_eq!((selected.exists, selected.recent), (3, Some(1)));
+    assert_eq!(selected.uid_next, Uid::new(12));
+    assert!(!selected.read_only);
+    assert_eq!(
+        client.search(SearchKey::Unseen).await.unwrap().numbers(),
+        [2, 3]
+    );
+    assert_eq!(
+        client.take_unsolicited(),
+        [Untagged::Data(UntaggedData::Exists(4))]
+    );
+    let returns = SearchReturn {
+        all: true,
+        ..SearchReturn::default()
+    };
+    let search = Search {
+        uid: true,
+        returns: Some(returns),
+        charset: None,
+        key: SearchKey::Seen,
+    };
+    assert_eq!(
+        client.search_with(search).await.unwrap().numbers(),
+        [5, 6, 7]
+    );
+    let body = FetchAttribute::Section {
+        section: Section::default(),
+        partial: None,
+        peek: true,
+    };
+    let attributes = vec![FetchAttribute::Uid, FetchAttribute::Flags, body];
+    let fetched = client
+        .fetch(MessageSet::Seq(SeqSet::all()), attributes)
+        .await
+        .unwrap();
+    assert_eq!(fetched[0].uid(), Uid::new(5));
+    assert_eq!(fetched[0].flags(), Some(&[Flag::Seen][..]));
+    assert_eq!(fetched[0].message().unwrap(), "abc");
+    drop(client);
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn streams_bodies_in_chunks() {
+    let body = "x".repeat(300_000);
+    let answer = format!(
+        "* 1 FETCH (UID 5 BODY[] {{300000}}\r\n{body} FLAGS ())\r\n* 2 FETCH (BODY[] \"s\")\r\n\
+         r1 OK done\r\n"
+    );
+    let (mut client, server) = client(&[
+        ("r1 FETCH 1:* BODY[]\r\n", &answer),
+        ("r2 NOOP\r\n", "r2 OK\r\n"),
+    ])
+    .await;
+    let attributes = vec![FetchAttribute::Section {
+        section: Section::default(),
+        partial: None,
+        peek: false,
+    }];
+    let modifiers = FetchModifiers::default();
+    let fetch = Fetch {
+        set: MessageSet::Seq(SeqSet::all()),
+        attributes,
+        modifiers,
+    };
+    let mut stream = client.fetch_stream(fetch, Some(1000)).await.unwrap();
+    let (mut octets, mut ended, mut messages) = (0, false, Vec::new());
+    while let Some(event) = stream.next().await.unwrap() {
+        match event {
+            FetchEvent::BodyStart { before, size } => {
+                assert_eq!((before.uid(), size), (Uid::new(5), 300_000));
+            }
+            FetchEvent::BodyChunk(chunk) => octets += chunk.len(),
+            FetchEvent::BodyEnd => ended = true,
+            FetchEvent::Message(message) => messages.push(message),
+        }
+    }
+    drop(stream);
+    assert_eq!((octets, ended, messages.len()), (300_000, true, 2));
+    assert_eq!(messages[0].flags(), Some(&[][..]));
+    assert_eq!(messages[1].message().unwrap(), "s");
+    client.noop().await.unwrap();
+    drop(client);
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_dropped_early_leaves_the_connection_usable() {
+    let body = "x".repeat(100_000);
+    let answer = format!("* 1 FETCH (BODY[] {{100000}}\r\n{body})\r\nr1 OK done\r\n");
+    let (mut client, server) = client(&[
+        ("r1 FETCH 1 BODY[]\r\n", &answer),
+        ("r2 NOOP\r\n", "* 2 EXISTS\r\nr2 OK\r\n"),
+    ])
+    .await;
+    let attributes = vec![FetchAttribute::Section {
+        section: Section::default(),
+        partial: None,
+        peek: false,
+    }];
+    let set = MessageSet::Seq(SeqSet::single(SeqNum::new(1).unwrap()));
+    let fetch = Fetch {
+        set,
+        attributes,
+        modifiers: FetchModifiers::default(),
+    };
+    let mut stream = client.fetch_stream(fetch, Some(1000)).await.unwrap();
+    assert!(matches!(
+        stream.next().await.unwrap(),
+        Some(FetchEvent::BodyStart { .. })
+    ));
+    drop(stream);
+    client.noop().await.unwrap();
+    assert_eq!(
+        client.take_unsolicited(),
+        [Untagged::Data(UntaggedData::Exists(2))]
+    );
+    drop(client);
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn appends_with_and_without_waiting() {
+    let (mut client, server) = client(&[
+        (
+            "r1 APPEND x (\\Seen) {3+}\r\nabc\r\n",
+            "r1 OK [APPENDUID 7 9] done\r\n",
+        ),
+        (
+            "r2 APPEND x {1+}\r\na {2+}\r\nbc\r\n",
+            "r2 NO [TRYCREATE] none\r\n",
+        ),
+    ])
+    .await;
+    let uid = client
+        .append("x", &[Flag::Seen], None, b"abc")
+        .await
+        .unwrap();
+    assert_eq!(uid.unwrap().1, UidSet::single(Uid::new(9).unwrap()));
+    let one = |data: &'static [u8]| {
+        let size = data.len() as u64;
+        AppendFrom {
+            message: AppendMessage {
+                size,
+                ..AppendMessage::default()
+            },
+            data,
+        }
+    };
+    let error = client
+        .append_from("x", [one(b"a"), one(b"bc")])
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some(&Code::TryCreate));
+    drop(client);
+    server.await.unwrap();
+    let (mut client, server) = with_greeting(
+        "* OK [CAPABILITY IMAP4rev1] hi\r\n",
+        &[
+            ("r1 APPEND x {3}\r\n", "* 5 EXISTS\r\n+ go\r\n"),
+            ("abc\r\n", "r1 OK done\r\n"),
+            ("r2 APPEND x {3}\r\n", "r2 NO [TOOBIG] no\r\n"),
+            ("r3 NOOP\r\n", "r3 OK\r\n"),
+            ("r4 APPEND x {3}\r\n", "+ go\r\n"),
+            ("ab", ""),
+        ],
+    )
+    .await;
+    assert_eq!(client.append("x", &[], None, b"abc").await.unwrap(), None);
+    let error = client.append("x", &[], None, b"abc").await.unwrap_err();
+    assert_eq!(error.code(), Some(&Code::TooBig));
+    client.noop().await.unwrap();
+    // A reader that ends early.
+    let message = AppendMessage {
+        size: 3,
+        ..AppendMessage::default()
+    };
+    let short = AppendFrom {
+        message,
+        data: &b"ab"[..],
+    };
+    assert!(client.append_from("x", [short]).await.is_err());
+    assert!(matches!(client.noop().await, Err(Error::Misuse(_))));
+    drop(client);
+    server.abort();
+}
+
+#[tokio::test]
+async fn large_writes_do_not_wait_for_an_unread_answer() {
+    // The server writes more than the pipe holds before it reads on.
+    let (near, mut far) = tokio::io::duplex(1024);
+    let server = tokio::spawn(async move {
+        far.write_all(GREETING.as_bytes()).await.unwrap();
+        let mut line = vec![0; 10];
+        far.read_exact(&mut line).await.unwrap();
+        for n in 1..2000 {
+            far.write_all(format!("* {n} EXISTS\r\n").as_bytes())
+                .await
+                .unwrap();
+        }
+        let mut rest = vec![0; "r1 APPEND x {100000+}\r\n".len() - 10 + 100_000 + 2];
+        far.read_exact(&mut rest).await.unwrap();
+        far.write_all(b"r1 OK\r\n").await.unwrap();
+    });
+    let mut client = Client::over(near, ClientOptions::default()).await.unwrap();
+    client
+        .append("x", &[], None, &vec![b'a'; 100_000])
+        .await
+        .unwrap();
+    assert_eq!(client.take_unsolicited().len(), 1999);
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn idles_and_pipelines() {
+    let (mut client, server) = client(&[
+        ("r1 IDLE\r\n", "+ idling\r\n* 4 EXISTS\r\n* 2 EXPUNGE\r\n"),
+        ("DONE\r\n", "* 5 EXISTS\r\nr1 OK done\r\n"),
+        ("r2 IDLE\r\n", "+ \r\n* 6 EXISTS\r\n"),
+        (
+            "DONE\r\nr3 NOOP\r\nr4 CHECK\r\n",
+            "r2 OK\r\nr3 OK\r\n* 7 EXISTS\r\nr4 NO busy\r\n",
+        ),
+    ])
+    .await;
+    let mut idle = client.idle().await.unwrap();
+    assert_eq!(
+        idle.next().await.unwrap(),
+        Untagged::Data(UntaggedData::Exists(4))
+    );
+    let expunge = UntaggedData::Expunge(SeqNum::new(2).unwrap());
+    assert_eq!(idle.next().await.unwrap(), Untagged::Data(expunge));
+    let nothing = tokio::time::timeout(std::time::Duration::from_millis(20), idle.next()).await;
+    assert!(nothing.is_err());
+    idle.done().await.unwrap();
+    assert_eq!(
+        client.take_unsolicited(),
+        [Untagged::Data(UntaggedData::Exists(5))]
+    );
+    let mut idle = client.idle().await.unwrap();
+    assert_eq!(
+        idle.next().await.unwrap(),
+        Untagged::Data(UntaggedData::Exists(6))
+    );
+    drop(idle);
+    let noop = client.start(CommandBody::Noop).await.unwrap();
+    let check = client.start(CommandBody::Check).await.unwrap();
+    assert!(matches!(client.finish(check).await, Err(Error::No(r)) if r.command == "CHECK"));
+    assert!(client.is_done(&noop));
+    client.finish(noop).await.unwrap();
+    drop(client);
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn tells_why_the_connection_ended() {
+    let (mut client, server) = client(&[("r1 NOOP\r\n", "* BYE [UNAVAILABLE] down\r\n")]).await;
+    let noop = client.start(CommandBody::Noop).await.unwrap();
+    client.flush().await.unwrap();
+    server.await.unwrap();
+    let error = client.finish(noop).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Bye { text, .. } if text == "down"),
+        "{error:?}"
+    );
+    let (near, mut far) = tokio::io::duplex(1024);
+    far.write_all(b"* BYE too many\r\n").await.unwrap();
+    assert!(matches!(
+        Client::over(near, ClientOptions::default()).await,
+        Err(Error::Bye { .. })
+    ));
+}
+
+#[tokio::test]
+async fn starttls_refuses_what_was_put_in_before_the_handshake() {
+    let (mut client, server) = client(&[(
+        "r1 STARTTLS\r\n",
+        "r1 OK go\r\n* CAPABILITY IMAP4rev1 EVIL\r\n",
+    )])
+    .await;
+    let tls = Tls::danger_accept_any().unwrap();
+    let error = client.starttls("localhost", &tls).await.unwrap_err();
+    assert!(matches!(error, Error::Protocol(_)));
+    server.abort();
+}
+
+#[tokio::test]
+async fn speaks_tls_with_the_roots_it_is_given() {
+    use std::sync::Arc;
+
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(vec![certified.cert.der().clone()], key.into())
+    .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    for (tls, good) in [
+        (
+            Tls::with_roots(certified.cert.pem().as_bytes()).unwrap(),
+            true,
+        ),
+        (Tls::danger_accept_any().unwrap(), true),
+        (other_root(), false),
+    ] {
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        let acceptor = acceptor.clone();
+        let server = tokio::spawn(async move {
+            far.write_all(GREETING.as_bytes()).await?;
+            let mut line = [0; 13];
+            far.read_exact(&mut line).await?;
+            far.write_all(b"r1 OK\r\n").await?;
+            let mut io = acceptor.accept(far).await?;
+            let mut line = [0; 9];
+            io.read_exact(&mut line).await?;
+            io.write_all(b"r2 OK\r\n").await?;
+            io.flush().await
+        });
+        let mut client = Client::over(near, ClientOptions::default()).await.unwrap();
+        let result = client.starttls("localhost", &tls).await;
+        assert_eq!(result.is_ok(), good, "{result:?}");
+        if good {
+            assert!(client.known_capabilities().is_empty());
+            client.noop().await.unwrap();
+            server.await.unwrap().unwrap();
+        }
+    }
+}
+
+fn other_root() -> Tls {
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    Tls::with_roots(other.cert.pem().as_bytes()).unwrap()
+}
