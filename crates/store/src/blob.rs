@@ -218,6 +218,16 @@ enum StagedBody {
 }
 
 impl Staged {
+    /// A blob that is there already.
+    pub(crate) fn memory(owner: Key, bytes: Bytes) -> Self {
+        let body = StagedBody::Memory(bytes);
+        Self(Arc::new(StagedInner {
+            owner,
+            body,
+            reference: Mutex::default(),
+        }))
+    }
+
     /// The key of the row that will own the blob.
     pub fn owner(&self) -> &[u8] {
         &self.0.owner

@@ -1,13 +1,13 @@
 //! What can go wrong, named by what it means for the caller.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::batch::Key;
 
 /// Why a commit did not answer `Ok`.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
     /// A condition did not hold; nothing was changed. Read again and build again.
@@ -46,6 +46,25 @@ pub enum CommitError {
         /// What is wrong with it.
         reason: Arc<str>,
     },
+}
+
+impl fmt::Debug for CommitError {
+    /// Without the value of a row: it may be long, and it is not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict { key, current } => {
+                let current = current
+                    .as_ref()
+                    .map(|value| format!("{} bytes", value.len()));
+                write!(f, "Conflict {{ key: {key:02x?}, current: {current:?} }}")
+            }
+            Self::Unknown { reason } => write!(f, "Unknown({reason})"),
+            Self::Full { reason } => write!(f, "Full({reason})"),
+            Self::Refused { reason } => write!(f, "Refused({reason})"),
+            Self::Closed => f.write_str("Closed"),
+            Self::Invalid { reason } => write!(f, "Invalid({reason})"),
+        }
+    }
 }
 
 /// Why a read failed.
@@ -181,8 +200,8 @@ pub struct Damage {
     pub turns: Vec<u32>,
 }
 
-impl std::fmt::Display for Damage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "segment {} at offset {}: {}; good up to commit {}",

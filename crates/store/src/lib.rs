@@ -43,6 +43,7 @@ mod store;
 
 pub use batch::{Batch, CommitNumber, Direction, Key, KeyRange, Put, prefix_range};
 pub use blob::{BLOB_FILE_BYTES_MIN, BlobKind, BlobRef, BlobWriter, Staged};
+pub use embedded::{BackupReport, Problem, RecoverReport, VerifyReport};
 #[doc(hidden)]
 pub use embedded::{DiskCall, DiskFault, DiskFaults};
 pub use error::{CommitError, Damage, OpenError, StageError, StoreError};

@@ -16,6 +16,8 @@ pub struct EmbeddedOptions {
     pub floor_bytes: u64,
     /// … or when this much time went by with something logged.
     pub floor_interval: Duration,
+    /// A snapshot of the index is written when this much was logged since the last one.
+    pub snapshot_bytes: u64,
     /// How long a segment that nothing points to any more, and a large blob that no row owns, is
     /// kept before it is unlinked.
     pub grace: Duration,
@@ -36,6 +38,7 @@ impl Default for EmbeddedOptions {
             segment_bytes: 256 << 20,
             floor_bytes: 64 << 20,
             floor_interval: Duration::from_secs(60),
+            snapshot_bytes: 1 << 30,
             grace: Duration::from_secs(24 * 3600),
             reserve_bytes: 64 << 20,
             allow_network_file_system: false,

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     batch::{Batch, CommitNumber, Direction, Key, KeyRange},
     blob::{BlobRef, BlobWriter},
-    embedded::{self, Embedded},
+    embedded::{self, BackupReport, Embedded, RecoverReport, VerifyReport},
     error::{CommitError, OpenError, StoreError},
     memory::{Memory, MemoryOptions},
     options::{Budget, EmbeddedOptions, MaintenanceReport, StoreStats},
@@ -52,6 +52,22 @@ impl Store {
             engine: Engine::Embedded(Arc::new(engine)),
             failed,
         })
+    }
+
+    /// Makes a store usable again that [`Store::open`] refuses because its log is damaged or has lost
+    /// acknowledged commits: what can be read is kept, a new epoch begins, the report says what is
+    /// gone. A store that opens is left as it is. For `restante recover --accept-loss`; the caller
+    /// must write a jump record to every mailbox of a touched account afterwards.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; it may be called again.
+    pub async fn recover(dir: &Path, options: EmbeddedOptions) -> Result<RecoverReport, OpenError> {
+        let dir = dir.to_path_buf();
+        let recovered = tokio::task::spawn_blocking(move || embedded::recover(&dir, options)).await;
+        recovered.map_err(|error| OpenError::Io {
+            what: "the recovery was interrupted".into(),
+            source: std::io::Error::other(error),
+        })?
     }
 
     /// A new, empty store in memory.
@@ -153,9 +169,36 @@ impl Store {
     /// # Errors
     /// As [`Store::get`]; what was done until then stays done.
     pub async fn maintain(&self, budget: Budget) -> Result<MaintenanceReport, StoreError> {
-        let _ = budget;
         match &self.engine {
-            Engine::Embedded(_) | Engine::Memory(_) => Ok(MaintenanceReport::default()),
+            Engine::Embedded(engine) => engine.maintain(budget).await,
+            Engine::Memory(_) => Ok(MaintenanceReport::default()),
+        }
+    }
+
+    /// Makes a consistent copy of the store in a directory that does not exist or is empty, while the
+    /// store works: hard links where possible. The copy opens like any store. The memory engine
+    /// has nothing to copy and refuses.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] if a file cannot be copied; what is in the directory then is no store.
+    pub async fn backup(&self, target: &Path) -> Result<BackupReport, StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.backup(target).await,
+            Engine::Memory(_) => Err(StoreError::Refused {
+                reason: "the memory engine has no files".into(),
+            }),
+        }
+    }
+
+    /// Reads everything and says what is not as it was written. Takes as long as the disk takes to
+    /// read the store; may be called while it works.
+    ///
+    /// # Errors
+    /// As [`Store::get`]; what is damaged is not an error but in the report.
+    pub async fn verify(&self) -> Result<VerifyReport, StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.verify().await,
+            Engine::Memory(_) => Ok(VerifyReport::default()),
         }
     }
 

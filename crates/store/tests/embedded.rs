@@ -1,44 +1,13 @@
 //! The embedded engine on a disk that works: what was acknowledged is there after a restart.
 
-use std::{ops::Bound, path::Path};
+mod common;
 
+use std::ops::Bound;
+
+use common::{open, options, pattern, put_blob, stage};
 use restante_store::{
-    Batch, BlobRef, CommitError, Direction, EmbeddedOptions, OpenError, Put, Staged, Store,
-    StoreError, prefix_range,
+    Batch, BlobRef, CommitError, Direction, OpenError, Store, StoreError, prefix_range,
 };
-
-fn options() -> EmbeddedOptions {
-    let mut options = EmbeddedOptions::default();
-    options.segment_bytes = 1 << 20;
-    options.reserve_bytes = 0;
-    options
-}
-
-async fn open(dir: &Path) -> Store {
-    Store::open(dir, options()).await.unwrap()
-}
-
-async fn stage(store: &Store, owner: &[u8], bytes: &[u8]) -> Staged {
-    let mut writer = store.stage(owner);
-    for part in bytes.chunks(100_000) {
-        writer.write(part).await.unwrap();
-    }
-    writer.finish().await.unwrap()
-}
-
-/// A row that owns a blob.
-async fn put_blob(store: &Store, key: &[u8], bytes: &[u8]) -> Staged {
-    let staged = stage(store, key, bytes).await;
-    let mut batch = Batch::new(1);
-    let blob = batch.attach(staged.clone());
-    batch.put.push(Put::with_blob(key, vec![7; 30], blob, 3));
-    store.commit(batch).await.unwrap();
-    staged
-}
-
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|i| (i * 31 + i / 251) as u8).collect()
-}
 
 #[tokio::test]
 async fn rows_and_blobs_survive_a_restart() {

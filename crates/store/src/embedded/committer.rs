@@ -18,7 +18,7 @@ use super::{
         segment_reference,
     },
     index::{Index, Mark, Overlay},
-    queue::{Answer, Pending, Work},
+    queue::{Answer, Pending, RollAnswer, Sealed, Work},
     segments,
 };
 use crate::{
@@ -180,7 +180,7 @@ impl Committer {
     fn judge(&mut self, overlay: &Overlay, batch: &Batch) -> Result<(), CommitError> {
         let read = |key: &[u8]| match overlay.get(key) {
             Some(value) => Ok(value.clone()),
-            None => self.index.get(key).map_err(|error| refused(&error)),
+            None => self.shared.get(key).map_err(|error| refused(&error)),
         };
         for key in &batch.require_absent {
             if let Some(current) = read(key)? {
@@ -366,6 +366,10 @@ impl Committer {
         if let Err(second) = self.seal(&segment) {
             return WriteError::Fatal(format!("{reason}, nor cut it back: {second}").into());
         }
+        self.shared
+            .counters
+            .segment
+            .store(self.position.segment_next, Relaxed);
         if is_full(error) {
             self.space = None;
             return WriteError::Definite(CommitError::Full { reason });
@@ -389,38 +393,42 @@ impl Committer {
 
     /// Sees to it that a group of so many bytes fits into the segment in use.
     fn make_room(&mut self, bytes: u64) -> Result<(), WriteError> {
-        if let Some(segment) = &self.segment
-            && segment.offset.saturating_add(bytes) <= segment.length
-        {
-            return Ok(());
+        let wanted = align_up(bytes.max(self.shared.options.segment_bytes), GROUP_ALIGN);
+        match &mut self.segment {
+            Some(segment) if segment.offset.saturating_add(bytes) <= segment.length => {
+                return Ok(());
+            }
+            Some(segment) if segment.offset == 0 => {
+                // Still empty, and too small for this one group.
+                self.shared
+                    .disk
+                    .allocate(&segment.file, wanted)
+                    .map_err(allocate_error)?;
+                segment.length = wanted;
+                return Ok(());
+            }
+            _ => {}
         }
         let number = self.position.segment_next;
-        let length = align_up(bytes.max(self.shared.options.segment_bytes), GROUP_ALIGN);
         let path = segments::path(self.shared.segments.dir(), number);
-        let file = self.allocate(&path, length).map_err(|error| {
+        let file = self.allocate(&path, wanted).map_err(|error| {
             // A file that was never written to; if it stays, recovery removes it.
             let _ = std::fs::remove_file(&path);
-            let reason: Arc<str> = format!("cannot allocate a segment: {error}").into();
-            if is_full(&error) {
-                WriteError::Definite(CommitError::Full { reason })
-            } else {
-                WriteError::Fatal(reason)
-            }
+            allocate_error(error)
         })?;
         self.position.segment_next = number.saturating_add(1);
         let old = self.segment.replace(Active {
             number,
             file,
             offset: 0,
-            length,
+            length: wanted,
         });
-        if let Some(old) = old
-            && let Err(error) = self.seal(&old)
-        {
+        if let Some(Err(error)) = old.map(|old| self.seal(&old)) {
             return Err(WriteError::Fatal(
                 format!("cannot seal a segment: {error}").into(),
             ));
         }
+        self.shared.counters.segment.store(number, Relaxed);
         Ok(())
     }
 
@@ -533,16 +541,20 @@ impl Committer {
     }
 
     /// Seals the segment in use; says the number of the last one that is sealed.
-    fn roll(&mut self, answer: tokio::sync::oneshot::Sender<Result<u32, CommitError>>) {
-        if let Some(segment) = self.segment.take()
-            && let Err(error) = self.seal(&segment)
-        {
+    fn roll(&mut self, answer: RollAnswer) {
+        if let Some(Err(error)) = self.segment.take().map(|segment| self.seal(&segment)) {
             let reason: Arc<str> = format!("cannot seal a segment: {error}").into();
             self.shared.fail(reason.clone());
             let _ = answer.send(Err(CommitError::Refused { reason }));
             return;
         }
-        let _ = answer.send(Ok(self.position.segment_next - 1));
+        let next = self.position.segment_next;
+        self.shared.counters.segment.store(next, Relaxed);
+        let sealed = Sealed {
+            segment: next - 1,
+            commit: self.position.commit_next - 1,
+        };
+        let _ = answer.send(Ok(sealed));
     }
 
     /// Ends the log in good order: index synced, a last group that says so, the segment sealed.
@@ -598,6 +610,15 @@ fn bound(pending: &[Pending]) -> u64 {
     };
     let bytes: u64 = pending.iter().map(batch_bytes).sum();
     align_up(bytes + HEADER_BYTES as u64, GROUP_ALIGN)
+}
+
+fn allocate_error(error: io::Error) -> WriteError {
+    let reason: Arc<str> = format!("cannot allocate a segment: {error}").into();
+    if is_full(&error) {
+        WriteError::Definite(CommitError::Full { reason })
+    } else {
+        WriteError::Fatal(reason)
+    }
 }
 
 fn refused(error: &StoreError) -> CommitError {

@@ -4,7 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     io,
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -17,7 +17,10 @@ use bytes::{Bytes, BytesMut};
 use super::{
     Shared,
     disk::{is_full, sync_dir},
-    format::{BLOB_BYTES_MAX, BLOCK_BYTES, BlobHeader, block_crcs},
+    format::{
+        BLOB_BYTES_MAX, BLOCK_BYTES, BlobHeader, FILE_TAIL_BYTES, block_crcs, decode_file_tail,
+        encode_file_tail, peek_blob_header,
+    },
 };
 use crate::{
     batch::Key,
@@ -124,6 +127,8 @@ impl FileWriter {
         let staged = blocking(move || {
             let mut bytes = Vec::new();
             staged.check = header.encode(&mut bytes);
+            let header_bytes = bytes.len() as u32;
+            encode_file_tail(&mut bytes, header_bytes);
             let shared = &staged.shared;
             shared
                 .disk
@@ -192,6 +197,39 @@ impl Shared {
         let last = self.counters.file_id.fetch_update(Relaxed, Relaxed, next);
         micros.max(last.unwrap_or_else(|last| last).saturating_add(1))
     }
+}
+
+/// The number that is a large blob's file's name.
+pub(crate) fn file_id(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".blob")?;
+    u64::from_str_radix(name, 16).ok()
+}
+
+/// The longest header of a large blob that is read, in bytes: that of a blob of 1 TiB.
+const HEADER_BYTES_MAX: u64 = BLOB_BYTES_MAX / BLOCK_BYTES * 4 + (8 << 10);
+
+/// Whose blob a file is, and how long; `None` if it was never finished.
+pub(crate) fn describe(path: &Path) -> io::Result<Option<(Key, u64)>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut tail = [0; FILE_TAIL_BYTES as usize];
+    let Some(tail_at) = length.checked_sub(FILE_TAIL_BYTES) else {
+        return Ok(None);
+    };
+    file.read_exact_at(&mut tail, tail_at)?;
+    let Some(header_bytes) = decode_file_tail(&tail) else {
+        return Ok(None);
+    };
+    let header_bytes = u64::from(header_bytes);
+    let Some(header_at) = tail_at.checked_sub(header_bytes) else {
+        return Ok(None);
+    };
+    if header_bytes > HEADER_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut header = vec![0; header_bytes as usize];
+    file.read_exact_at(&mut header, header_at)?;
+    Ok(peek_blob_header(&header).filter(|(_, blob_length)| *blob_length == header_at))
 }
 
 async fn blocking<T: Send + 'static>(

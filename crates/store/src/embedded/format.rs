@@ -427,6 +427,35 @@ impl BlobHeader {
     }
 }
 
+/// What ends the file of a large blob: the length of the header before it u32, magic.
+pub(crate) const FILE_TAIL_BYTES: u64 = 8;
+const FILE_TAIL_MAGIC: [u8; 4] = *b"RBe1";
+
+/// Appends the end of a large blob's file, behind its header of so many bytes.
+pub(crate) fn encode_file_tail(out: &mut Vec<u8>, header_bytes: u32) {
+    out.extend_from_slice(&header_bytes.to_be_bytes());
+    out.extend_from_slice(&FILE_TAIL_MAGIC);
+}
+
+/// Reads the end of a large blob's file: the length of the header before it.
+pub(crate) fn decode_file_tail(bytes: &[u8; FILE_TAIL_BYTES as usize]) -> Option<u32> {
+    let (length, magic) = bytes.split_first_chunk::<4>()?;
+    (magic == FILE_TAIL_MAGIC).then_some(u32::from_be_bytes(*length))
+}
+
+/// Says whose blob a header is of, and how long it is, without having been told before.
+pub(crate) fn peek_blob_header(bytes: &[u8]) -> Option<(Vec<u8>, u64)> {
+    let (fixed, rest) = bytes.split_at_checked(BLOB_FIXED_BYTES)?;
+    let owner_length = usize::from(u16::from_be_bytes(*fixed.get(6..)?.first_chunk()?));
+    let length = u64::from_be_bytes(*fixed.get(16..)?.first_chunk()?);
+    let owner = rest.get(..owner_length)?;
+    if length > BLOB_BYTES_MAX {
+        return None;
+    }
+    BlobHeader::decode(bytes, owner, length).ok()?;
+    Some((owner.to_vec(), length))
+}
+
 /// Why bytes are not the header of the blob that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlobMismatch {

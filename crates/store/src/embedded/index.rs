@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     fs::OpenOptions,
-    ops::Bound,
+    ops::{Bound, ControlFlow},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
@@ -64,6 +64,13 @@ impl Mark {
             commit,
         })
     }
+}
+
+/// Why a visit ended early.
+#[derive(Debug)]
+pub(crate) enum VisitError {
+    Index(StoreError),
+    Io(std::io::Error),
 }
 
 /// The index, open.
@@ -159,6 +166,50 @@ impl Index {
             Direction::Ascending => entries.take(limit).map(entry).collect(),
             Direction::Descending => entries.rev().take(limit).map(entry).collect(),
         }
+    }
+
+    /// Shows every row of a range but the mark, at one moment, in order, until `see` breaks.
+    pub(crate) fn visit(
+        &self,
+        range: KeyRange,
+        mut see: impl FnMut(Bytes, Bytes) -> std::io::Result<ControlFlow<()>>,
+    ) -> Result<(), VisitError> {
+        if crate::memory::is_empty(&range) {
+            return Ok(());
+        }
+        for guard in self.database.snapshot().range(&self.rows, range) {
+            let (key, value) = guard
+                .into_inner()
+                .map_err(|e| VisitError::Index(failed(e)))?;
+            if *key == MARK {
+                continue;
+            }
+            if see(key.into(), value.into())
+                .map_err(VisitError::Io)?
+                .is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads rows that are sorted, into an index that nobody reads yet. Fast; not through memory.
+    pub(crate) fn load(
+        &self,
+        rows: impl Iterator<Item = Result<(Bytes, Bytes), String>>,
+    ) -> Result<(), String> {
+        let mut ingestion = self
+            .rows
+            .start_ingestion()
+            .map_err(|error| error.to_string())?;
+        for row in rows {
+            let (key, value) = row?;
+            ingestion
+                .write(key, value)
+                .map_err(|error| error.to_string())?;
+        }
+        ingestion.finish().map_err(|error| error.to_string())
     }
 
     /// Applies the rows of a group, in one step for readers. Not synced.

@@ -8,8 +8,8 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
 };
@@ -21,10 +21,11 @@ use crate::{
     batch::{Batch, Direction, Key, KeyRange},
     blob::BlobRef,
     error::{CommitError, StoreError},
-    options::{EmbeddedOptions, StoreStats},
+    options::{Budget, EmbeddedOptions, MaintenanceReport, StoreStats},
     store::Outcome,
 };
 
+mod backup;
 mod blobs;
 mod committer;
 mod disk;
@@ -32,19 +33,31 @@ mod files;
 mod format;
 mod index;
 mod queue;
+mod reclaim;
+mod recover;
 mod recovery;
 mod segments;
+mod snapshot;
+mod verify;
 mod walk;
 
+pub use backup::BackupReport;
 pub use disk::{DiskCall, DiskFault, DiskFaults};
 pub(crate) use files::{FileWriter, StagedFile};
+pub use recover::RecoverReport;
+pub(crate) use recover::recover;
 pub(crate) use recovery::open;
+pub use verify::{Problem, VerifyReport};
 
 use disk::Disk;
 use format::LogId;
 use index::{Index, RESERVED};
 use queue::Queue;
+use reclaim::{Maintenance, Released};
 use segments::Segments;
+
+/// A file of this name asks the next start to rebuild the index.
+const REBUILD: &str = "rebuild-index";
 
 /// The embedded engine, open.
 #[derive(Debug)]
@@ -64,6 +77,12 @@ pub(crate) struct Shared {
     index: RwLock<Option<Index>>,
     segments: Segments,
     files: PathBuf,
+    lost: PathBuf,
+    snapshots_dir: PathBuf,
+    /// Large blobs with this number or a lower one are of an earlier process.
+    file_id_start: u64,
+    maintenance: Mutex<Maintenance>,
+    released: Mutex<Released>,
     queue: Queue,
     /// The commit up to which the index is in tables, synced.
     floor: AtomicU64,
@@ -81,6 +100,9 @@ struct Counters {
     conflicts: AtomicU64,
     log_bytes: AtomicU64,
     throttled: AtomicU64,
+    blob_bytes_live: AtomicU64,
+    /// The segment that is written to, or would be next.
+    segment: AtomicU32,
     file_id: AtomicU64,
 }
 
@@ -125,6 +147,27 @@ impl Embedded {
         .await;
     }
 
+    /// Does what is due, within a budget.
+    pub(crate) async fn maintain(&self, budget: Budget) -> Result<MaintenanceReport, StoreError> {
+        let shared = self.shared.clone();
+        let maintain = tokio::task::spawn_blocking(move || shared.maintain(budget));
+        maintain.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Makes a copy of the store.
+    pub(crate) async fn backup(&self, target: &Path) -> Result<BackupReport, StoreError> {
+        let (shared, target) = (self.shared.clone(), target.to_path_buf());
+        let backup = tokio::task::spawn_blocking(move || shared.backup(&target));
+        backup.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Reads everything.
+    pub(crate) async fn verify(&self) -> Result<VerifyReport, StoreError> {
+        let shared = self.shared.clone();
+        let verify = tokio::task::spawn_blocking(move || shared.verify());
+        verify.await.map_err(|_| StoreError::Closed)?
+    }
+
     pub(crate) fn stats(&self) -> StoreStats {
         let shared = &self.shared;
         let index_bytes = shared.index().map_or(0, |index| index.disk_bytes());
@@ -136,8 +179,13 @@ impl Embedded {
             log_bytes: shared.counters.log_bytes.load(Relaxed),
             floor: shared.floor.load(Relaxed),
             throttled: shared.counters.throttled.load(Relaxed),
-            disk_bytes: index_bytes,
-            ..StoreStats::default()
+            segments: shared
+                .sealed_segments()
+                .map_or(0, |sealed| sealed.len() as u64),
+            blob_bytes_live: shared.counters.blob_bytes_live.load(Relaxed),
+            disk_bytes: index_bytes
+                + directory_bytes(&shared.files)
+                + directory_bytes(shared.segments.dir()),
         }
     }
 }
@@ -166,11 +214,15 @@ impl Shared {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.index()?.get(key)
+        self.index()?
+            .get(key)
+            .inspect_err(|error| self.index_failed(error))
     }
 
     pub(crate) fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        self.index()?.get_many(keys)
+        self.index()?
+            .get_many(keys)
+            .inspect_err(|error| self.index_failed(error))
     }
 
     pub(crate) fn scan(
@@ -179,7 +231,26 @@ impl Shared {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        self.index()?.scan(range, direction, limit)
+        let rows = self.index()?.scan(range, direction, limit);
+        rows.inspect_err(|error| self.index_failed(error))
+    }
+
+    /// The index cannot be read: nothing is lost, but it has to be rebuilt, at the next start.
+    fn index_failed(&self, error: &StoreError) {
+        if self.has_failed() {
+            return;
+        }
+        // Best effort: a disk that cannot take this will not open the index either.
+        let marked = disk::write_file(&self.dir.join(REBUILD), b"");
+        let cause = std::error::Error::source(error)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(%error, %cause, marked = marked.is_ok(), "the index is damaged");
+        self.fail("the index is damaged; the next start rebuilds it from the log".into());
+    }
+
+    fn released(&self) -> MutexGuard<'_, Released> {
+        self.released.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_failed(&self) -> bool {
@@ -201,6 +272,9 @@ impl Shared {
             staged.set_reference(*reference);
             staged.keep();
         }
+        if !batch.release.is_empty() {
+            self.released().note(&batch.release);
+        }
     }
 
     /// Gives up the index and the directory.
@@ -220,6 +294,18 @@ impl Shared {
     fn file_path(&self, id: u64) -> PathBuf {
         file_path(&self.files, id)
     }
+}
+
+/// The bytes of the files in a directory, as far as they can be told.
+fn directory_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|file| file.len())
+        .sum()
 }
 
 /// The path of a large blob.

@@ -20,6 +20,15 @@ const GROUP_BATCHES_MAX: usize = 1000;
 
 pub(crate) type Answer = oneshot::Sender<Result<CommitNumber, CommitError>>;
 
+pub(crate) type RollAnswer = oneshot::Sender<Result<Sealed, CommitError>>;
+
+/// Up to where the log is in sealed segments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) segment: u32,
+    pub(crate) commit: u64,
+}
+
 /// A batch that waits.
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -45,8 +54,8 @@ impl Pending {
 #[derive(Debug)]
 pub(crate) enum Work {
     Group(Vec<Pending>),
-    /// Seal the segment in use, and say its number (for backups and for reclaiming).
-    Roll(oneshot::Sender<Result<u32, CommitError>>),
+    /// Seal the segment in use, and say its number (for backups).
+    Roll(RollAnswer),
     /// The time that it asked for is there.
     Timeout,
     /// Finish in good order.
@@ -66,7 +75,7 @@ struct State {
     turns: HashMap<u32, VecDeque<Pending>>,
     /// The turns that have something, in the order of their turns.
     order: VecDeque<u32>,
-    rolls: VecDeque<oneshot::Sender<Result<u32, CommitError>>>,
+    rolls: VecDeque<RollAnswer>,
     refuse: Option<CommitError>,
     closing: bool,
     abandoned: bool,
@@ -103,7 +112,9 @@ impl Queue {
     }
 
     /// Asks for the segment in use to be sealed.
-    pub(crate) fn roll(&self) -> Result<oneshot::Receiver<Result<u32, CommitError>>, CommitError> {
+    pub(crate) fn roll(
+        &self,
+    ) -> Result<oneshot::Receiver<Result<Sealed, CommitError>>, CommitError> {
         let (answer, receiver) = oneshot::channel();
         let mut state = self.state();
         if let Some(error) = &state.refuse {

@@ -1,30 +1,35 @@
 //! Opening a store: find the log's end, make sure of it, bring the index up to it.
 
 use std::{
-    fs::OpenOptions,
+    collections::BTreeSet,
+    fs::{File, OpenOptions},
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, RwLock,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU32, AtomicU64},
     },
 };
 
 use tokio::sync::watch;
 
 use super::{
-    Counters, Embedded, Shared,
+    Counters, Embedded, REBUILD, Shared,
     committer::{Committer, Position},
     disk::{self, Disk, make_dir, sync_dir, write_file},
+    files,
     format::{GroupHeader, LogId, Op},
     index::{Index, Mark, Overlay},
     queue::Queue,
+    reclaim::{Maintenance, dropped_key, dropped_segment},
     segments::{self, SegmentReader, Segments},
+    snapshot::{self, Manifest},
     walk::{LogEnd, Walk, WalkError, find_end},
 };
 use crate::{
-    error::{Damage, OpenError},
+    batch::{Direction, prefix_range},
+    error::{Damage, OpenError, StoreError},
     options::EmbeddedOptions,
 };
 
@@ -32,23 +37,25 @@ use crate::{
 const REPLAY_BYTES: u64 = 4 << 20;
 
 /// The names in the store's directory.
-struct Layout {
-    dir: PathBuf,
-    log: PathBuf,
-    files: PathBuf,
-    index: PathBuf,
-    lost: PathBuf,
-    format: PathBuf,
+pub(crate) struct Layout {
+    pub(crate) dir: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) files: PathBuf,
+    pub(crate) index: PathBuf,
+    pub(crate) lost: PathBuf,
+    pub(crate) snapshots: PathBuf,
+    pub(crate) format: PathBuf,
 }
 
 impl Layout {
-    fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         Self {
             dir: dir.to_path_buf(),
             log: dir.join("log"),
             files: dir.join("blobs"),
             index: dir.join("index"),
             lost: dir.join("lost"),
+            snapshots: dir.join("snapshot"),
             format: dir.join("FORMAT"),
         }
     }
@@ -56,22 +63,21 @@ impl Layout {
 
 /// Opens the store in a directory, or creates it. Blocks.
 pub(crate) fn open(dir: &Path, options: EmbeddedOptions) -> Result<Embedded, OpenError> {
-    let layout = Layout::new(dir);
-    make_dir(dir).map_err(io_error("cannot create the store's directory"))?;
-    let kind = disk::network_file_system(dir).map_err(io_error("cannot look at the directory"))?;
-    if let (Some(kind), false) = (kind, options.allow_network_file_system) {
-        return Err(OpenError::NetworkFileSystem {
-            dir: dir.to_path_buf(),
-            kind,
-        });
-    }
-    let lock = disk::lock(dir)?;
-    let log = identify(&layout)?;
+    let (layout, lock, log) = take_directory(dir, &options)?;
     let disk = Disk::new(options.faults.clone());
 
     let numbers = segments::list(&layout.log).map_err(io_error("cannot list the log"))?;
     let end = find_end(&layout.log, log, &numbers).map_err(walk_error)?;
-    let (index, replay_from) = open_index(&layout, &options, log, &end, &numbers)?;
+    let snapshots =
+        snapshot::manifests(&layout.snapshots, &log).map_err(io_error("cannot read snapshots"))?;
+    let start = Start {
+        layout: &layout,
+        options: &options,
+        log,
+        numbers: &numbers,
+        end: &end,
+    };
+    let (index, replay_from) = start.open_index(&snapshots)?;
     // Nothing is changed before it is known that the index is not ahead of the log.
     settle(&layout, &disk, log, &numbers, &end).map_err(io_error("cannot settle the log's end"))?;
 
@@ -80,20 +86,26 @@ pub(crate) fn open(dir: &Path, options: EmbeddedOptions) -> Result<Embedded, Ope
         Some(last) => replay(&layout, &index, log, &numbers, last, replay_from)?,
         None => 0,
     };
+    check_dropped(&layout, &index, &numbers)?;
 
     let last_commit = end.last.as_ref().map_or(0, GroupHeader::last);
+    let segment_next = numbers.last().map_or(1, |number| number.saturating_add(1));
     let position = Position {
         epoch: end.last.as_ref().map_or(1, |last| last.epoch),
         begins_epoch: end.last.is_none(),
-        segment_next: numbers.last().map_or(1, |number| number.saturating_add(1)),
+        segment_next,
         commit_next: last_commit.saturating_add(1),
         previous: end.last.as_ref().map_or(0, |last| last.crc),
         ops_since_floor,
     };
+    let file_id_start = last_file_id(&layout).map_err(io_error("cannot list the large blobs"))?;
     let counters = Counters {
         last_commit: AtomicU64::new(last_commit),
+        segment: AtomicU32::new(segment_next),
+        file_id: AtomicU64::new(file_id_start),
         ..Counters::default()
     };
+    let maintenance = Maintenance::new(snapshots);
     let shared = Arc::new(Shared {
         dir: layout.dir,
         log,
@@ -102,6 +114,11 @@ pub(crate) fn open(dir: &Path, options: EmbeddedOptions) -> Result<Embedded, Ope
         index: RwLock::new(Some(index.clone())),
         segments: Segments::new(layout.log),
         files: layout.files,
+        lost: layout.lost,
+        snapshots_dir: layout.snapshots,
+        file_id_start,
+        maintenance: Mutex::new(maintenance),
+        released: Mutex::default(),
         queue: Queue::default(),
         floor: AtomicU64::new(replay_from),
         failed: watch::channel(None).0,
@@ -118,6 +135,63 @@ pub(crate) fn open(dir: &Path, options: EmbeddedOptions) -> Result<Embedded, Ope
         shared,
         committer: Mutex::new(Some(thread)),
     })
+}
+
+/// Makes sure that the directory is ours alone, and says which log is in it.
+pub(crate) fn take_directory(
+    dir: &Path,
+    options: &EmbeddedOptions,
+) -> Result<(Layout, File, LogId), OpenError> {
+    let layout = Layout::new(dir);
+    make_dir(dir).map_err(io_error("cannot create the store's directory"))?;
+    let kind = disk::network_file_system(dir).map_err(io_error("cannot look at the directory"))?;
+    if let (Some(kind), false) = (kind, options.allow_network_file_system) {
+        return Err(OpenError::NetworkFileSystem {
+            dir: dir.to_path_buf(),
+            kind,
+        });
+    }
+    let lock = disk::lock(dir)?;
+    let log = identify(&layout)?;
+    Ok((layout, lock, log))
+}
+
+/// A number that no large blob has, lower than those to come.
+fn last_file_id(layout: &Layout) -> io::Result<u64> {
+    let mut last = 0;
+    for dir in [&layout.files, &layout.lost] {
+        for entry in std::fs::read_dir(dir)? {
+            last = last.max(files::file_id(&entry?.path()).unwrap_or(0));
+        }
+    }
+    Ok(last)
+}
+
+/// Holds what is missing from the log against what was dropped from it on purpose.
+fn check_dropped(layout: &Layout, index: &Index, numbers: &[u32]) -> Result<(), OpenError> {
+    let rows = prefix_range(&dropped_key(0)[..5]);
+    let rows = index
+        .scan_all(rows, Direction::Ascending, usize::MAX)
+        .map_err(index_error)?;
+    let dropped: BTreeSet<u32> = rows
+        .iter()
+        .filter_map(|(key, _)| dropped_segment(key))
+        .collect();
+    let present: BTreeSet<u32> = numbers.iter().copied().collect();
+    for number in present.intersection(&dropped) {
+        // Logged, but not unlinked before the process ended.
+        std::fs::remove_file(segments::path(&layout.log, *number))
+            .map_err(io_error("cannot remove a dropped segment"))?;
+    }
+    let last = numbers.last().copied().unwrap_or(0);
+    match (1..last).find(|number| !present.contains(number) && !dropped.contains(number)) {
+        None => Ok(()),
+        Some(segment) => Err(OpenError::Damaged(Box::new(Damage {
+            segment,
+            reason: "the segment is missing".into(),
+            ..Damage::default()
+        }))),
+    }
 }
 
 /// Reads the log's identity, or makes a new store.
@@ -167,7 +241,8 @@ fn identify(layout: &Layout) -> Result<LogId, OpenError> {
 fn make_dirs(layout: &Layout) -> io::Result<()> {
     make_dir(&layout.log)?;
     make_dir(&layout.files)?;
-    make_dir(&layout.lost)
+    make_dir(&layout.lost)?;
+    make_dir(&layout.snapshots)
 }
 
 fn create(layout: &Layout) -> io::Result<LogId> {
@@ -187,50 +262,128 @@ fn create(layout: &Layout) -> io::Result<LogId> {
     Ok(id)
 }
 
-/// Opens the index and says after which commit the log is to be replayed.
-fn open_index(
-    layout: &Layout,
-    options: &EmbeddedOptions,
+/// What is known when the index is opened.
+struct Start<'a> {
+    layout: &'a Layout,
+    options: &'a EmbeddedOptions,
     log: LogId,
-    end: &LogEnd,
-    _numbers: &[u32],
-) -> Result<(Index, u64), OpenError> {
-    let (last, floor, epoch) = end
-        .last
-        .as_ref()
-        .map_or((0, 0, 0), |last| (last.last(), last.floor, last.epoch));
-    let refused = match Index::open(&layout.index, options.cache_bytes) {
-        Ok(index) => match index.mark() {
-            Ok(None) => return Ok((index, 0)),
-            Ok(Some(mark)) if mark.log == log && mark.epoch >= epoch => {
-                if mark.commit > last || mark.epoch > epoch && end.last.is_some() {
-                    return Err(OpenError::IndexAhead {
-                        log: last,
-                        index: mark.commit,
-                    });
-                }
-                return Ok((index, mark.commit.min(floor)));
+    numbers: &'a [u32],
+    end: &'a LogEnd,
+}
+
+impl Start<'_> {
+    fn last_commit(&self) -> u64 {
+        self.end.last.as_ref().map_or(0, GroupHeader::last)
+    }
+
+    /// Opens the index, or rebuilds it, and says after which commit the log is to be replayed.
+    fn open_index(&self, snapshots: &[Manifest]) -> Result<(Index, u64), OpenError> {
+        let ahead = |commit| OpenError::IndexAhead {
+            log: self.last_commit(),
+            index: commit,
+        };
+        let commits = snapshots
+            .iter()
+            .flat_map(|manifest| &manifest.parts)
+            .map(|part| part.commit);
+        if let Some(commit) = commits.max().filter(|commit| *commit > self.last_commit()) {
+            return Err(ahead(commit));
+        }
+        let asked = self.layout.dir.join(REBUILD).exists();
+        let refused = match Index::open(&self.layout.index, self.options.cache_bytes) {
+            _ if asked => "it was found damaged".to_owned(),
+            Ok(index) => match index.mark() {
+                Ok(None) if snapshots.is_empty() && self.reaches(1)? => return Ok((index, 0)),
+                Ok(None) => "it is new".to_owned(),
+                Ok(Some(mark)) if mark.log != self.log => "it belongs to another log".to_owned(),
+                Ok(Some(mark)) => match self.replay_from(mark).map_err(ahead)? {
+                    Some(from) if self.reaches(from.saturating_add(1))? => {
+                        return Ok((index, from));
+                    }
+                    _ => "it is too old".to_owned(),
+                },
+                Err(error) => error.to_string(),
+            },
+            Err(reason) => reason,
+        };
+        tracing::warn!(reason = %refused, "the index is rebuilt");
+        let rebuilt = self.rebuild(snapshots)?;
+        if asked {
+            // From here on the new index has no mark, which asks for the same.
+            std::fs::remove_file(self.layout.dir.join(REBUILD))
+                .map_err(io_error("cannot remove the request to rebuild"))?;
+        }
+        Ok(rebuilt)
+    }
+
+    /// Where replay has to begin for an index with this mark; `None` for one of an earlier epoch,
+    /// the commit that it knows for one that is ahead of the log.
+    fn replay_from(&self, mark: Mark) -> Result<Option<u64>, u64> {
+        let (epoch, floor) = self
+            .end
+            .last
+            .as_ref()
+            .map_or((0, 0), |last| (last.epoch, last.floor));
+        if mark.commit > self.last_commit() || mark.epoch > epoch.max(1) {
+            return Err(mark.commit);
+        }
+        // Never from a number that only the index shows, if the log says a lower one.
+        Ok((mark.epoch >= epoch).then_some(mark.commit.min(floor)))
+    }
+
+    /// Whether the log has everything from a commit on.
+    fn reaches(&self, commit: u64) -> Result<bool, OpenError> {
+        match &self.end.last {
+            Some(last) if last.last() >= commit => {
+                let walk =
+                    Walk::from_commit(&self.layout.log, self.log, self.numbers, last, commit);
+                Ok(walk.map_err(walk_error)?.is_some())
             }
-            Ok(Some(Mark { .. })) => "it belongs to another log".to_owned(),
-            Err(error) => error.to_string(),
-        },
-        Err(reason) => reason,
-    };
-    tracing::warn!(reason = %refused, "the index is rebuilt from the log");
-    set_aside(layout).map_err(io_error("cannot set the index aside"))?;
-    let index = Index::open(&layout.index, options.cache_bytes)
-        .map_err(|reason| OpenError::Index { reason })?;
-    Ok((index, 0))
+            _ => Ok(true),
+        }
+    }
+
+    /// Makes a new index from the newest snapshot that can be loaded, or for the whole log.
+    fn rebuild(&self, snapshots: &[Manifest]) -> Result<(Index, u64), OpenError> {
+        for manifest in snapshots {
+            let commit = manifest.commit();
+            if !self.reaches(commit.saturating_add(1))? {
+                continue;
+            }
+            let index = self.new_index()?;
+            match snapshot::load(&self.layout.snapshots, &self.log, manifest, &index) {
+                Ok(()) => return Ok((index, commit)),
+                Err(reason) => tracing::error!(%reason, generation = manifest.generation,
+                    "a snapshot cannot be loaded; an older one or the whole log is used"),
+            }
+        }
+        if self.reaches(1)? {
+            return Ok((self.new_index()?, 0));
+        }
+        Err(OpenError::Damaged(Box::new(Damage {
+            reason: "the index is lost, and neither a snapshot nor the whole log is there".into(),
+            ..Damage::default()
+        })))
+    }
+
+    fn new_index(&self) -> Result<Index, OpenError> {
+        set_aside(self.layout).map_err(io_error("cannot set the index aside"))?;
+        Index::open(&self.layout.index, self.options.cache_bytes)
+            .map_err(|reason| OpenError::Index { reason })
+    }
 }
 
 /// Moves an index that was refused out of the way.
-fn set_aside(layout: &Layout) -> io::Result<()> {
+pub(crate) fn set_aside(layout: &Layout) -> io::Result<()> {
     let aside = layout.lost.join("index");
     match std::fs::remove_dir_all(&aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    std::fs::rename(&layout.index, &aside)?;
+    match std::fs::rename(&layout.index, &aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     sync_dir(&layout.dir)
 }
 
@@ -382,10 +535,16 @@ fn apply(index: &Index, overlay: Overlay) -> Result<(), OpenError> {
         .map_err(|reason| OpenError::Index { reason })
 }
 
-fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+pub(crate) fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> OpenError {
     move |source| OpenError::Io {
         what: what.into(),
         source,
+    }
+}
+
+fn index_error(error: StoreError) -> OpenError {
+    OpenError::Index {
+        reason: error.to_string(),
     }
 }
 
