@@ -1,1 +1,8 @@
 //! What all tests share: transcripts, throw-away servers, generators.
+//!
+//! - [`world`]: a server in memory: a store, users, mailboxes with messages, sessions over in-memory
+//!   streams. Nothing listens, nothing is written to disk.
+//! - [`transcript`]: dialogues as tests, one rule of an RFC in each file.
+
+pub mod transcript;
+pub mod world;

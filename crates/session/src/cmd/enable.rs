@@ -1,0 +1,35 @@
+//! ENABLE (RFC 9051 §6.3.1; RFC 5161).
+
+use restante_proto::types::Atom;
+
+use crate::capability;
+use crate::cx::Cx;
+use crate::reply::{Outcome, Reply};
+use crate::state::State;
+
+/// Turns on what is known and advertised; the rest is passed over. Allowed with a mailbox selected
+/// too, where a first CONDSTORE enabling command tells HIGHESTMODSEQ (RFC 7162 §3.1).
+pub(crate) fn run(cx: &mut Cx, state: &mut State, words: Vec<Atom>) -> Outcome {
+    let mut enabled: Vec<&str> = Vec::new();
+    for word in capability::ENABLEABLE {
+        if !words.iter().any(|asked| asked.is(word)) || capability::hidden(&cx.env, word) {
+            continue;
+        }
+        enabled.push(word);
+        match *word {
+            "IMAP4rev2" => cx.enabled.enable_rev2(),
+            "UTF8=ACCEPT" => cx.enabled.enable_utf8(),
+            "CONDSTORE" => cx.condstore_aware(state.selected().ok().map(|(_, selected)| selected)),
+            "QRESYNC" => {
+                cx.condstore_aware(state.selected().ok().map(|(_, selected)| selected));
+                cx.enabled.enable_qresync();
+            }
+            _ => {}
+        }
+    }
+    match enabled.as_slice() {
+        [] => cx.line(format_args!("* ENABLED")),
+        words => cx.line(format_args!("* ENABLED {}", words.join(" "))),
+    }
+    Ok(Reply::ok("ENABLE completed"))
+}

@@ -1,0 +1,98 @@
+//! LOGIN (RFC 9051 §6.2.3), and what follows a check of credentials however they came.
+
+use std::time::Duration;
+
+use restante_auth::sasl::{Credentials, Proof};
+use restante_proto::types::{Code, Secret};
+
+use crate::cx::Cx;
+use crate::env::{Identity, LoginError};
+use crate::reply::{Failure, Outcome, Reply};
+use crate::state::{Login, State};
+
+pub(crate) async fn run(
+    cx: &mut Cx,
+    state: &mut State,
+    user: Vec<u8>,
+    password: Secret<Vec<u8>>,
+) -> Outcome {
+    if !cx.password_allowed() {
+        return Err(privacy_required());
+    }
+    let credentials = String::from_utf8(user).ok().and_then(|user| {
+        let password = String::from_utf8(password.expose().clone()).ok()?;
+        Some(Credentials { user, acting_as: None, proof: Proof::Password(password.into()) })
+    });
+    match credentials {
+        Some(credentials) => log_in(cx, state, "LOGIN", &credentials).await,
+        None => Err(failed(cx, state, "LOGIN", "", LoginError::Rejected).await),
+    }
+}
+
+/// A password would go over the wire in the clear (RFC 9051 §6.2.3 LOGINDISABLED; RFC 5530).
+pub(crate) fn privacy_required() -> Failure {
+    Reply::no("Not without TLS: your password would be readable on the way")
+        .code(Code::PrivacyRequired)
+        .into()
+}
+
+/// Checks credentials and, if they are right, opens the account.
+pub(crate) async fn log_in(
+    cx: &mut Cx,
+    state: &mut State,
+    how: &'static str,
+    credentials: &Credentials,
+) -> Outcome {
+    match cx.env.authenticator.check(credentials, &cx.peer).await {
+        Ok(Identity { name, account }) => {
+            let account = cx.env.mail.account(account).await?;
+            tracing::info!(peer = %cx.peer, user = %name, how, secure = cx.conn.is_secure(), "login");
+            *state = State::Authenticated(Login { name: name.into(), account });
+            cx.conn.after_login(&cx.env.limits);
+            let words = cx.capabilities(state);
+            Ok(Reply::ok("Logged in").code(Code::Capability(words)))
+        }
+        Err(error) => Err(failed(cx, state, how, &credentials.user, error).await),
+    }
+}
+
+/// A failed login: said to the log at once, to the client after a delay that grows; the last of too
+/// many ends the session.
+async fn failed(
+    cx: &mut Cx,
+    state: &mut State,
+    how: &'static str,
+    user: &str,
+    error: LoginError,
+) -> Failure {
+    let user: String = user.chars().take(100).collect();
+    let (reply, guessing) = match &error {
+        LoginError::Rejected => {
+            (Reply::no("User or password is wrong").code(Code::AuthenticationFailed), true)
+        }
+        LoginError::NotAuthorized => {
+            (Reply::no("This user may not log in").code(Code::AuthorizationFailed), true)
+        }
+        LoginError::Expired => (Reply::no("The password has expired").code(Code::Expired), true),
+        LoginError::Unavailable(reason) => {
+            tracing::error!(peer = %cx.peer, ?user, how, reason, "login cannot be checked");
+            let text = "Logins cannot be checked now, try again later";
+            (Reply::no(text).code(Code::Unavailable), false)
+        }
+    };
+    let State::NotAuthenticated(guest) = state else {
+        return Failure::Reply(reply);
+    };
+    if !guessing {
+        return Failure::Reply(reply);
+    }
+    guest.failed_logins += 1;
+    let limits = &cx.env.limits;
+    tracing::info!(peer = %cx.peer, ?user, how, ?error, tries = guest.failed_logins, "login failed");
+    let doublings = (guest.failed_logins - 1).min(6);
+    tokio::time::sleep(limits.login_delay.min(Duration::from_secs(5)) * (1 << doublings)).await;
+    if guest.failed_logins >= limits.login_attempts_max {
+        return Failure::LastReply(reply, "Too many failed logins".into());
+    }
+    Failure::Reply(reply)
+}

@@ -1,0 +1,190 @@
+//! Reading frames and writing responses over one transport.
+//!
+//! What an idle connection holds is here, so it is little: no read buffer (reads go through one
+//! buffer of the thread, and only what is not yet a whole command is kept) and no write buffer once
+//! everything is written.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use restante_proto::types::LiteralHead;
+use tokio::io::{AsyncWriteExt as _, ReadBuf};
+
+use crate::env::Limits;
+use crate::io::Io;
+use crate::wire::{self, Framing, Input};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 16 << 10;
+/// A write buffer larger than this is given back when it is empty.
+const KEPT_BYTES: usize = 1 << 10;
+
+thread_local! {
+    /// Every session of this thread reads into it, and takes what is its own out at once.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// A connection.
+pub(crate) struct Conn {
+    /// None only while TLS is being started.
+    io: Option<Box<dyn Io>>,
+    framing: Framing,
+    out: Vec<u8>,
+    out_bytes: usize,
+    write_timeout: Duration,
+}
+
+impl Conn {
+    pub(crate) fn new(io: Box<dyn Io>, limits: &Limits) -> Conn {
+        Conn {
+            io: Some(io),
+            framing: Framing::new(limits),
+            out: Vec::new(),
+            out_bytes: limits.out_bytes,
+            write_timeout: limits.write_timeout,
+        }
+    }
+
+    /// Takes larger commands from now on.
+    pub(crate) fn after_login(&mut self, limits: &Limits) {
+        self.framing.after_login(limits);
+    }
+
+    /// Reads mailbox names as UTF-8, no longer as modified UTF-7.
+    pub(crate) fn utf8_names(&mut self, utf8: bool) {
+        self.framing.utf8_names(utf8);
+    }
+
+    /// Whether nobody on the way can read along.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.io.as_ref().is_some_and(|io| io.is_secure())
+    }
+
+    /// Whether TLS can be started.
+    pub(crate) fn can_starttls(&self) -> bool {
+        self.io.as_ref().is_some_and(|io| !io.is_secure() && io.can_starttls())
+    }
+
+    /// Whether input is waiting that is not yet read as a command.
+    pub(crate) fn has_input(&self) -> bool {
+        self.framing.has_input()
+    }
+
+    /// Where responses are written to. Whoever writes much calls [`Conn::flush_if_large`] now and
+    /// then.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// Writes out what is collected, if it is much. The client sets the pace: this waits.
+    pub(crate) async fn flush_if_large(&mut self) -> io::Result<()> {
+        if self.out.len() >= self.out_bytes { self.flush().await } else { Ok(()) }
+    }
+
+    /// Writes out what is collected.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let out = &self.out;
+        let write = async {
+            io.write_all(out).await?;
+            io.flush().await
+        };
+        match tokio::time::timeout(self.write_timeout, write).await {
+            Ok(written) => written?,
+            Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "client does not read")),
+        }
+        self.out.clear();
+        if self.out.capacity() > KEPT_BYTES && !self.framing.has_input() {
+            self.out = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// The next input that is there as a whole.
+    pub(crate) fn buffered(&mut self) -> Option<Input> {
+        self.framing.next(&mut self.out)
+    }
+
+    /// Waits for bytes and takes them. False: the client has closed the connection. Cancel safe.
+    pub(crate) async fn fill(&mut self) -> io::Result<bool> {
+        let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let framing = &mut self.framing;
+        poll_fn(|cx| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let mut buffer = ReadBuf::new(scratch);
+                ready!(Pin::new(&mut **io).poll_read(cx, &mut buffer))?;
+                framing.push(buffer.filled());
+                Poll::Ready(Ok(!buffer.filled().is_empty()))
+            })
+        })
+        .await
+    }
+
+    /// The next input inside a command (a continuation line, a literal): what is collected is written
+    /// first.
+    pub(crate) async fn next(&mut self) -> io::Result<Input> {
+        loop {
+            if let Some(input) = self.buffered() {
+                return Ok(input);
+            }
+            self.flush().await?;
+            if !self.fill().await? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// One line that is no command, without its end: a response to a SASL challenge, or DONE.
+    pub(crate) async fn read_line(&mut self) -> io::Result<Bytes> {
+        self.expect_line();
+        match self.next().await? {
+            Input::Line(line) => Ok(line),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "line too long")),
+        }
+    }
+
+    /// The next input is a line, not a command.
+    pub(crate) fn expect_line(&mut self) {
+        self.framing.expect_line();
+    }
+
+    /// Takes the message that was announced: its bytes come as [`Input::Chunk`].
+    pub(crate) fn accept(&mut self, literal: Option<LiteralHead>) {
+        self.framing.accept();
+        if wire::waits(literal) {
+            wire::go_ahead(&mut self.out);
+        }
+    }
+
+    /// Refuses what is left of the APPEND that is going on, if one is: it is skipped and never read
+    /// as a command.
+    pub(crate) fn refuse(&mut self) {
+        self.framing.refuse();
+    }
+
+    /// Turns the connection into TLS.
+    pub(crate) async fn start_tls(&mut self, limits: &Limits) -> io::Result<()> {
+        self.flush().await?;
+        let io = self.io.take().ok_or(io::ErrorKind::NotConnected)?;
+        self.framing = Framing::new(limits);
+        self.io = Some(io.starttls().await?);
+        Ok(())
+    }
+
+    /// Writes out what is collected and closes the connection; nobody is waited for for long.
+    pub(crate) async fn close(&mut self) {
+        self.write_timeout = self.write_timeout.min(Duration::from_secs(5));
+        let _ = self.flush().await;
+        if let Some(io) = self.io.as_mut() {
+            let _ = tokio::time::timeout(Duration::from_secs(5), io.shutdown()).await;
+        }
+    }
+}

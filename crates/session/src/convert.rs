@@ -1,0 +1,116 @@
+//! Between the words of the wire and those of the mailbox.
+
+use restante_mailbox::{AccountId, EmailId, MailError, MailboxId, MailboxName, ThreadId, Uid};
+use restante_proto::types::{self as wire, ListExtended, ObjectId};
+
+use crate::reply::Failure;
+
+/// The canonical name of a mailbox that a client named.
+pub(crate) fn mailbox_name(name: &wire::MailboxName) -> Result<MailboxName, Failure> {
+    MailboxName::new(name.as_str()).map_err(|error| Failure::Mail(MailError::Name(error)))
+}
+
+/// A mailbox's name for a response.
+pub(crate) fn wire_name(name: &MailboxName) -> wire::MailboxName {
+    wire::MailboxName::new(name.as_str())
+}
+
+/// OLDNAME if the client's spelling of a name was not the canonical one (RFC 9051 §6.3.9.7). INBOX
+/// in another case is no other name.
+pub(crate) fn old_name(given: &wire::MailboxName, canonical: &wire::MailboxName) -> Vec<ListExtended> {
+    match given == canonical {
+        true => Vec::new(),
+        false => vec![ListExtended::OldName(given.clone())],
+    }
+}
+
+/// A UID for a response.
+pub(crate) fn wire_uid(uid: Uid) -> Option<wire::Uid> {
+    wire::Uid::new(uid.get())
+}
+
+/// MAILBOXID (RFC 8474 §4). It carries the account's number, so it is unique on the server.
+pub(crate) fn mailbox_id(account: AccountId, id: MailboxId) -> Id {
+    Id::new('F', account, u64::from(id.0))
+}
+
+/// EMAILID (RFC 8474 §5.1), unique on the server.
+pub(crate) fn email_id(account: AccountId, id: EmailId) -> Id {
+    Id::new('M', account, id.0)
+}
+
+/// THREADID (RFC 8474 §5.2), unique on the server.
+pub(crate) fn thread_id(account: AccountId, id: ThreadId) -> Id {
+    Id::new('T', account, id.0)
+}
+
+/// An object identifier as text, without an allocation: `M` account `-` number, in hexadecimal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Id {
+    bytes: [u8; 26],
+    length: usize,
+}
+
+impl Id {
+    fn new(kind: char, account: AccountId, number: u64) -> Id {
+        let mut id = Id { bytes: [0; 26], length: 0 };
+        id.push(kind as u8);
+        id.hex(u64::from(account.0));
+        id.push(b'-');
+        id.hex(number);
+        id
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn hex(&mut self, number: u64) {
+        let digits = (64 - number.leading_zeros()).div_ceil(4).max(1);
+        for digit in (0..digits).rev() {
+            let nibble = (number >> (4 * digit) & 0xf) as usize;
+            self.push(b"0123456789abcdef"[nibble]);
+        }
+    }
+
+    /// The text.
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+
+    /// The text as the protocol's type.
+    pub(crate) fn object_id(&self) -> Option<ObjectId> {
+        ObjectId::new(self.as_str())
+    }
+}
+
+/// The number in an identifier of this kind and account that a client sent (SEARCH EMAILID).
+pub(crate) fn parse_id(kind: char, account: AccountId, id: &ObjectId) -> Option<u64> {
+    let rest = id.as_str().strip_prefix(kind)?;
+    let (of, number) = rest.split_once('-')?;
+    let (of, number) = (u32::from_str_radix(of, 16).ok()?, u64::from_str_radix(number, 16).ok()?);
+    // One spelling only.
+    let same = Id::new(kind, account, number).as_str() == id.as_str();
+    (of == account.0 && same).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_go_both_ways() {
+        for number in [0, 1, 15, 16, 255, u64::MAX] {
+            let account = AccountId(u32::MAX);
+            let id = email_id(account, EmailId(number));
+            let object = id.object_id().expect("a valid id");
+            assert_eq!(parse_id('M', account, &object), Some(number));
+            assert_eq!(parse_id('T', account, &object), None);
+            assert_eq!(parse_id('M', AccountId(1), &object), None);
+        }
+        assert_eq!(mailbox_id(AccountId(1), MailboxId(0x2a)).as_str(), "F1-2a");
+        let padded = ObjectId::new("M1-02").expect("a valid id");
+        assert_eq!(parse_id('M', AccountId(1), &padded), None);
+    }
+}

@@ -1,0 +1,90 @@
+//! What every command gets: the connection, the server around it, and what the client enabled.
+
+use std::fmt;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use restante_proto::encode::Writer;
+use restante_proto::types::{Code, Tag, UntaggedData};
+
+use crate::capability::{self, Facts};
+use crate::conn::Conn;
+use crate::enabled::Enabled;
+use crate::env::{Env, Peer};
+use crate::reply::Reply;
+use crate::state::{Selected, State};
+
+/// The context of a command.
+pub(crate) struct Cx {
+    /// Reading and writing.
+    pub(crate) conn: Conn,
+    /// The server.
+    pub(crate) env: Arc<Env>,
+    /// The client's address.
+    pub(crate) peer: Peer,
+    /// What the client enabled.
+    pub(crate) enabled: Enabled,
+}
+
+impl Cx {
+    /// Writes a line. Nothing in it may come from outside: this knows no quoting.
+    pub(crate) fn line(&mut self, line: fmt::Arguments<'_>) {
+        let out = self.conn.out();
+        // A Vec takes everything.
+        let _ = out.write_fmt(line);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// The protocol's encoder for what this client enabled.
+    pub(crate) fn writer(&mut self) -> Writer<'_> {
+        let utf8 = self.enabled.utf8_names();
+        Writer::new(self.conn.out(), utf8)
+    }
+
+    /// Writes a part of a line, as [`Cx::line`].
+    pub(crate) fn write(&mut self, part: fmt::Arguments<'_>) {
+        let _ = self.conn.out().write_fmt(part);
+    }
+
+    /// Writes untagged data.
+    pub(crate) fn data(&mut self, data: &UntaggedData) {
+        self.writer().data(data);
+    }
+
+    /// Writes `* OK [code] text`.
+    pub(crate) fn untagged_ok(&mut self, code: Code, text: &'static str) {
+        self.status(None, &Reply::ok(text).code(code));
+    }
+
+    /// Writes a status response.
+    pub(crate) fn status(&mut self, tag: Option<&Tag>, reply: &Reply) {
+        let Reply { condition, code, text } = reply;
+        self.writer().status_line(tag, *condition, code.as_ref(), text);
+    }
+
+    /// Whether a password may be sent now (RFC 9051 §6.2.3, §11.1).
+    pub(crate) fn password_allowed(&self) -> bool {
+        self.conn.is_secure() || self.peer.is_local() || self.env.allow_plaintext_login
+    }
+
+    /// The capabilities that hold now.
+    pub(crate) fn capabilities(&self, state: &State) -> Vec<String> {
+        capability::words(&Facts {
+            env: &self.env,
+            password_allowed: self.password_allowed(),
+            can_starttls: self.conn.can_starttls(),
+            authenticated: !matches!(state, State::NotAuthenticated(_)),
+        })
+    }
+
+    /// Notes a CONDSTORE enabling command; the first one tells the HIGHESTMODSEQ of the selected
+    /// mailbox (RFC 7162 §3.1).
+    pub(crate) fn condstore_aware(&mut self, selected: Option<&mut Selected>) {
+        if self.enabled.enable_condstore()
+            && let Some(selected) = selected
+        {
+            let highest = selected.view.highest_mod_seq();
+            self.untagged_ok(Code::HighestModSeq(highest), "Highest");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a session is given: the mail, who may log in, limits, and who is at the other end.
+
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use restante_auth::sasl::Credentials;
+use restante_mailbox::{AccountId, Mail};
+use tokio::sync::watch;
+
+/// Everything that the sessions of one listener share.
+pub struct Env {
+    /// Accounts and mailboxes.
+    pub mail: Arc<Mail>,
+    /// Who may log in.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Limits of a session.
+    pub limits: Limits,
+    /// What the server says of itself in ID (RFC 2971): field and value.
+    pub server_id: Vec<(String, String)>,
+    /// Whether a password may be sent over a connection that is not secure (RFC 9051 §11.1).
+    pub allow_plaintext_login: bool,
+    /// Capabilities that are not shown, whatever else holds; by name, in any case.
+    pub hidden_capabilities: Vec<String>,
+    /// Becomes true when the server goes down: sessions say BYE and end.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Env").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Default)]
+pub struct Peer {
+    /// Its address, if it has one.
+    pub address: Option<IpAddr>,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Peer {
+    /// Whether what is sent never leaves this machine.
+    pub fn is_local(&self) -> bool {
+        self.address.is_some_and(|address| address.to_canonical().is_loopback())
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => write!(f, "{address}:{}", self.port),
+            None => f.write_str("local"),
+        }
+    }
+}
+
+/// Who has logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's name as the directory spells it.
+    pub name: String,
+    /// The user's account.
+    pub account: AccountId,
+}
+
+/// Why a login failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginError {
+    /// Unknown user or wrong password: the same for both (RFC 5530 `AUTHENTICATIONFAILED`).
+    Rejected,
+    /// The credentials are right, but this user may not log in (`AUTHORIZATIONFAILED`).
+    NotAuthorized,
+    /// The password has expired (`EXPIRED`).
+    Expired,
+    /// It cannot be found out now (`UNAVAILABLE`); the reason is for the log.
+    Unavailable(String),
+}
+
+/// The future of [`Authenticator::check`].
+pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, LoginError>> + Send + 'a>>;
+
+/// Checks credentials. Costly work (hashing) is its own business: it runs elsewhere and is bounded.
+pub trait Authenticator: Send + Sync {
+    /// Checks what a LOGIN or a SASL exchange claims.
+    fn check<'a>(&'a self, credentials: &'a Credentials, peer: &'a Peer) -> Verdict<'a>;
+}
+
+/// Limits of one session. The server's configuration fills it; the defaults suit a server with
+/// thousands of users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Time from the greeting to the login.
+    pub login_timeout: Duration,
+    /// Inactivity after the login, at least 30 minutes (RFC 9051 §5.4); also in IDLE.
+    pub idle_timeout: Duration,
+    /// A client that does not take what it is sent for this long is cut off.
+    pub write_timeout: Duration,
+    /// In IDLE, `* OK Still here` after this much silence, for middleboxes that forget connections;
+    /// `None`: never. It wakes phones, so keep it above 20 minutes.
+    pub idle_keepalive: Option<Duration>,
+    /// Failed logins on one connection, then BYE.
+    pub login_attempts_max: u32,
+    /// The first failed login is answered after this long, each further one after twice as long.
+    pub login_delay: Duration,
+    /// Commands before the login that are not understood, then BYE.
+    pub bad_commands_max: u32,
+    /// The longest command line before the login, without literals.
+    pub line_bytes_max_before_login: usize,
+    /// The longest command line after the login; clients expect 64 KiB at least.
+    pub line_bytes_max: usize,
+    /// The largest literal before the login.
+    pub literal_bytes_max_before_login: usize,
+    /// The largest literal that is not a message, after the login.
+    pub literal_bytes_max: usize,
+    /// The largest command, its literals included, without messages.
+    pub command_bytes_max: usize,
+    /// The largest message that APPEND takes (RFC 7889 APPENDLIMIT).
+    pub append_bytes_max: u64,
+    /// The most messages in one APPEND (RFC 3502), and the most bytes they may have together.
+    pub append_messages_max: u32,
+    /// Ranges in one sequence set.
+    pub set_ranges_max: usize,
+    /// Nesting of parentheses and of search keys.
+    pub nesting_max: usize,
+    /// Expunged messages whose expunge could not be told yet; past it the session ends with BYE.
+    pub ghosts_max: usize,
+    /// Bytes collected before they are written to the client.
+    pub out_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            login_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(31 * 60),
+            write_timeout: Duration::from_secs(5 * 60),
+            idle_keepalive: Some(Duration::from_secs(24 * 60)),
+            login_attempts_max: 5,
+            login_delay: Duration::from_millis(500),
+            bad_commands_max: 10,
+            line_bytes_max_before_login: 8 << 10,
+            line_bytes_max: 256 << 10,
+            literal_bytes_max_before_login: 4 << 10,
+            literal_bytes_max: 512 << 10,
+            command_bytes_max: 1 << 20,
+            append_bytes_max: 50 << 20,
+            append_messages_max: 1000,
+            set_ranges_max: 64 << 10,
+            nesting_max: 32,
+            ghosts_max: 50_000,
+            out_bytes: 32 << 10,
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The loop of a session: input in, commands run one at a time, answers out.
+//!
+//! Between commands the session's future is small: a command's own future is boxed and dropped when
+//! the command ends, and IDLE is a mode of this loop.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use restante_proto::types::{Code, Command, CommandBody, Condition, Tag};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::conn::Conn;
+use crate::cx::Cx;
+use crate::enabled::Enabled;
+use crate::env::{Env, Peer};
+use crate::io::Io;
+use crate::reply::{self, Failure, Outcome, Reply, client_bug};
+use crate::state::State;
+use crate::table::{self, Rule};
+use crate::wire::Input;
+use crate::{cmd, sync};
+
+/// Serves one connection until it ends.
+///
+/// The greeting is sent first; the caller has done TLS already where the port wants it.
+pub async fn serve(io: Box<dyn Io>, env: Arc<Env>, peer: Peer) {
+    let mut session = Box::new(Session::new(io, env, peer));
+    session.run().await;
+}
+
+struct Session {
+    cx: Cx,
+    state: State,
+    idle: Option<Tag>,
+    /// When the client is given up, unless a command comes before.
+    deadline: Instant,
+    /// When an idling client is sent a sign of life.
+    keepalive: Option<Instant>,
+    shutdown: watch::Receiver<bool>,
+}
+
+/// What woke the loop.
+enum Event {
+    Input(Input),
+    Closed,
+    Changed,
+    KeepAlive,
+    Timeout,
+    Shutdown,
+}
+
+/// Whether the session goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    On,
+    End,
+}
+
+impl Session {
+    fn new(io: Box<dyn Io>, env: Arc<Env>, peer: Peer) -> Session {
+        let conn = Conn::new(io, &env.limits);
+        let shutdown = env.shutdown.clone();
+        let deadline = Instant::now() + env.limits.login_timeout;
+        Session {
+            cx: Cx { conn, env, peer, enabled: Enabled::default() },
+            state: State::NotAuthenticated(Default::default()),
+            idle: None,
+            deadline,
+            keepalive: None,
+            shutdown,
+        }
+    }
+
+    async fn run(&mut self) {
+        let words = self.cx.capabilities(&self.state);
+        self.cx.status(None, &Reply::ok("Restante ready").code(Code::Capability(words)));
+        let end = loop {
+            let event = match self.next().await {
+                Ok(event) => event,
+                Err(error) => break Err(error),
+            };
+            match Box::pin(self.handle(event)).await {
+                Ok(Flow::On) => {}
+                Ok(Flow::End) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = &end {
+            tracing::debug!(peer = %self.cx.peer, %error, "connection lost");
+        }
+        if let Ok(login) = self.state.login() {
+            tracing::info!(peer = %self.cx.peer, user = %login.name, "logout");
+        }
+        self.state = State::Logout;
+        if end.is_ok() {
+            Box::pin(self.cx.conn.close()).await;
+        }
+    }
+
+    /// Waits for what is next. Answers are written as soon as no further command is there.
+    async fn next(&mut self) -> io::Result<Event> {
+        loop {
+            if let Some(input) = self.cx.conn.buffered() {
+                self.cx.conn.flush_if_large().await?;
+                return Ok(Event::Input(input));
+            }
+            if *self.shutdown.borrow() {
+                return Ok(Event::Shutdown);
+            }
+            Box::pin(self.cx.conn.flush()).await?;
+            let wake = match self.keepalive {
+                Some(keepalive) => keepalive.min(self.deadline),
+                None => self.deadline,
+            };
+            let changes = match (&self.idle, &mut self.state) {
+                (Some(_), State::Selected(_, selected)) => Some(&mut selected.changes),
+                _ => None,
+            };
+            tokio::select! {
+                open = self.cx.conn.fill() => {
+                    if !open? {
+                        return Ok(Event::Closed);
+                    }
+                }
+                () = changed(changes) => return Ok(Event::Changed),
+                () = tokio::time::sleep_until(wake) => {
+                    return Ok(if wake == self.deadline { Event::Timeout } else { Event::KeepAlive });
+                }
+                result = self.shutdown.changed() => {
+                    if result.is_err() || *self.shutdown.borrow() {
+                        return Ok(Event::Shutdown);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> io::Result<Flow> {
+        match event {
+            Event::Input(input) => {
+                self.touch();
+                self.input(input).await
+            }
+            Event::Closed => Ok(Flow::End),
+            Event::Changed => self.announce().await,
+            Event::KeepAlive => {
+                self.keepalive = self.next_keepalive();
+                self.cx.status(None, &Reply::ok("Still here"));
+                Ok(Flow::On)
+            }
+            Event::Timeout => {
+                let text = match self.state {
+                    State::NotAuthenticated(_) => "Login took too long",
+                    _ => "Idle for too long",
+                };
+                self.bye(None, text)
+            }
+            Event::Shutdown => self.bye(Some(Code::Unavailable), "The server is going down"),
+        }
+    }
+
+    /// A sign of life came from the client. The time to log in is not prolonged by it.
+    fn touch(&mut self) {
+        if !matches!(self.state, State::NotAuthenticated(_)) {
+            self.deadline = Instant::now() + self.cx.env.limits.idle_timeout;
+        }
+    }
+
+    fn bye(&mut self, code: Option<Code>, text: impl Into<std::borrow::Cow<'static, str>>) -> io::Result<Flow> {
+        let reply = Reply { condition: Condition::Bye, code, text: text.into() };
+        self.cx.status(None, &reply);
+        Ok(Flow::End)
+    }
+
+    async fn input(&mut self, input: Input) -> io::Result<Flow> {
+        match input {
+            Input::Command(command) => self.command(*command).await,
+            Input::Append(head) => {
+                let tag = head.tag.clone();
+                let start = Instant::now();
+                let outcome = match table::APPEND.check(&self.state) {
+                    Ok(()) => cmd::append(&mut self.cx, &mut self.state, *head).await,
+                    Err(failure) => Err(failure),
+                };
+                // Whatever the command did not take of its message is no command.
+                self.cx.conn.refuse();
+                self.finish(tag, "APPEND", table::APPEND, outcome, start).await
+            }
+            Input::Line(line) => match self.idle.take() {
+                Some(tag) => self.end_idle(tag, &line).await,
+                None => Ok(Flow::On),
+            },
+            Input::Bad(tag, reply) => {
+                if let Some(tag) = self.idle.take() {
+                    // A line that is no DONE and too long to look at.
+                    return self.end_idle(tag, b"").await;
+                }
+                self.cx.status(tag.as_ref(), &reply);
+                self.count_bad()
+            }
+            // Left over from an APPEND that was refused.
+            Input::Chunk(_)
+            | Input::LiteralEnd
+            | Input::AppendEnd
+            | Input::Catenate(_)
+            | Input::CatenateEnd => Ok(Flow::On),
+            Input::Bye(text) => self.bye(Some(Code::ClientBug), text),
+        }
+    }
+
+    async fn command(&mut self, command: Command) -> io::Result<Flow> {
+        let start = Instant::now();
+        let tag = command.tag.clone();
+        let name = command.body.name();
+        let rule = table::of(&command.body);
+        let outcome = match rule.check(&self.state) {
+            Ok(()) if matches!(command.body, CommandBody::Idle) => return self.start_idle(tag).await,
+            Ok(()) => cmd::run(&mut self.cx, &mut self.state, command).await,
+            Err(failure) => Err(failure),
+        };
+        self.finish(tag, name, rule, outcome, start).await
+    }
+
+    /// The end of every command: the sync point, then the tagged answer.
+    async fn finish(
+        &mut self,
+        tag: Tag,
+        name: &'static str,
+        rule: Rule,
+        outcome: Outcome,
+        start: Instant,
+    ) -> io::Result<Flow> {
+        let mut after = None;
+        let reply = match outcome {
+            Ok(reply) | Err(Failure::Reply(reply)) => reply,
+            Err(Failure::Mail(error)) => {
+                if reply::is_ours(&error) {
+                    tracing::error!(peer = %self.cx.peer, command = name, %error, "command failed");
+                }
+                reply::mail_error(&error)
+            }
+            Err(Failure::LastReply(reply, text)) => {
+                after = Some(text);
+                reply
+            }
+            Err(Failure::Logout) => {
+                let bye =
+                    Reply { condition: Condition::Bye, code: None, text: "Logging out".into() };
+                self.cx.status(None, &bye);
+                self.cx.status(Some(&tag), &Reply::ok("LOGOUT completed"));
+                return Ok(Flow::End);
+            }
+            Err(Failure::StartTls(reply)) => {
+                self.cx.status(Some(&tag), &reply);
+                return self.start_tls().await;
+            }
+            Err(Failure::Bye(code, text)) => return self.bye(code, text),
+            Err(Failure::Io(error)) => return Err(error),
+        };
+        let synced = match reply.condition {
+            Condition::Bad => Ok(()),
+            _ => sync::sync(&mut self.cx, &mut self.state, rule.expunge).await,
+        };
+        match synced {
+            Ok(()) => {}
+            Err(Failure::Bye(code, text)) => return self.bye(code, text),
+            Err(Failure::Io(error)) => return Err(error),
+            // The command itself is done; what could not be told now is told at the next sync point.
+            Err(failure) => tracing::error!(peer = %self.cx.peer, ?failure, "sync failed"),
+        }
+        tracing::debug!(
+            peer = %self.cx.peer,
+            user = self.state.login().map_or("", |login| &*login.name),
+            command = name,
+            us = start.elapsed().as_micros() as u64,
+            outcome = ?reply.condition,
+            code = ?reply.code,
+            "command"
+        );
+        self.cx.status(Some(&tag), &reply);
+        self.cx.conn.utf8_names(self.cx.enabled.utf8_names());
+        self.touch();
+        match (after, reply.condition) {
+            (Some(text), _) => self.bye(None, text),
+            (None, Condition::Bad) => self.count_bad(),
+            (None, _) => Ok(Flow::On),
+        }
+    }
+
+    /// Commands that are not understood are borne with after the login, not before.
+    fn count_bad(&mut self) -> io::Result<Flow> {
+        if let State::NotAuthenticated(guest) = &mut self.state {
+            guest.bad_commands += 1;
+            if guest.bad_commands >= self.cx.env.limits.bad_commands_max {
+                return self.bye(Some(Code::ClientBug), "Too many bad commands");
+            }
+        }
+        Ok(Flow::On)
+    }
+
+    async fn start_tls(&mut self) -> io::Result<Flow> {
+        let limits = self.cx.env.limits.clone();
+        match tokio::time::timeout_at(self.deadline, self.cx.conn.start_tls(&limits)).await {
+            Ok(result) => result.map(|()| Flow::On),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "TLS handshake took too long")),
+        }
+    }
+
+    /// IDLE (RFC 9051 §6.3.13): what is new is told before the `+`.
+    async fn start_idle(&mut self, tag: Tag) -> io::Result<Flow> {
+        let flow = self.announce().await?;
+        if flow == Flow::On {
+            self.cx.line(format_args!("+ idling"));
+            self.cx.conn.expect_line();
+            self.idle = Some(tag);
+            self.keepalive = self.next_keepalive();
+        }
+        Ok(flow)
+    }
+
+    fn next_keepalive(&self) -> Option<Instant> {
+        self.cx.env.limits.idle_keepalive.map(|after: Duration| Instant::now() + after)
+    }
+
+    /// Tells what changed, expunges too.
+    async fn announce(&mut self) -> io::Result<Flow> {
+        match sync::sync(&mut self.cx, &mut self.state, true).await {
+            Ok(()) => Ok(Flow::On),
+            Err(Failure::Bye(code, text)) => self.bye(code, text),
+            Err(Failure::Io(error)) => Err(error),
+            Err(failure) => {
+                tracing::error!(peer = %self.cx.peer, ?failure, "sync failed");
+                Ok(Flow::On)
+            }
+        }
+    }
+
+    async fn end_idle(&mut self, tag: Tag, line: &[u8]) -> io::Result<Flow> {
+        self.keepalive = None;
+        let outcome = if line.trim_ascii().eq_ignore_ascii_case(b"DONE") {
+            Ok(Reply::ok("IDLE completed"))
+        } else {
+            Err(client_bug("Expected DONE"))
+        };
+        self.finish(tag, "IDLE", table::of(&CommandBody::Idle), outcome, Instant::now()).await
+    }
+}
+
+/// Waits for a change of the selected mailbox; forever where nothing is watched.
+async fn changed<T>(changes: Option<&mut watch::Receiver<T>>) {
+    if let Some(changes) = changes
+        && changes.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}

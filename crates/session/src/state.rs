@@ -1,0 +1,111 @@
+//! The states of a session (RFC 9051 §3); what belongs to a state lives in it.
+
+use std::sync::Arc;
+
+use restante_mailbox::{Account, Mailbox, ModSeq};
+use tokio::sync::watch;
+
+use crate::reply::{Failure, client_bug};
+use crate::view::View;
+
+/// Where a session stands.
+///
+/// ```text
+///               greeting
+///                  |
+///                  v
+///          NotAuthenticated --LOGIN, AUTHENTICATE--> Authenticated(Login)
+///                                                     |            ^
+///                                     SELECT, EXAMINE |            | CLOSE, UNSELECT,
+///                                                     v            | failed SELECT
+///                                             Selected(Login, Selected) --SELECT--> itself
+///
+///   every state --LOGOUT, BYE, the connection ends--> Logout
+/// ```
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Nobody has logged in.
+    NotAuthenticated(Guest),
+    /// A user is known.
+    Authenticated(Login),
+    /// A mailbox is open. Boxed: a session is small until it needs this.
+    Selected(Login, Box<Selected>),
+    /// The session is over.
+    Logout,
+}
+
+/// A client before its login.
+#[derive(Debug, Default)]
+pub(crate) struct Guest {
+    /// Logins that failed on this connection.
+    pub(crate) failed_logins: u32,
+    /// Commands that were not understood.
+    pub(crate) bad_commands: u32,
+}
+
+/// A user who has logged in: the right to see their account.
+#[derive(Debug, Clone)]
+pub(crate) struct Login {
+    /// The user's name, for logs.
+    pub(crate) name: Arc<str>,
+    /// The user's account.
+    pub(crate) account: Arc<Account>,
+}
+
+/// The open mailbox.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    /// The mailbox.
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// Opened by EXAMINE: nothing may be changed.
+    pub(crate) read_only: bool,
+    /// Wakes an idling session: the mailbox has changed.
+    pub(crate) changes: watch::Receiver<ModSeq>,
+    /// What this client has been told of it, and its search result variable `$`.
+    pub(crate) view: View,
+}
+
+/// The right to change the selected mailbox: there is none under EXAMINE.
+#[derive(Debug)]
+pub(crate) struct Writable<'a>(pub(crate) &'a mut Selected);
+
+impl State {
+    /// The login.
+    pub(crate) fn login(&self) -> Result<&Login, Failure> {
+        match self {
+            State::Authenticated(login) | State::Selected(login, _) => Ok(login),
+            State::NotAuthenticated(_) | State::Logout => Err(client_bug("Log in first")),
+        }
+    }
+
+    /// The login and the open mailbox.
+    pub(crate) fn selected(&mut self) -> Result<(&Login, &mut Selected), Failure> {
+        match self {
+            State::Selected(login, selected) => Ok((login, selected)),
+            _ => Err(client_bug("Select a mailbox first")),
+        }
+    }
+
+    /// The login and the open mailbox, which may be changed.
+    pub(crate) fn writable(&mut self) -> Result<(&Login, Writable<'_>), Failure> {
+        let (login, selected) = self.selected()?;
+        if selected.read_only {
+            return Err(crate::table::read_only());
+        }
+        Ok((login, Writable(selected)))
+    }
+
+    /// Leaves the selected state, if it is the state.
+    pub(crate) fn deselect(&mut self) -> Option<Box<Selected>> {
+        match std::mem::replace(self, State::Logout) {
+            State::Selected(login, selected) => {
+                *self = State::Authenticated(login);
+                Some(selected)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}

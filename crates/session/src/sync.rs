@@ -1,0 +1,204 @@
+//! The sync point: what changed since the client was last told becomes untagged lines.
+//!
+//! The difference of two snapshots is the only thing that tells a session anything. Order: FLAGS if
+//! there are new keywords, EXPUNGE or VANISHED where the table allows it, EXISTS and RECENT, then
+//! FETCH for changed flags.
+
+use std::sync::Arc;
+
+use restante_mailbox::{Snapshot, TailState, UidSet};
+use restante_proto::types::Code;
+
+use crate::cx::Cx;
+use crate::flags::{self, FlagWriter};
+use crate::reply::{Failure, Reply};
+use crate::state::{Selected, State};
+use crate::view::{Changes, Expunges};
+
+/// Which changed flags are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tell {
+    /// All of them: others made the changes.
+    Flags,
+    /// The client's own changes, where it wants no flags (`.SILENT`): the modseq only, and that only
+    /// if it is CONDSTORE-aware (RFC 7162 §3.1.3).
+    ModSeqOnly,
+}
+
+/// Tells the client everything that happened in its mailbox; expunges only if `expunge`.
+pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Result<(), Failure> {
+    let State::Selected(_, selected) = state else { return Ok(()) };
+    selected.changes.borrow_and_update();
+    let newest = selected.mailbox.snapshot().await?;
+    let waiting = selected.view.ghost_count() > 0;
+    advance(cx, selected, &newest, expunge, Tell::Flags).await?;
+    if cx.enabled.qresync() {
+        // What the client computes from MODSEQs in FETCH must not pass over expunges that it has not
+        // been told: it uses this value instead (RFC 7162 §3.2, §6).
+        let waits = selected.view.ghost_count() > 0;
+        if waits || waiting {
+            let highest = selected.view.highest_mod_seq();
+            cx.untagged_ok(Code::HighestModSeq(highest), "Highest");
+        }
+    }
+    if newest.tail().state == TailState::Deleted {
+        return deselect_deleted(cx, state);
+    }
+    if selected.view.ghost_count() > cx.env.limits.ghosts_max {
+        let text = "Too many messages were expunged while you could not be told";
+        return Err(Failure::Bye(Some(Code::ExpungeIssued), text.into()));
+    }
+    Ok(())
+}
+
+/// The mailbox was deleted by another session. A client of IMAP4rev2 is told that it has none
+/// selected any more (RFC 9051 §3.4, §7.1 CLOSED); others are disconnected (RFC 2180 §3.3).
+fn deselect_deleted(cx: &mut Cx, state: &mut State) -> Result<(), Failure> {
+    if !cx.enabled.rev2() {
+        return Err(Failure::Bye(Some(Code::NonExistent), "The mailbox was deleted".into()));
+    }
+    cx.status(None, &Reply::ok("The mailbox was deleted").code(Code::Closed));
+    state.deselect();
+    Ok(())
+}
+
+/// Goes on to a snapshot and tells what happened up to it.
+///
+/// A command that made a change itself calls it twice: up to the snapshot that its transaction was
+/// built on with [`Tell::Flags`] (others' changes), then up to its own result as it wants.
+pub(crate) async fn advance(
+    cx: &mut Cx,
+    selected: &mut Selected,
+    to: &Arc<Snapshot>,
+    expunge: bool,
+    tell: Tell,
+) -> Result<(), Failure> {
+    let expunges = match (expunge, cx.enabled.qresync()) {
+        (false, _) => Expunges::Wait,
+        (true, false) => Expunges::Numbers,
+        (true, true) => Expunges::Uids,
+    };
+    if to.modseq() < selected.view.snapshot().modseq() {
+        // Somebody told us of a newer one already.
+        return Ok(());
+    }
+    let changes = selected.view.advance(to, expunges).await?;
+    tell_keywords(cx, selected);
+    tell_expunges(cx, &changes).await?;
+    if let Some(exists) = changes.exists {
+        cx.line(format_args!("* {exists} EXISTS"));
+        if cx.enabled.recent() {
+            tell_recent(cx, selected).await?;
+        }
+    }
+    tell_flags(cx, selected, &changes.changed, tell).await
+}
+
+/// FLAGS and PERMANENTFLAGS again if there are new keywords, before any FETCH names them.
+pub(crate) fn tell_keywords(cx: &mut Cx, selected: &mut Selected) {
+    let keywords = selected.view.snapshot().keywords().clone();
+    if !selected.view.keywords_told.contains(keywords.flags()) {
+        tell_flags_defined(cx, selected);
+    }
+}
+
+/// FLAGS and PERMANENTFLAGS.
+pub(crate) fn tell_flags_defined(cx: &mut Cx, selected: &mut Selected) {
+    let keywords = selected.view.snapshot().keywords().clone();
+    selected.view.keywords_told = keywords.flags();
+    let defined = flags::defined(&keywords);
+    cx.line(format_args!("* FLAGS ({defined})"));
+    match selected.read_only {
+        // RFC 9051 §6.3.3
+        true => cx.line(format_args!("* OK [PERMANENTFLAGS ()] Read-only")),
+        false => cx.line(format_args!("* OK [PERMANENTFLAGS ({defined} \\*)] Limited")),
+    }
+}
+
+async fn tell_expunges(cx: &mut Cx, changes: &Changes) -> Result<(), Failure> {
+    if changes.expunged.is_empty() {
+        return Ok(());
+    }
+    if cx.enabled.qresync() {
+        cx.line(format_args!("* VANISHED {}", changes.expunged));
+        return Ok(());
+    }
+    for (index, number) in changes.expunged_numbers.iter().enumerate() {
+        cx.line(format_args!("* {number} EXPUNGE"));
+        if index % 256 == 255 {
+            cx.conn.flush_if_large().await?;
+        }
+    }
+    Ok(())
+}
+
+/// RECENT (RFC 3501 §7.3.2): new messages are recent in the first session that is told of them.
+async fn tell_recent(cx: &mut Cx, selected: &mut Selected) -> Result<(), Failure> {
+    let uid_next = selected.view.snapshot().uid_next();
+    let recent = selected.mailbox.recent(uid_next, !selected.read_only);
+    selected.view.add_recent(&recent);
+    let count = count_recent(selected).await?;
+    cx.line(format_args!("* {count} RECENT"));
+    Ok(())
+}
+
+/// How many messages of the view are `\Recent` in this session.
+pub(crate) async fn count_recent(selected: &Selected) -> Result<u32, Failure> {
+    let view = &selected.view;
+    let mut count = 0;
+    let rows = view.positions(view.recent()).await?;
+    for range in view.recent().ranges() {
+        let end = match range.end().checked_add(1) {
+            Some(after) => rows.number(after),
+            None => view.exists() + 1,
+        };
+        count += end.saturating_sub(rows.number(*range.start()));
+    }
+    Ok(count)
+}
+
+async fn tell_flags(
+    cx: &mut Cx,
+    selected: &Selected,
+    changed: &UidSet,
+    tell: Tell,
+) -> Result<(), Failure> {
+    let condstore = cx.enabled.condstore();
+    if changed.is_empty() || (tell == Tell::ModSeqOnly && !condstore) {
+        return Ok(());
+    }
+    let uid = cx.enabled.fetch_tells_uid();
+    let rows = selected.view.rows(changed).await?;
+    let keywords = selected.view.snapshot().keywords().clone();
+    let mut writer = FlagWriter::new(&keywords);
+    let mut numbers = itoa::Buffer::new();
+    for (index, (number, row)) in rows.iter(changed).enumerate() {
+        let out = cx.conn.out();
+        out.extend_from_slice(b"* ");
+        out.extend_from_slice(numbers.format(number).as_bytes());
+        out.extend_from_slice(b" FETCH (");
+        if uid {
+            out.extend_from_slice(b"UID ");
+            out.extend_from_slice(numbers.format(row.uid.get()).as_bytes());
+            out.push(b' ');
+        }
+        if tell == Tell::Flags {
+            out.extend_from_slice(b"FLAGS ");
+            let recent = cx.enabled.recent() && selected.view.recent().contains(row.uid);
+            writer.write(out, row.flags, recent);
+            out.push(b' ');
+        }
+        if condstore {
+            out.extend_from_slice(b"MODSEQ (");
+            out.extend_from_slice(numbers.format(row.modseq.0).as_bytes());
+            out.push(b')');
+        } else {
+            out.pop();
+        }
+        out.extend_from_slice(b")\r\n");
+        if index % 256 == 255 {
+            cx.conn.flush_if_large().await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The protocol crate's framer, decoder and encoder, as a session uses them.
+
+use bytes::Bytes;
+use restante_proto::decode::{CommandError, DecodeErrorKind, DecodeOptions, decode};
+use restante_proto::frame::{self, Event, Framer};
+use restante_proto::types::{
+    AppendHead, CatenatePart, Code, Command, LiteralHead, Tag,
+};
+
+use crate::env::Limits;
+use crate::reply::Reply;
+
+/// What a client sent, as a whole.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A command.
+    Command(Box<Command>),
+    /// APPEND or REPLACE begins (or the next message of a MULTIAPPEND): nothing follows before
+    /// [`Conn::accept`](crate::conn::Conn::accept) or [`Conn::refuse`](crate::conn::Conn::refuse).
+    Append(Box<AppendHead>),
+    /// A part of a CATENATE; a text is accepted or refused like a message.
+    Catenate(CatenatePart),
+    /// Bytes of the message that was accepted.
+    Chunk(Bytes),
+    /// The literal is complete.
+    LiteralEnd,
+    /// The CATENATE is complete.
+    CatenateEnd,
+    /// The APPEND is complete.
+    AppendEnd,
+    /// The line that [`Conn::expect_line`](crate::conn::Conn::expect_line) asked for.
+    Line(Bytes),
+    /// A command that is none; the reply has its tag if it could be read. An APPEND that was going on
+    /// is over.
+    Bad(Option<Tag>, Reply),
+    /// The client cannot be followed any more.
+    Bye(&'static str),
+}
+
+/// Input of one connection, from bytes to commands.
+pub(crate) struct Framing {
+    // Boxed: an idle connection needs little of it, and it is moved with the session's future.
+    framer: Box<Framer>,
+}
+
+impl Framing {
+    pub(crate) fn new(limits: &Limits) -> Framing {
+        let limits = frame::Limits {
+            line_max: limits.line_bytes_max_before_login,
+            command_max: limits.command_bytes_max.min(4 * limits.line_bytes_max_before_login),
+            literal_max: limits.literal_bytes_max_before_login as u64,
+            decode: DecodeOptions { depth_max: limits.nesting_max, ..DecodeOptions::default() },
+            ..frame::Limits::before_login()
+        };
+        Framing { framer: Box::new(Framer::new(limits)) }
+    }
+
+    pub(crate) fn after_login(&mut self, limits: &Limits) {
+        let utf8 = self.framer.limits().decode.utf8;
+        let messages = u64::from(limits.append_messages_max).max(1);
+        self.framer.set_limits(frame::Limits {
+            line_max: limits.line_bytes_max,
+            command_max: limits.command_bytes_max,
+            literal_max: limits.literal_bytes_max as u64,
+            // A refused message is still taken off the wire; absurd ones end the connection.
+            skip_max: limits.append_bytes_max.saturating_mul(messages.min(4)).max(1 << 20),
+            literal_minus: false,
+            decode: DecodeOptions {
+                utf8,
+                items_max: limits.set_ranges_max,
+                depth_max: limits.nesting_max,
+            },
+        });
+    }
+
+    pub(crate) fn utf8_names(&mut self, utf8: bool) {
+        self.framer.set_utf8(utf8);
+    }
+
+    pub(crate) fn has_input(&self) -> bool {
+        self.framer.buffered() > 0
+    }
+
+    pub(crate) fn expect_line(&mut self) {
+        self.framer.expect_line();
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.framer.push(bytes);
+    }
+
+    pub(crate) fn accept(&mut self) {
+        self.framer.accept();
+    }
+
+    pub(crate) fn refuse(&mut self) {
+        self.framer.refuse();
+    }
+
+    /// The next input that is there as a whole. Where the client waits for a go-ahead, it is written
+    /// to `out`.
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Option<Input> {
+        Some(match self.framer.next()? {
+            Event::Continue => {
+                go_ahead(out);
+                return self.next(out);
+            }
+            Event::Command(bytes) => match decode(&bytes, &self.framer.limits().decode) {
+                Ok(command) => Input::Command(Box::new(command)),
+                Err(error) => bad(error),
+            },
+            Event::Line(line) => Input::Line(line),
+            Event::Message(head) => Input::Append(Box::new(head)),
+            Event::Catenate(part) => Input::Catenate(part),
+            Event::Chunk(bytes) => Input::Chunk(bytes),
+            Event::LiteralEnd => Input::LiteralEnd,
+            Event::CatenateEnd => Input::CatenateEnd,
+            Event::AppendEnd => Input::AppendEnd,
+            Event::Error(error) => bad(error),
+            Event::Bye(error) => Input::Bye(error.message),
+        })
+    }
+}
+
+/// The continuation request before a literal (RFC 9051 §7.6).
+pub(crate) fn go_ahead(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"+ OK\r\n");
+}
+
+/// Whether a literal waits for a go-ahead.
+pub(crate) fn waits(literal: Option<LiteralHead>) -> bool {
+    literal.is_some_and(|literal| literal.synchronizing)
+}
+
+fn bad(CommandError { tag, error }: CommandError) -> Input {
+    let reply = match error.kind {
+        DecodeErrorKind::MailboxName => Reply::no(error.message).code(Code::Cannot),
+        DecodeErrorKind::SpecialUse => Reply::no(error.message).code(Code::UseAttr),
+        DecodeErrorKind::TooBig => Reply::bad(error.message).code(Code::TooBig),
+        DecodeErrorKind::Limit => Reply::bad(error.message).code(Code::Limit),
+        DecodeErrorKind::UnknownCommand => Reply::bad(error.message),
+        DecodeErrorKind::Syntax | DecodeErrorKind::Number | DecodeErrorKind::Incomplete => {
+            Reply::bad(error.to_string())
+        }
+    };
+    Input::Bad(tag, reply)
+}

@@ -1,0 +1,291 @@
+//! A server in memory for one test.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use restante_auth::sasl::{Credentials, Proof};
+use restante_mailbox::{
+    Append, DateTime, FlagNames, Mail, MailError, MailOptions, MailboxName, SpecialUse,
+};
+use restante_session::{
+    Authenticator, Env, Identity, Limits, LoginError, Peer, PlainIo, Verdict, serve,
+};
+use restante_store::{MemoryOptions, Store};
+use tokio::io::DuplexStream;
+use tokio::sync::watch;
+
+/// What a world is made with.
+#[derive(Debug, Clone)]
+pub struct WorldOptions {
+    /// The limits of its sessions. Failed logins are answered without delay unless a test sets one.
+    pub limits: Limits,
+    /// Capabilities that are switched off.
+    pub hidden_capabilities: Vec<String>,
+}
+
+impl Default for WorldOptions {
+    fn default() -> WorldOptions {
+        let limits = Limits { login_delay: Duration::ZERO, ..Limits::default() };
+        WorldOptions { limits, hidden_capabilities: Vec::new() }
+    }
+}
+
+impl WorldOptions {
+    /// Changes one limit by its name; times are in milliseconds.
+    ///
+    /// # Errors
+    /// There is no such limit, or the value is no number.
+    pub fn limit(&mut self, name: &str, value: &str) -> Result<(), String> {
+        if name == "hidden_capability" {
+            self.hidden_capabilities.push(value.to_owned());
+            return Ok(());
+        }
+        let number: u32 = value.parse().map_err(|_| format!("not a number: {value}"))?;
+        let time = Duration::from_millis(number.into());
+        let size = number as usize;
+        let limits = &mut self.limits;
+        match name {
+            "login_timeout" => limits.login_timeout = time,
+            "idle_timeout" => limits.idle_timeout = time,
+            "idle_keepalive" => limits.idle_keepalive = Some(time),
+            "login_delay" => limits.login_delay = time,
+            "login_attempts_max" => limits.login_attempts_max = number,
+            "bad_commands_max" => limits.bad_commands_max = number,
+            "line_bytes_max_before_login" => limits.line_bytes_max_before_login = size,
+            "line_bytes_max" => limits.line_bytes_max = size,
+            "literal_bytes_max_before_login" => limits.literal_bytes_max_before_login = size,
+            "literal_bytes_max" => limits.literal_bytes_max = size,
+            "command_bytes_max" => limits.command_bytes_max = size,
+            "append_bytes_max" => limits.append_bytes_max = number.into(),
+            "append_messages_max" => limits.append_messages_max = number,
+            "ghosts_max" => limits.ghosts_max = size,
+            other => return Err(format!("no limit {other}")),
+        }
+        Ok(())
+    }
+}
+
+/// A server in memory: dropped with the test.
+pub struct World {
+    mail: Arc<Mail>,
+    env: Arc<Env>,
+    users: Arc<Users>,
+    shutdown: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// A world with the user `alice`, whose password is `secret`.
+    ///
+    /// # Panics
+    /// The store in memory cannot be opened.
+    pub async fn new(options: WorldOptions) -> World {
+        let store = Store::memory(MemoryOptions::default());
+        let mail = Mail::open(store, MailOptions::default()).await.expect("an empty store opens");
+        let users = Arc::new(Users::default());
+        let (shutdown, down) = watch::channel(false);
+        let env = Arc::new(Env {
+            mail: mail.clone(),
+            authenticator: users.clone(),
+            limits: options.limits,
+            server_id: vec![("name".to_owned(), "Restante".to_owned())],
+            allow_plaintext_login: false,
+            hidden_capabilities: options.hidden_capabilities,
+            shutdown: down,
+        });
+        let world = World { mail, env, users, shutdown };
+        world.user("alice", "secret").await.expect("alice can be made");
+        world
+    }
+
+    /// The mail of this world.
+    pub fn mail(&self) -> &Arc<Mail> {
+        &self.mail
+    }
+
+    /// What its sessions share.
+    pub fn env(&self) -> &Arc<Env> {
+        &self.env
+    }
+
+    /// Makes a user.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    pub async fn user(&self, name: &str, password: &str) -> Result<(), String> {
+        let user = self.mail.user_add(name, None).await.map_err(describe)?;
+        let identity = Identity { name: name.to_owned(), account: user.account };
+        self.users.lock().insert(name.to_owned(), (password.to_owned(), identity));
+        Ok(())
+    }
+
+    /// A user's password.
+    pub fn password(&self, name: &str) -> Option<String> {
+        self.users.lock().get(name).map(|(password, _)| password.clone())
+    }
+
+    /// Makes sure that alice has a mailbox and puts so many small messages into it. `NAME\Junk` makes
+    /// it with the special use `\Junk`.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    pub async fn mailbox(&self, name: &str, messages: u32) -> Result<(), String> {
+        let (name, special_use) = match name.split_once('\\') {
+            Some((name, word)) => (name, SpecialUse::from_name(&format!("\\{word}"))),
+            None => (name, Some(SpecialUse::NONE)),
+        };
+        let special_use = special_use.ok_or("no such special use")?;
+        let account = self.account("alice").await?;
+        let canonical = MailboxName::new(name).map_err(|error| error.to_string())?;
+        match account.create(&canonical, special_use).await {
+            Ok(_) | Err(MailError::AlreadyExists) => {}
+            Err(error) => return Err(describe(error)),
+        }
+        for number in 1..=messages {
+            let text = format!(
+                "From: Alice <alice@example.org>\r\nTo: Bob <bob@example.org>\r\n\
+                 Subject: Message {number}\r\nDate: Wed, 1 Jul 2026 12:00:00 +0000\r\n\
+                 Message-ID: <{number}.{name}@example.org>\r\n\r\nText {number}\r\n",
+            );
+            self.message(name, &[], Some("01-Jul-2026 12:00:00 +0000"), text.as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a message into a mailbox of alice.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    pub async fn message(
+        &self,
+        mailbox: &str,
+        flags: &[String],
+        date: Option<&str>,
+        text: &[u8],
+    ) -> Result<(), String> {
+        let account = self.account("alice").await?;
+        let name = MailboxName::new(mailbox).map_err(|error| error.to_string())?;
+        let mailbox = account.mailbox(&name).await.map_err(describe)?;
+        let email = account.new_email_from(text).await.map_err(describe)?;
+        let internal_date = match date {
+            Some(date) => parse_date(date).ok_or_else(|| format!("no date: {date}"))?,
+            None => DateTime::utc(1_782_907_200),
+        };
+        let flags = flag_names(flags)?;
+        mailbox.append(vec![Append { email, flags, internal_date }]).await.map_err(describe)?;
+        Ok(())
+    }
+
+    async fn account(&self, name: &str) -> Result<Arc<restante_mailbox::Account>, String> {
+        let account = self.users.lock().get(name).map(|(_, identity)| identity.account);
+        let account = account.ok_or_else(|| format!("no user {name}"))?;
+        self.mail.account(account).await.map_err(describe)
+    }
+
+    /// A new connection to this server. Without `secure`, it is neither TLS nor from this machine.
+    pub fn connect(&self, secure: bool) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(64 << 10);
+        let io = Box::new(PlainIo::new(server, secure));
+        let address = Some(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
+        let peer = Peer { address, port: 4321 };
+        tokio::spawn(serve(io, self.env.clone(), peer));
+        client
+    }
+
+    /// Tells all sessions that the server goes down.
+    pub fn shut_down(&self) {
+        self.shutdown.send_replace(true);
+    }
+}
+
+fn describe(error: MailError) -> String {
+    error.to_string()
+}
+
+fn flag_names(flags: &[String]) -> Result<FlagNames, String> {
+    let mut names = FlagNames::default();
+    for flag in flags {
+        let system = restante_mailbox::Flags::SYSTEM_NAMES
+            .iter()
+            .find(|(_, name)| name.eq_ignore_ascii_case(flag));
+        match system {
+            Some((bit, _)) => names.system = names.system | *bit,
+            None if flag.starts_with('\\') => return Err(format!("no flag {flag}")),
+            None => names.keywords.push(flag.as_str().into()),
+        }
+    }
+    Ok(names)
+}
+
+/// `17-Jul-2026 02:44:25 -0700`
+fn parse_date(text: &str) -> Option<DateTime> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let mut words = text.split_whitespace();
+    let (date, time, zone) = (words.next()?, words.next()?, words.next()?);
+    let mut date = date.split('-');
+    let day: i64 = date.next()?.parse().ok()?;
+    let month = i64::try_from(MONTHS.find(date.next()?)? / 3 + 1).ok()?;
+    let year: i64 = date.next()?.parse().ok()?;
+    let mut time = time.split(':').map(|part| part.parse::<i64>().ok());
+    let seconds = time.next()?? * 3600 + time.next()?? * 60 + time.next()??;
+    let sign = if zone.starts_with('-') { -1 } else { 1 };
+    let zone: i64 = zone.get(1..)?.parse().ok()?;
+    let zone_min = sign * (zone / 100 * 60 + zone % 100);
+    // Days since 1970 of the proleptic Gregorian calendar.
+    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let days = 365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400)
+        + (m * 153 + 2) / 5
+        + day
+        - 1
+        - 719_468;
+    let unix_s = days * 86_400 + seconds - zone_min * 60;
+    Some(DateTime { unix_s, zone_min: i16::try_from(zone_min).ok()? })
+}
+
+/// Passwords in memory.
+#[derive(Default)]
+struct Users(Mutex<HashMap<String, (String, Identity)>>);
+
+impl Users {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (String, Identity)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Authenticator for Users {
+    fn check<'a>(&'a self, credentials: &'a Credentials, _peer: &'a Peer) -> Verdict<'a> {
+        let found = self.lock().get(&credentials.user).cloned();
+        Box::pin(async move {
+            let Proof::Password(password) = &credentials.proof else {
+                return Err(LoginError::Rejected);
+            };
+            let (right, identity) = found.ok_or(LoginError::Rejected)?;
+            if *password.expose() != right {
+                return Err(LoginError::Rejected);
+            }
+            match credentials.acting_as.as_deref() {
+                Some(other) if other != identity.name => Err(LoginError::NotAuthorized),
+                _ => Ok(identity),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(parse_date("01-Jan-1970 00:00:00 +0000"), Some(DateTime::utc(0)));
+        let date = parse_date("17-Jul-1996 02:44:25 -0700").expect("a date");
+        assert_eq!((date.unix_s, date.zone_min), (837_596_665, -420));
+        assert_eq!(parse_date("soon"), None);
+    }
+}
