@@ -79,7 +79,9 @@ pub(crate) fn words(facts: &Facts<'_>) -> Vec<String> {
 
 /// Whether the operator has switched a word off.
 pub(crate) fn hidden(env: &Env, word: &str) -> bool {
-    env.hidden_capabilities
-        .iter()
-        .any(|hidden| hidden.trim_end_matches('=').eq_ignore_ascii_case(word.trim_end_matches('=')))
+    env.hidden_capabilities.iter().any(|hidden| {
+        hidden
+            .trim_end_matches('=')
+            .eq_ignore_ascii_case(word.trim_end_matches('='))
+    })
 }

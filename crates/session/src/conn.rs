@@ -67,7 +67,9 @@ impl Conn {
 
     /// Whether TLS can be started.
     pub(crate) fn can_starttls(&self) -> bool {
-        self.io.as_ref().is_some_and(|io| !io.is_secure() && io.can_starttls())
+        self.io
+            .as_ref()
+            .is_some_and(|io| !io.is_secure() && io.can_starttls())
     }
 
     /// Whether input is waiting that is not yet read as a command.
@@ -83,7 +85,11 @@ impl Conn {
 
     /// Writes out what is collected, if it is much. The client sets the pace: this waits.
     pub(crate) async fn flush_if_large(&mut self) -> io::Result<()> {
-        if self.out.len() >= self.out_bytes { self.flush().await } else { Ok(()) }
+        if self.out.len() >= self.out_bytes {
+            self.flush().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes out what is collected.
@@ -99,7 +105,12 @@ impl Conn {
         };
         match tokio::time::timeout(self.write_timeout, write).await {
             Ok(written) => written?,
-            Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "client does not read")),
+            Err(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "client does not read",
+                ));
+            }
         }
         self.out.clear();
         if self.out.capacity() > KEPT_BYTES && !self.framing.has_input() {

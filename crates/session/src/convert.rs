@@ -17,7 +17,10 @@ pub(crate) fn wire_name(name: &MailboxName) -> wire::MailboxName {
 
 /// OLDNAME if the client's spelling of a name was not the canonical one (RFC 9051 §6.3.9.7). INBOX
 /// in another case is no other name.
-pub(crate) fn old_name(given: &wire::MailboxName, canonical: &wire::MailboxName) -> Vec<ListExtended> {
+pub(crate) fn old_name(
+    given: &wire::MailboxName,
+    canonical: &wire::MailboxName,
+) -> Vec<ListExtended> {
     match given == canonical {
         true => Vec::new(),
         false => vec![ListExtended::OldName(given.clone())],
@@ -53,7 +56,10 @@ pub(crate) struct Id {
 
 impl Id {
     fn new(kind: char, account: AccountId, number: u64) -> Id {
-        let mut id = Id { bytes: [0; 26], length: 0 };
+        let mut id = Id {
+            bytes: [0; 26],
+            length: 0,
+        };
         id.push(kind as u8);
         id.hex(u64::from(account.0));
         id.push(b'-');
@@ -89,7 +95,10 @@ impl Id {
 pub(crate) fn parse_id(kind: char, account: AccountId, id: &ObjectId) -> Option<u64> {
     let rest = id.as_str().strip_prefix(kind)?;
     let (of, number) = rest.split_once('-')?;
-    let (of, number) = (u32::from_str_radix(of, 16).ok()?, u64::from_str_radix(number, 16).ok()?);
+    let (of, number) = (
+        u32::from_str_radix(of, 16).ok()?,
+        u64::from_str_radix(number, 16).ok()?,
+    );
     // One spelling only.
     let same = Id::new(kind, account, number).as_str() == id.as_str();
     (of == account.0 && same).then_some(number)

@@ -58,8 +58,13 @@ impl Cx {
 
     /// Writes a status response.
     pub(crate) fn status(&mut self, tag: Option<&Tag>, reply: &Reply) {
-        let Reply { condition, code, text } = reply;
-        self.writer().status_line(tag, *condition, code.as_ref(), text);
+        let Reply {
+            condition,
+            code,
+            text,
+        } = reply;
+        self.writer()
+            .status_line(tag, *condition, code.as_ref(), text);
     }
 
     /// Whether a password may be sent now (RFC 9051 §6.2.3, §11.1).

@@ -31,7 +31,9 @@ pub struct Env {
 
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Env").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Env")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -47,7 +49,8 @@ pub struct Peer {
 impl Peer {
     /// Whether what is sent never leaves this machine.
     pub fn is_local(&self) -> bool {
-        self.address.is_some_and(|address| address.to_canonical().is_loopback())
+        self.address
+            .is_some_and(|address| address.to_canonical().is_loopback())
     }
 }
 

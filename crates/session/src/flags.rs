@@ -17,7 +17,11 @@ const CACHED: usize = 8;
 impl<'a> FlagWriter<'a> {
     /// For the flags of a snapshot with these keywords.
     pub(crate) fn new(keywords: &'a Keywords) -> FlagWriter<'a> {
-        FlagWriter { keywords, cache: Vec::new(), oldest: 0 }
+        FlagWriter {
+            keywords,
+            cache: Vec::new(),
+            oldest: 0,
+        }
     }
 
     /// Appends `(\Seen $Junk)`, with `\Recent` if it is.

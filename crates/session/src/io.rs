@@ -31,7 +31,10 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {
     /// The handshake failed or this transport has no TLS; the connection is then over.
     fn starttls(self: Box<Self>) -> StartTls {
         Box::pin(async {
-            Err(io::Error::new(io::ErrorKind::Unsupported, "no TLS on this transport"))
+            Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "no TLS on this transport",
+            ))
         })
     }
 }

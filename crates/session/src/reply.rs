@@ -20,17 +20,29 @@ pub(crate) struct Reply {
 impl Reply {
     /// `OK text`.
     pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Reply {
-        Reply { condition: Condition::Ok, code: None, text: text.into() }
+        Reply {
+            condition: Condition::Ok,
+            code: None,
+            text: text.into(),
+        }
     }
 
     /// `NO text`.
     pub(crate) fn no(text: impl Into<Cow<'static, str>>) -> Reply {
-        Reply { condition: Condition::No, code: None, text: text.into() }
+        Reply {
+            condition: Condition::No,
+            code: None,
+            text: text.into(),
+        }
     }
 
     /// `BAD text`.
     pub(crate) fn bad(text: impl Into<Cow<'static, str>>) -> Reply {
-        Reply { condition: Condition::Bad, code: None, text: text.into() }
+        Reply {
+            condition: Condition::Bad,
+            code: None,
+            text: text.into(),
+        }
     }
 
     /// The same with a response code.
@@ -113,9 +125,7 @@ pub(crate) fn mail_error(error: &MailError) -> Reply {
         MailError::Busy | MailError::Conflict => {
             Reply::no("Too many changes at once, try again").code(Code::InUse)
         }
-        MailError::Full { .. } => {
-            Reply::no("The server has no space left").code(Code::Unavailable)
-        }
+        MailError::Full { .. } => Reply::no("The server has no space left").code(Code::Unavailable),
         MailError::Unavailable { .. } => {
             Reply::no("The mail store does not answer, try again later").code(Code::Unavailable)
         }

@@ -64,7 +64,12 @@ impl Session {
         let shutdown = env.shutdown.clone();
         let deadline = Instant::now() + env.limits.login_timeout;
         Session {
-            cx: Cx { conn, env, peer, enabled: Enabled::default() },
+            cx: Cx {
+                conn,
+                env,
+                peer,
+                enabled: Enabled::default(),
+            },
             state: State::NotAuthenticated(Default::default()),
             idle: None,
             deadline,
@@ -75,7 +80,10 @@ impl Session {
 
     async fn run(&mut self) {
         let words = self.cx.capabilities(&self.state);
-        self.cx.status(None, &Reply::ok("Restante ready").code(Code::Capability(words)));
+        self.cx.status(
+            None,
+            &Reply::ok("Restante ready").code(Code::Capability(words)),
+        );
         let end = loop {
             let event = match self.next().await {
                 Ok(event) => event,
@@ -168,8 +176,16 @@ impl Session {
         }
     }
 
-    fn bye(&mut self, code: Option<Code>, text: impl Into<std::borrow::Cow<'static, str>>) -> io::Result<Flow> {
-        let reply = Reply { condition: Condition::Bye, code, text: text.into() };
+    fn bye(
+        &mut self,
+        code: Option<Code>,
+        text: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> io::Result<Flow> {
+        let reply = Reply {
+            condition: Condition::Bye,
+            code,
+            text: text.into(),
+        };
         self.cx.status(None, &reply);
         Ok(Flow::End)
     }
@@ -186,7 +202,8 @@ impl Session {
                 };
                 // Whatever the command did not take of its message is no command.
                 self.cx.conn.refuse();
-                self.finish(tag, "APPEND", table::APPEND, outcome, start).await
+                self.finish(tag, "APPEND", table::APPEND, outcome, start)
+                    .await
             }
             Input::Line(line) => match self.idle.take() {
                 Some(tag) => self.end_idle(tag, &line).await,
@@ -216,7 +233,9 @@ impl Session {
         let name = command.body.name();
         let rule = table::of(&command.body);
         let outcome = match rule.check(&self.state) {
-            Ok(()) if matches!(command.body, CommandBody::Idle) => return self.start_idle(tag).await,
+            Ok(()) if matches!(command.body, CommandBody::Idle) => {
+                return self.start_idle(tag).await;
+            }
             Ok(()) => cmd::run(&mut self.cx, &mut self.state, command).await,
             Err(failure) => Err(failure),
         };
@@ -246,8 +265,11 @@ impl Session {
                 reply
             }
             Err(Failure::Logout) => {
-                let bye =
-                    Reply { condition: Condition::Bye, code: None, text: "Logging out".into() };
+                let bye = Reply {
+                    condition: Condition::Bye,
+                    code: None,
+                    text: "Logging out".into(),
+                };
                 self.cx.status(None, &bye);
                 self.cx.status(Some(&tag), &Reply::ok("LOGOUT completed"));
                 return Ok(Flow::End);
@@ -304,7 +326,10 @@ impl Session {
         let limits = self.cx.env.limits.clone();
         match tokio::time::timeout_at(self.deadline, self.cx.conn.start_tls(&limits)).await {
             Ok(result) => result.map(|()| Flow::On),
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "TLS handshake took too long")),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "TLS handshake took too long",
+            )),
         }
     }
 
@@ -321,7 +346,11 @@ impl Session {
     }
 
     fn next_keepalive(&self) -> Option<Instant> {
-        self.cx.env.limits.idle_keepalive.map(|after: Duration| Instant::now() + after)
+        self.cx
+            .env
+            .limits
+            .idle_keepalive
+            .map(|after: Duration| Instant::now() + after)
     }
 
     /// Tells what changed, expunges too.
@@ -344,7 +373,14 @@ impl Session {
         } else {
             Err(client_bug("Expected DONE"))
         };
-        self.finish(tag, "IDLE", table::of(&CommandBody::Idle), outcome, Instant::now()).await
+        self.finish(
+            tag,
+            "IDLE",
+            table::of(&CommandBody::Idle),
+            outcome,
+            Instant::now(),
+        )
+        .await
     }
 }
 

@@ -27,7 +27,9 @@ pub(crate) enum Tell {
 
 /// Tells the client everything that happened in its mailbox; expunges only if `expunge`.
 pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Result<(), Failure> {
-    let State::Selected(_, selected) = state else { return Ok(()) };
+    let State::Selected(_, selected) = state else {
+        return Ok(());
+    };
     selected.changes.borrow_and_update();
     let newest = selected.mailbox.snapshot().await?;
     let waiting = selected.view.ghost_count() > 0;
@@ -55,9 +57,15 @@ pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Resul
 /// selected any more (RFC 9051 §3.4, §7.1 CLOSED); others are disconnected (RFC 2180 §3.3).
 fn deselect_deleted(cx: &mut Cx, state: &mut State) -> Result<(), Failure> {
     if !cx.enabled.rev2() {
-        return Err(Failure::Bye(Some(Code::NonExistent), "The mailbox was deleted".into()));
+        return Err(Failure::Bye(
+            Some(Code::NonExistent),
+            "The mailbox was deleted".into(),
+        ));
     }
-    cx.status(None, &Reply::ok("The mailbox was deleted").code(Code::Closed));
+    cx.status(
+        None,
+        &Reply::ok("The mailbox was deleted").code(Code::Closed),
+    );
     state.deselect();
     Ok(())
 }
@@ -111,7 +119,9 @@ pub(crate) fn tell_flags_defined(cx: &mut Cx, selected: &mut Selected) {
     match selected.read_only {
         // RFC 9051 §6.3.3
         true => cx.line(format_args!("* OK [PERMANENTFLAGS ()] Read-only")),
-        false => cx.line(format_args!("* OK [PERMANENTFLAGS ({defined} \\*)] Limited")),
+        false => cx.line(format_args!(
+            "* OK [PERMANENTFLAGS ({defined} \\*)] Limited"
+        )),
     }
 }
 

@@ -35,7 +35,11 @@ pub(crate) struct Rule {
 }
 
 const fn rule(allowed: Where) -> Rule {
-    Rule { allowed, expunge: true, writes: false }
+    Rule {
+        allowed,
+        expunge: true,
+        writes: false,
+    }
 }
 
 impl Rule {
@@ -59,7 +63,9 @@ impl Rule {
                 Err(client_bug("Log in first"))
             }
             (Where::Selected, State::Authenticated(_)) => Err(client_bug("Select a mailbox first")),
-            (Where::Selected, State::Selected(_, selected)) if self.writes && selected.read_only => {
+            (Where::Selected, State::Selected(_, selected))
+                if self.writes && selected.read_only =>
+            {
                 Err(read_only())
             }
             _ => Ok(()),
@@ -69,7 +75,9 @@ impl Rule {
 
 /// The answer to a change under EXAMINE (RFC 9051 §6.3.3).
 pub(crate) fn read_only() -> Failure {
-    Reply::no("The mailbox is open read-only").code(Code::ReadOnly).into()
+    Reply::no("The mailbox is open read-only")
+        .code(Code::ReadOnly)
+        .into()
 }
 
 /// The row of a command.
@@ -108,7 +116,9 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
         C::Move { .. } => rule(Selected).writes(),
         C::CompressDeflate => rule(Authenticated),
         C::Sort(sort) => rule(Selected).no_expunge(!sort.uid || key_uses_numbers(&sort.key)),
-        C::Thread(thread) => rule(Selected).no_expunge(!thread.uid || key_uses_numbers(&thread.key)),
+        C::Thread(thread) => {
+            rule(Selected).no_expunge(!thread.uid || key_uses_numbers(&thread.key))
+        }
         C::Esearch(esearch) => rule(Authenticated).no_expunge(key_uses_numbers(&esearch.key)),
         C::Notify(_) => rule(Authenticated),
         C::CancelUpdate(_) => rule(Authenticated),
@@ -164,7 +174,12 @@ mod tests {
     use super::*;
 
     fn search(uid: bool, key: SearchKey) -> Rule {
-        of(&CommandBody::Search(Search { uid, returns: None, charset: None, key }))
+        of(&CommandBody::Search(Search {
+            uid,
+            returns: None,
+            charset: None,
+            key,
+        }))
     }
 
     #[test]

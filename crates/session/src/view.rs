@@ -146,7 +146,10 @@ impl View {
         let Some(rank) = exists.checked_sub(1) else {
             return Ok(ghost);
         };
-        let loaded = self.mailbox.ensure(&self.shown, Wanted::Ranks(rank, exists)).await?;
+        let loaded = self
+            .mailbox
+            .ensure(&self.shown, Wanted::Ranks(rank, exists))
+            .await?;
         Ok(loaded.uid_at(rank).max(ghost))
     }
 
@@ -197,7 +200,11 @@ impl View {
             }
         }
         let uids = UidSet::from_unsorted(ranges).intersect(&self.all_uids());
-        Ok(if set.saved { uids.union(&self.saved) } else { uids })
+        Ok(if set.saved {
+            uids.union(&self.saved)
+        } else {
+            uids
+        })
     }
 
     /// As [`View::resolve`], for sequence numbers.
@@ -233,7 +240,11 @@ impl View {
                 uids.insert_range(first, last);
             }
         }
-        Ok(if set.saved { uids.union(&self.saved) } else { uids })
+        Ok(if set.saved {
+            uids.union(&self.saved)
+        } else {
+            uids
+        })
     }
 
     /// The UID of a sequence number.
@@ -246,11 +257,18 @@ impl View {
                 return Ok(None);
             }
             let wanted = Wanted::Ranks(position, position + 1);
-            return Ok(self.mailbox.ensure(&self.shown, wanted).await?.uid_at(position));
+            return Ok(self
+                .mailbox
+                .ensure(&self.shown, wanted)
+                .await?
+                .uid_at(position));
         }
         // Ghost i stands at position rank(i) + i; find how many stand before this one.
         let ghosts = self.ghosts.uids();
-        let loaded = self.mailbox.ensure(&self.shown, Wanted::Positions(&ghosts)).await?;
+        let loaded = self
+            .mailbox
+            .ensure(&self.shown, Wanted::Positions(&ghosts))
+            .await?;
         let (mut before, mut end) = (0, self.ghosts.rows.len());
         while before < end {
             let middle = before + (end - before) / 2;
@@ -265,26 +283,41 @@ impl View {
         if rank >= self.shown.exists() {
             return Ok(None);
         }
-        let loaded = self.mailbox.ensure(&self.shown, Wanted::Ranks(rank, rank + 1)).await?;
+        let loaded = self
+            .mailbox
+            .ensure(&self.shown, Wanted::Ranks(rank, rank + 1))
+            .await?;
         Ok(loaded.uid_at(rank))
     }
 
     /// Brings the rows of `uids` into memory, with their sequence numbers.
     pub(crate) async fn rows(&self, uids: &UidSet) -> Result<ViewRows<'_>, MailError> {
         let loaded = self.mailbox.ensure(&self.shown, Wanted::Uids(uids)).await?;
-        Ok(ViewRows { loaded, ghosts: &self.ghosts })
+        Ok(ViewRows {
+            loaded,
+            ghosts: &self.ghosts,
+        })
     }
 
     /// Brings what positions of `uids` need into memory: for [`ViewRows::number`] only.
     pub(crate) async fn positions(&self, uids: &UidSet) -> Result<ViewRows<'_>, MailError> {
-        let loaded = self.mailbox.ensure(&self.shown, Wanted::Positions(uids)).await?;
-        Ok(ViewRows { loaded, ghosts: &self.ghosts })
+        let loaded = self
+            .mailbox
+            .ensure(&self.shown, Wanted::Positions(uids))
+            .await?;
+        Ok(ViewRows {
+            loaded,
+            ghosts: &self.ghosts,
+        })
     }
 
     /// Brings what another question needs into memory (flags of all, say).
     pub(crate) async fn load(&self, wanted: Wanted<'_>) -> Result<ViewRows<'_>, MailError> {
         let loaded = self.mailbox.ensure(&self.shown, wanted).await?;
-        Ok(ViewRows { loaded, ghosts: &self.ghosts })
+        Ok(ViewRows {
+            loaded,
+            ghosts: &self.ghosts,
+        })
     }
 
     /// Goes on to a newer snapshot and says what the client is to be told.
@@ -295,16 +328,27 @@ impl View {
     ) -> Result<Changes, MailError> {
         let mut changes = Changes::default();
         if !Arc::ptr_eq(newest, &self.shown) {
-            let newer = self.mailbox.ensure(newest, Wanted::Unlike(&self.shown)).await?;
-            let older = self.mailbox.ensure(&self.shown, Wanted::Unlike(newest)).await?;
+            let newer = self
+                .mailbox
+                .ensure(newest, Wanted::Unlike(&self.shown))
+                .await?;
+            let older = self
+                .mailbox
+                .ensure(&self.shown, Wanted::Unlike(newest))
+                .await?;
             let diff = newer.diff(&older).map_err(|error| MailError::Misuse {
                 what: error.to_string().into(),
             })?;
             let vanished = match diff.vanished.is_empty() {
                 true => older,
-                false => self.mailbox.ensure(&self.shown, Wanted::Uids(&diff.vanished)).await?,
+                false => {
+                    self.mailbox
+                        .ensure(&self.shown, Wanted::Uids(&diff.vanished))
+                        .await?
+                }
             };
-            self.ghosts.add(vanished.rows_in(&diff.vanished), self.shown.modseq());
+            self.ghosts
+                .add(vanished.rows_in(&diff.vanished), self.shown.modseq());
             changes.changed = diff.changed;
             self.shown = newest.clone();
             if !diff.appended.is_empty() {
@@ -324,11 +368,18 @@ impl View {
     ) -> Result<(), MailError> {
         let gone = self.ghosts.uids();
         if expunges == Expunges::Numbers {
-            let loaded = self.mailbox.ensure(&self.shown, Wanted::Positions(&gone)).await?;
+            let loaded = self
+                .mailbox
+                .ensure(&self.shown, Wanted::Positions(&gone))
+                .await?;
             // In ascending order, each is told when those before it are gone already: what is left
             // before it are rows of the snapshot.
-            changes.expunged_numbers =
-                self.ghosts.rows.iter().map(|ghost| loaded.lower_bound(ghost.uid) + 1).collect();
+            changes.expunged_numbers = self
+                .ghosts
+                .rows
+                .iter()
+                .map(|ghost| loaded.lower_bound(ghost.uid) + 1)
+                .collect();
         }
         if changes.exists.is_some() {
             changes.exists = Some(self.shown.exists());
@@ -356,7 +407,10 @@ impl<'a> ViewRows<'a> {
     /// The sequence number that `uid` has or would have.
     pub(crate) fn number(&self, uid: Uid) -> u32 {
         let ghosts = u32::try_from(self.ghosts.position(uid)).unwrap_or(u32::MAX);
-        self.loaded.lower_bound(uid).saturating_add(ghosts).saturating_add(1)
+        self.loaded
+            .lower_bound(uid)
+            .saturating_add(ghosts)
+            .saturating_add(1)
     }
 
     /// Whether the message waits for its expunge to be told.
@@ -365,7 +419,11 @@ impl<'a> ViewRows<'a> {
     }
 
     fn ghost(&self, uid: Uid) -> Option<Row> {
-        self.ghosts.rows.get(self.ghosts.position(uid)).filter(|ghost| ghost.uid == uid).copied()
+        self.ghosts
+            .rows
+            .get(self.ghosts.position(uid))
+            .filter(|ghost| ghost.uid == uid)
+            .copied()
     }
 
     /// The message with this UID and its sequence number.
@@ -376,14 +434,18 @@ impl<'a> ViewRows<'a> {
 
     /// The messages of `uids`, which must be loaded, with their sequence numbers, ascending.
     pub(crate) fn iter<'b>(&'b self, uids: &'b UidSet) -> impl Iterator<Item = (u32, Row)> + 'b {
-        uids.ranges().flat_map(move |range| self.range(*range.start(), *range.end()))
+        uids.ranges()
+            .flat_map(move |range| self.range(*range.start(), *range.end()))
     }
 
     /// The messages from one UID to another with their sequence numbers: constant time for each.
     pub(crate) fn range(&self, first: Uid, last: Uid) -> impl Iterator<Item = (u32, Row)> + '_ {
         let mut rows = self.loaded.rows(first..=last).peekable();
         let start = self.ghosts.position(first);
-        let mut ghosts = self.ghosts.rows[start..].iter().take_while(move |g| g.uid <= last).peekable();
+        let mut ghosts = self.ghosts.rows[start..]
+            .iter()
+            .take_while(move |g| g.uid <= last)
+            .peekable();
         let mut number = if rows.peek().is_some() || ghosts.peek().is_some() {
             self.number(first)
         } else {
@@ -395,7 +457,11 @@ impl<'a> ViewRows<'a> {
                 (None, Some(_)) => true,
                 (_, None) => false,
             };
-            let row = if ghost_first { ghosts.next().copied() } else { rows.next() }?;
+            let row = if ghost_first {
+                ghosts.next().copied()
+            } else {
+                rows.next()
+            }?;
             let this = number;
             number += 1;
             Some((this, row))

@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use restante_proto::decode::{CommandError, DecodeErrorKind, DecodeOptions, decode};
 use restante_proto::frame::{self, Event, Framer};
-use restante_proto::types::{
-    AppendHead, CatenatePart, Code, Command, LiteralHead, Tag,
-};
+use restante_proto::types::{AppendHead, CatenatePart, Code, Command, LiteralHead, Tag};
 
 use crate::env::Limits;
 use crate::reply::Reply;
@@ -47,12 +45,19 @@ impl Framing {
     pub(crate) fn new(limits: &Limits) -> Framing {
         let limits = frame::Limits {
             line_max: limits.line_bytes_max_before_login,
-            command_max: limits.command_bytes_max.min(4 * limits.line_bytes_max_before_login),
+            command_max: limits
+                .command_bytes_max
+                .min(4 * limits.line_bytes_max_before_login),
             literal_max: limits.literal_bytes_max_before_login as u64,
-            decode: DecodeOptions { depth_max: limits.nesting_max, ..DecodeOptions::default() },
+            decode: DecodeOptions {
+                depth_max: limits.nesting_max,
+                ..DecodeOptions::default()
+            },
             ..frame::Limits::before_login()
         };
-        Framing { framer: Box::new(Framer::new(limits)) }
+        Framing {
+            framer: Box::new(Framer::new(limits)),
+        }
     }
 
     pub(crate) fn after_login(&mut self, limits: &Limits) {
@@ -63,7 +68,10 @@ impl Framing {
             command_max: limits.command_bytes_max,
             literal_max: limits.literal_bytes_max as u64,
             // A refused message is still taken off the wire; absurd ones end the connection.
-            skip_max: limits.append_bytes_max.saturating_mul(messages.min(4)).max(1 << 20),
+            skip_max: limits
+                .append_bytes_max
+                .saturating_mul(messages.min(4))
+                .max(1 << 20),
             literal_minus: false,
             decode: DecodeOptions {
                 utf8,

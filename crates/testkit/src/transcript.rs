@@ -101,7 +101,10 @@ impl fmt::Display for Failure {
 }
 
 fn failure<T>(line: usize, what: impl Into<String>) -> Result<T, Failure> {
-    Err(Failure { line, what: what.into() })
+    Err(Failure {
+        line,
+        what: what.into(),
+    })
 }
 
 /// A parsed transcript.
@@ -117,13 +120,36 @@ pub struct Transcript {
 
 #[derive(Debug)]
 enum Setup {
-    Mailbox { name: String, messages: u32 },
-    Message { mailbox: String, flags: Vec<String>, date: Option<String>, text: String },
-    User { name: String, password: String },
-    Sessions { names: Vec<String>, state: Start, user: String },
-    Enable { session: String, words: String },
-    Plaintext { session: String },
-    Limit { name: String, value: String },
+    Mailbox {
+        name: String,
+        messages: u32,
+    },
+    Message {
+        mailbox: String,
+        flags: Vec<String>,
+        date: Option<String>,
+        text: String,
+    },
+    User {
+        name: String,
+        password: String,
+    },
+    Sessions {
+        names: Vec<String>,
+        state: Start,
+        user: String,
+    },
+    Enable {
+        session: String,
+        words: String,
+    },
+    Plaintext {
+        session: String,
+    },
+    Limit {
+        name: String,
+        value: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,10 +162,22 @@ enum Start {
 
 #[derive(Debug)]
 enum Step {
-    Send { session: String, parts: Vec<String>, tagged: bool },
-    Expect { session: String, pattern: String },
-    Refuse { session: String, text: String },
-    Anything { session: String },
+    Send {
+        session: String,
+        parts: Vec<String>,
+        tagged: bool,
+    },
+    Expect {
+        session: String,
+        pattern: String,
+    },
+    Refuse {
+        session: String,
+        text: String,
+    },
+    Anything {
+        session: String,
+    },
     Wait(Duration),
 }
 
@@ -198,7 +236,9 @@ impl Transcript {
                         line: number,
                         what: "wait: wants milliseconds".to_owned(),
                     })?;
-                    transcript.steps.push((number, version, Step::Wait(Duration::from_millis(ms))));
+                    transcript
+                        .steps
+                        .push((number, version, Step::Wait(Duration::from_millis(ms))));
                     continue;
                 }
                 transcript.setup_line(number, key, value)?;
@@ -228,7 +268,10 @@ impl Transcript {
                 let Ok(messages) = count.parse() else {
                     return failure(number, "mailbox: wants a name and a number of messages");
                 };
-                Setup::Mailbox { name: name.join(" "), messages }
+                Setup::Mailbox {
+                    name: name.join(" "),
+                    messages,
+                }
             }
             ("message", [mailbox, ..]) => {
                 let flags = match (value.find('('), value.find(')')) {
@@ -246,9 +289,10 @@ impl Transcript {
                     text: String::new(),
                 }
             }
-            ("user", [name, password]) => {
-                Setup::User { name: (*name).to_owned(), password: (*password).to_owned() }
-            }
+            ("user", [name, password]) => Setup::User {
+                name: (*name).to_owned(),
+                password: (*password).to_owned(),
+            },
             ("sessions", words) => {
                 let (words, user) = match words {
                     [rest @ .., "as", user] => (rest, (*user).to_owned()),
@@ -264,13 +308,17 @@ impl Transcript {
                 let names = names.iter().map(|name| (*name).to_owned()).collect();
                 Setup::Sessions { names, state, user }
             }
-            ("enable", [session, words @ ..]) => {
-                Setup::Enable { session: (*session).to_owned(), words: words.join(" ") }
-            }
-            ("plaintext", [session]) => Setup::Plaintext { session: (*session).to_owned() },
-            ("limit", [name, value]) => {
-                Setup::Limit { name: (*name).to_owned(), value: (*value).to_owned() }
-            }
+            ("enable", [session, words @ ..]) => Setup::Enable {
+                session: (*session).to_owned(),
+                words: words.join(" "),
+            },
+            ("plaintext", [session]) => Setup::Plaintext {
+                session: (*session).to_owned(),
+            },
+            ("limit", [name, value]) => Setup::Limit {
+                name: (*name).to_owned(),
+                value: (*value).to_owned(),
+            },
             _ => return failure(number, format!("not understood: {key}: {value}")),
         };
         self.setup.push((number, setup));
@@ -294,22 +342,48 @@ impl Transcript {
             text.strip_prefix(' ').unwrap_or(text).to_owned()
         };
         let step = if rest.starts_with(">>") {
-            Step::Send { session, parts: vec![text(2)], tagged: false }
+            Step::Send {
+                session,
+                parts: vec![text(2)],
+                tagged: false,
+            }
         } else if rest.starts_with('>') {
-            Step::Send { session, parts: vec![text(1)], tagged: true }
+            Step::Send {
+                session,
+                parts: vec![text(1)],
+                tagged: true,
+            }
         } else if rest.starts_with('<') {
             match text(1) {
                 dots if dots.trim() == "..." => Step::Anything { session },
                 pattern => Step::Expect { session, pattern },
             }
         } else if rest.starts_with('!') {
-            Step::Refuse { session, text: text(1) }
+            Step::Refuse {
+                session,
+                text: text(1),
+            }
         } else {
             match self.steps.last_mut() {
-                Some((_, _, Step::Send { session: last, parts, .. })) if *last == session => {
+                Some((
+                    _,
+                    _,
+                    Step::Send {
+                        session: last,
+                        parts,
+                        ..
+                    },
+                )) if *last == session => {
                     parts.push(text(1));
                 }
-                Some((_, _, Step::Expect { session: last, pattern })) if *last == session => {
+                Some((
+                    _,
+                    _,
+                    Step::Expect {
+                        session: last,
+                        pattern,
+                    },
+                )) if *last == session => {
                     pattern.push_str("\r\n");
                     pattern.push_str(&text(1));
                 }
@@ -329,11 +403,17 @@ impl Transcript {
         let mut options = WorldOptions::default();
         for (line, setup) in &self.setup {
             if let Setup::Limit { name, value } = setup {
-                options.limit(name, value).map_err(|what| Failure { line: *line, what })?;
+                options
+                    .limit(name, value)
+                    .map_err(|what| Failure { line: *line, what })?;
             }
         }
         let world = World::new(options).await;
-        let mut run = Run { world, sessions: HashMap::new(), names: HashMap::new() };
+        let mut run = Run {
+            world,
+            sessions: HashMap::new(),
+            names: HashMap::new(),
+        };
         self.set_up(&mut run, version).await?;
         let steps: Vec<_> = self
             .steps
@@ -360,7 +440,12 @@ impl Transcript {
                 Setup::Mailbox { name, messages } => {
                     run.world.mailbox(name, *messages).await.map_err(fail)?;
                 }
-                Setup::Message { mailbox, flags, date, text } => {
+                Setup::Message {
+                    mailbox,
+                    flags,
+                    date,
+                    text,
+                } => {
                     run.world
                         .message(mailbox, flags, date.as_deref(), text.as_bytes())
                         .await
@@ -393,7 +478,8 @@ impl Transcript {
             |(_, setup)| matches!(setup, Setup::Plaintext { session } if session.as_str() == name),
         );
         let stream = run.world.connect(secure);
-        run.sessions.insert(name.to_owned(), Session::new(name, stream));
+        run.sessions
+            .insert(name.to_owned(), Session::new(name, stream));
         let session = run.session(line, name)?;
         let greeting = session.response(line).await?;
         if !greeting.starts_with("* OK ") {
@@ -404,12 +490,17 @@ impl Transcript {
         }
         let password = run.world.password(user).unwrap_or_default();
         let session = run.session(line, name)?;
-        session.command(line, &format!("LOGIN {user} {password}")).await?;
+        session
+            .command(line, &format!("LOGIN {user} {password}"))
+            .await?;
         if version == Version::Rev2 {
             session.command(line, "ENABLE IMAP4rev2").await?;
         }
         for (_, setup) in &self.setup {
-            if let Setup::Enable { session: wanted, words } = setup
+            if let Setup::Enable {
+                session: wanted,
+                words,
+            } = setup
                 && wanted == name
             {
                 session.command(line, &format!("ENABLE {words}")).await?;
@@ -467,7 +558,11 @@ impl Run {
                 tokio::time::sleep(*time).await;
                 Ok(())
             }
-            Step::Send { session: name, parts, tagged } => {
+            Step::Send {
+                session: name,
+                parts,
+                tagged,
+            } => {
                 let exchange: Vec<&Step> = following
                     .skip(1)
                     .filter(|step| step.session() == Some(name))
@@ -488,14 +583,20 @@ impl Run {
                 session.send(line, parts, *tagged, &names).await
             }
             Step::Anything { .. } => Ok(()),
-            Step::Expect { session: name, pattern } => {
+            Step::Expect {
+                session: name,
+                pattern,
+            } => {
                 let mut names = std::mem::take(&mut self.names);
                 let session = self.session(line, name)?;
                 let result = session.expect(line, pattern, &mut names).await;
                 self.names = names;
                 result
             }
-            Step::Refuse { session: name, text } => {
+            Step::Refuse {
+                session: name,
+                text,
+            } => {
                 let more = following.skip(1).any(|step| match step {
                     Step::Expect { session, .. } => session == name,
                     _ => false,
@@ -517,7 +618,9 @@ impl Run {
             return Ok(());
         }
         session.lax = false;
-        session.send(line, &["LOGOUT".to_owned()], true, &HashMap::new()).await?;
+        session
+            .send(line, &["LOGOUT".to_owned()], true, &HashMap::new())
+            .await?;
         let mut names = HashMap::new();
         session.expect(line, "* BYE", &mut names).await?;
         session.expect(line, "OK", &mut names).await
@@ -566,7 +669,8 @@ impl Session {
     /// A command of the set-up: must be OK; what else it says is passed over.
     async fn command(&mut self, line: usize, command: &str) -> Result<(), Failure> {
         self.lax = true;
-        self.send(line, &[command.to_owned()], true, &HashMap::new()).await?;
+        self.send(line, &[command.to_owned()], true, &HashMap::new())
+            .await?;
         self.expect(line, "OK", &mut HashMap::new()).await?;
         self.lax = false;
         Ok(())
@@ -617,7 +721,10 @@ impl Session {
             if waits {
                 let response = self.response(line).await?;
                 if !response.starts_with('+') {
-                    return failure(line, format!("wanted a + for the literal, got {response:?}"));
+                    return failure(
+                        line,
+                        format!("wanted a + for the literal, got {response:?}"),
+                    );
                 }
             }
         }
@@ -636,8 +743,9 @@ impl Session {
             } else if word == "tag" {
                 let tag = self.fresh_tag();
                 out.extend_from_slice(tag.as_bytes());
-            } else if let Some(byte) =
-                word.strip_prefix('x').and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            } else if let Some(byte) = word
+                .strip_prefix('x')
+                .and_then(|hex| u8::from_str_radix(hex, 16).ok())
             {
                 out.push(byte);
             } else if let Some(value) = word.strip_prefix('$').and_then(|name| names.get(name)) {
@@ -658,9 +766,10 @@ impl Session {
     ) -> Result<(), Failure> {
         if pattern.trim() == "<closed>" {
             return match self.read_response().await {
-                Ok(Some(response)) => {
-                    failure(line, format!("wanted the end of the connection, got {response:?}"))
-                }
+                Ok(Some(response)) => failure(
+                    line,
+                    format!("wanted the end of the connection, got {response:?}"),
+                ),
                 Ok(None) | Err(_) => {
                     self.closed = true;
                     Ok(())
@@ -682,8 +791,9 @@ impl Session {
             };
             self.check_refused()?;
             let tag = self.open.front().cloned().unwrap_or_default();
-            let tagged =
-                response.strip_prefix(tag.as_str()).and_then(|rest| rest.strip_prefix(' '));
+            let tagged = response
+                .strip_prefix(tag.as_str())
+                .and_then(|rest| rest.strip_prefix(' '));
             let matched = match (untagged, tagged) {
                 (true, None) => {
                     let whole = !pattern.starts_with('+')
@@ -710,7 +820,10 @@ impl Session {
             }
             return failure(
                 line,
-                format!("{} wanted {pattern:?}\n      but got {response:?}{skipped}", self.name),
+                format!(
+                    "{} wanted {pattern:?}\n      but got {response:?}{skipped}",
+                    self.name
+                ),
             );
         }
     }
@@ -720,7 +833,10 @@ impl Session {
             if let Some(found) = self.seen.iter().find(|seen| seen.contains(text.as_str())) {
                 return failure(
                     *line,
-                    format!("{} must not be told {text:?}, but was: {found:?}", self.name),
+                    format!(
+                        "{} must not be told {text:?}, but was: {found:?}",
+                        self.name
+                    ),
                 );
             }
         }
@@ -837,7 +953,9 @@ fn matches_from(
                     None => return false,
                 },
                 None => {
-                    let end = text.find([' ', '(', ')', '[', ']', '\r']).unwrap_or(text.len());
+                    let end = text
+                        .find([' ', '(', ')', '[', ']', '\r'])
+                        .unwrap_or(text.len());
                     if end == 0 {
                         return false;
                     }
@@ -906,8 +1024,8 @@ pub fn cases(root: &Path) -> Result<Vec<Case>, String> {
 /// # Errors
 /// As [`cases`].
 pub fn load(path: &Path) -> Result<Transcript, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Transcript::parse(&text).map_err(|failure| format!("{}: {failure}", path.display()))
 }
 

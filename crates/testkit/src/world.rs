@@ -26,8 +26,14 @@ pub struct WorldOptions {
 
 impl Default for WorldOptions {
     fn default() -> WorldOptions {
-        let limits = Limits { login_delay: Duration::ZERO, ..Limits::default() };
-        WorldOptions { limits, hidden_capabilities: Vec::new() }
+        let limits = Limits {
+            login_delay: Duration::ZERO,
+            ..Limits::default()
+        };
+        WorldOptions {
+            limits,
+            hidden_capabilities: Vec::new(),
+        }
     }
 }
 
@@ -41,7 +47,9 @@ impl WorldOptions {
             self.hidden_capabilities.push(value.to_owned());
             return Ok(());
         }
-        let number: u32 = value.parse().map_err(|_| format!("not a number: {value}"))?;
+        let number: u32 = value
+            .parse()
+            .map_err(|_| format!("not a number: {value}"))?;
         let time = Duration::from_millis(number.into());
         let size = number as usize;
         let limits = &mut self.limits;
@@ -87,7 +95,9 @@ impl World {
     /// The store in memory cannot be opened.
     pub async fn new(options: WorldOptions) -> World {
         let store = Store::memory(MemoryOptions::default());
-        let mail = Mail::open(store, MailOptions::default()).await.expect("an empty store opens");
+        let mail = Mail::open(store, MailOptions::default())
+            .await
+            .expect("an empty store opens");
         let users = Arc::new(Users::default());
         let (shutdown, down) = watch::channel(false);
         let env = Arc::new(Env {
@@ -99,8 +109,16 @@ impl World {
             hidden_capabilities: options.hidden_capabilities,
             shutdown: down,
         });
-        let world = World { mail, env, users, shutdown };
-        world.user("alice", "secret").await.expect("alice can be made");
+        let world = World {
+            mail,
+            env,
+            users,
+            shutdown,
+        };
+        world
+            .user("alice", "secret")
+            .await
+            .expect("alice can be made");
         world
     }
 
@@ -120,14 +138,22 @@ impl World {
     /// What went wrong, in words.
     pub async fn user(&self, name: &str, password: &str) -> Result<(), String> {
         let user = self.mail.user_add(name, None).await.map_err(describe)?;
-        let identity = Identity { name: name.to_owned(), account: user.account };
-        self.users.lock().insert(name.to_owned(), (password.to_owned(), identity));
+        let identity = Identity {
+            name: name.to_owned(),
+            account: user.account,
+        };
+        self.users
+            .lock()
+            .insert(name.to_owned(), (password.to_owned(), identity));
         Ok(())
     }
 
     /// A user's password.
     pub fn password(&self, name: &str) -> Option<String> {
-        self.users.lock().get(name).map(|(password, _)| password.clone())
+        self.users
+            .lock()
+            .get(name)
+            .map(|(password, _)| password.clone())
     }
 
     /// Makes sure that alice has a mailbox and puts so many small messages into it. `NAME\Junk` makes
@@ -153,7 +179,13 @@ impl World {
                  Subject: Message {number}\r\nDate: Wed, 1 Jul 2026 12:00:00 +0000\r\n\
                  Message-ID: <{number}.{name}@example.org>\r\n\r\nText {number}\r\n",
             );
-            self.message(name, &[], Some("01-Jul-2026 12:00:00 +0000"), text.as_bytes()).await?;
+            self.message(
+                name,
+                &[],
+                Some("01-Jul-2026 12:00:00 +0000"),
+                text.as_bytes(),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -178,12 +210,23 @@ impl World {
             None => DateTime::utc(1_782_907_200),
         };
         let flags = flag_names(flags)?;
-        mailbox.append(vec![Append { email, flags, internal_date }]).await.map_err(describe)?;
+        mailbox
+            .append(vec![Append {
+                email,
+                flags,
+                internal_date,
+            }])
+            .await
+            .map_err(describe)?;
         Ok(())
     }
 
     async fn account(&self, name: &str) -> Result<Arc<restante_mailbox::Account>, String> {
-        let account = self.users.lock().get(name).map(|(_, identity)| identity.account);
+        let account = self
+            .users
+            .lock()
+            .get(name)
+            .map(|(_, identity)| identity.account);
         let account = account.ok_or_else(|| format!("no user {name}"))?;
         self.mail.account(account).await.map_err(describe)
     }
@@ -193,7 +236,10 @@ impl World {
         let (client, server) = tokio::io::duplex(64 << 10);
         let io = Box::new(PlainIo::new(server, secure));
         let address = Some(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
-        let peer = Peer { address, port: 4321 };
+        let peer = Peer {
+            address,
+            port: 4321,
+        };
         tokio::spawn(serve(io, self.env.clone(), peer));
         client
     }
@@ -238,14 +284,20 @@ fn parse_date(text: &str) -> Option<DateTime> {
     let zone: i64 = zone.get(1..)?.parse().ok()?;
     let zone_min = sign * (zone / 100 * 60 + zone % 100);
     // Days since 1970 of the proleptic Gregorian calendar.
-    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = 365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400)
-        + (m * 153 + 2) / 5
-        + day
-        - 1
-        - 719_468;
+    let (y, m) = if month <= 2 {
+        (year - 1, month + 9)
+    } else {
+        (year, month - 3)
+    };
+    let days =
+        365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (m * 153 + 2) / 5 + day
+            - 1
+            - 719_468;
     let unix_s = days * 86_400 + seconds - zone_min * 60;
-    Some(DateTime { unix_s, zone_min: i16::try_from(zone_min).ok()? })
+    Some(DateTime {
+        unix_s,
+        zone_min: i16::try_from(zone_min).ok()?,
+    })
 }
 
 /// Passwords in memory.
@@ -283,7 +335,10 @@ mod tests {
 
     #[test]
     fn dates() {
-        assert_eq!(parse_date("01-Jan-1970 00:00:00 +0000"), Some(DateTime::utc(0)));
+        assert_eq!(
+            parse_date("01-Jan-1970 00:00:00 +0000"),
+            Some(DateTime::utc(0))
+        );
         let date = parse_date("17-Jul-1996 02:44:25 -0700").expect("a date");
         assert_eq!((date.unix_s, date.zone_min), (837_596_665, -420));
         assert_eq!(parse_date("soon"), None);

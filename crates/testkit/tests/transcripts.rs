@@ -10,7 +10,10 @@ use restante_testkit::transcript::{Case, cases, load};
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/transcripts");
-    let filters: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let filters: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
     let list = std::env::args().any(|argument| argument == "--list");
     let mut all = match cases(&root) {
         Ok(all) => all,
@@ -20,7 +23,10 @@ fn main() -> ExitCode {
         }
     };
     all.retain(|case| {
-        filters.is_empty() || filters.iter().any(|filter| case.name.contains(filter.as_str()))
+        filters.is_empty()
+            || filters
+                .iter()
+                .any(|filter| case.name.contains(filter.as_str()))
     });
     if list {
         for case in &all {
@@ -49,13 +55,21 @@ fn main() -> ExitCode {
         failed.len(),
         start.elapsed().as_secs_f64()
     );
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn run(case: &Case) -> Result<(), String> {
     let transcript = load(&case.path)?;
     let describe = |what: String| {
-        format!("rule: {}\n  {}: {what}", transcript.rule, case.path.display())
+        format!(
+            "rule: {}\n  {}: {what}",
+            transcript.rule,
+            case.path.display()
+        )
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

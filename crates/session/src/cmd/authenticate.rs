@@ -47,5 +47,7 @@ async fn exchange(cx: &mut Cx, challenge: &[u8]) -> Result<Vec<u8>, Failure> {
     if line.as_ref() == b"*" {
         return Err(Reply::bad("Authentication cancelled").into());
     }
-    STANDARD.decode(&line).map_err(|_| client_bug("The response is not base64"))
+    STANDARD
+        .decode(&line)
+        .map_err(|_| client_bug("The response is not base64"))
 }

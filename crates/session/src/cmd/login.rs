@@ -21,7 +21,11 @@ pub(crate) async fn run(
     }
     let credentials = String::from_utf8(user).ok().and_then(|user| {
         let password = String::from_utf8(password.expose().clone()).ok()?;
-        Some(Credentials { user, acting_as: None, proof: Proof::Password(password.into()) })
+        Some(Credentials {
+            user,
+            acting_as: None,
+            proof: Proof::Password(password.into()),
+        })
     });
     match credentials {
         Some(credentials) => log_in(cx, state, "LOGIN", &credentials).await,
@@ -47,7 +51,10 @@ pub(crate) async fn log_in(
         Ok(Identity { name, account }) => {
             let account = cx.env.mail.account(account).await?;
             tracing::info!(peer = %cx.peer, user = %name, how, secure = cx.conn.is_secure(), "login");
-            *state = State::Authenticated(Login { name: name.into(), account });
+            *state = State::Authenticated(Login {
+                name: name.into(),
+                account,
+            });
             cx.conn.after_login(&cx.env.limits);
             let words = cx.capabilities(state);
             Ok(Reply::ok("Logged in").code(Code::Capability(words)))
@@ -67,13 +74,18 @@ async fn failed(
 ) -> Failure {
     let user: String = user.chars().take(100).collect();
     let (reply, guessing) = match &error {
-        LoginError::Rejected => {
-            (Reply::no("User or password is wrong").code(Code::AuthenticationFailed), true)
-        }
-        LoginError::NotAuthorized => {
-            (Reply::no("This user may not log in").code(Code::AuthorizationFailed), true)
-        }
-        LoginError::Expired => (Reply::no("The password has expired").code(Code::Expired), true),
+        LoginError::Rejected => (
+            Reply::no("User or password is wrong").code(Code::AuthenticationFailed),
+            true,
+        ),
+        LoginError::NotAuthorized => (
+            Reply::no("This user may not log in").code(Code::AuthorizationFailed),
+            true,
+        ),
+        LoginError::Expired => (
+            Reply::no("The password has expired").code(Code::Expired),
+            true,
+        ),
         LoginError::Unavailable(reason) => {
             tracing::error!(peer = %cx.peer, ?user, how, reason, "login cannot be checked");
             let text = "Logins cannot be checked now, try again later";

@@ -1,15 +1,29 @@
 //! One file for each command, and the step from a decoded command to its file.
 
+mod append;
 mod authenticate;
 mod capability;
 mod close;
+mod copy;
+mod create;
+mod delete;
 mod enable;
+mod expunge;
+mod fetch;
 mod id;
-pub(crate) mod login;
+mod list;
+mod login;
+mod lsub;
+mod move_to;
 mod namespace;
 mod noop;
+mod rename;
+mod search;
 mod select;
 mod starttls;
+mod status;
+mod store;
+mod subscribe;
 
 use restante_proto::types::{AppendHead, Command, CommandBody as C};
 
@@ -30,10 +44,27 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Login { user, password } => login::run(cx, state, user, password).await,
         C::Enable(words) => enable::run(cx, state, words),
         C::Select(args) => select::run(cx, state, args).await,
+        C::Create {
+            mailbox,
+            special_use,
+        } => create::run(cx, state, mailbox, special_use).await,
+        C::Delete(mailbox) => delete::run(cx, state, mailbox).await,
+        C::Rename { from, to } => rename::run(cx, state, from, to).await,
+        C::Subscribe(mailbox) => subscribe::subscribe(cx, state, mailbox).await,
+        C::Unsubscribe(mailbox) => subscribe::unsubscribe(cx, state, mailbox).await,
+        C::List(args) => list::run(cx, state, args).await,
+        C::Lsub { reference, pattern } => lsub::run(cx, state, reference, pattern).await,
         C::Namespace => namespace::run(cx, state.login()?),
+        C::Status { mailbox, items } => status::run(cx, state, mailbox, items).await,
         C::Close => close::close(state).await,
         C::Unselect => close::unselect(state),
+        C::Expunge(uids) => expunge::run(cx, state, uids).await,
         C::Check => noop::check(),
+        C::Search(args) => search::run(cx, state, args).await,
+        C::Fetch(args) => fetch::run(cx, state, args).await,
+        C::Store(args) => store::run(cx, state, args).await,
+        C::Copy { set, mailbox } => copy::run(cx, state, set, mailbox).await,
+        C::Move { set, mailbox } => move_to::run(cx, state, set, mailbox).await,
         other => Err(unsupported(other.name())),
     }
 }
@@ -41,8 +72,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
 /// Runs an APPEND or REPLACE that the table allows in this state. What it does not take of the message
 /// is skipped by the caller.
 pub(crate) async fn append(cx: &mut Cx, state: &mut State, head: AppendHead) -> Outcome {
-    let _ = (cx, state, head);
-    Err(unsupported("APPEND"))
+    append::run(cx, state, head).await
 }
 
 /// The answer to a command that the grammar has and this server has not.

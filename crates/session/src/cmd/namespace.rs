@@ -8,8 +8,11 @@ use crate::state::Login;
 
 /// One personal namespace without a prefix; there are no others yet.
 pub(crate) fn run(cx: &mut Cx, _login: &Login) -> Outcome {
-    let personal =
-        NamespaceEntry { prefix: String::new(), separator: Some('/'), extensions: Vec::new() };
+    let personal = NamespaceEntry {
+        prefix: String::new(),
+        separator: Some('/'),
+        extensions: Vec::new(),
+    };
     cx.data(&UntaggedData::Namespace(Namespaces {
         personal: vec![personal],
         other_users: Vec::new(),

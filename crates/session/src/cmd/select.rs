@@ -36,7 +36,12 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
     }
     let recent = mailbox.recent(snapshot.uid_next(), !args.read_only);
     let view = View::new(mailbox.clone(), snapshot, recent);
-    let mut selected = Selected { mailbox, read_only: args.read_only, changes, view };
+    let mut selected = Selected {
+        mailbox,
+        read_only: args.read_only,
+        changes,
+        view,
+    };
 
     tell_size(cx, &mut selected).await?;
     if cx.enabled.select_lists() {
@@ -47,10 +52,13 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
             .flat_map(|entry| entry.special_use.names())
             .filter_map(ListAttribute::new)
             .collect();
-        attributes.insert(0, match tree.has_children(&name) {
-            true => ListAttribute::HasChildren,
-            false => ListAttribute::HasNoChildren,
-        });
+        attributes.insert(
+            0,
+            match tree.has_children(&name) {
+                true => ListAttribute::HasChildren,
+                false => ListAttribute::HasNoChildren,
+            },
+        );
         if tree.subscribed.contains(&name) {
             attributes.push(ListAttribute::Subscribed);
         }
@@ -90,12 +98,24 @@ async fn tell_size(cx: &mut Cx, selected: &mut Selected) -> Result<(), Failure> 
             }
         }
     }
-    cx.line(format_args!("* OK [UIDVALIDITY {}] UIDs are valid", snapshot.uid_validity()));
-    cx.line(format_args!("* OK [UIDNEXT {}] Predicted next UID", snapshot.uid_next()));
+    cx.line(format_args!(
+        "* OK [UIDVALIDITY {}] UIDs are valid",
+        snapshot.uid_validity()
+    ));
+    cx.line(format_args!(
+        "* OK [UIDNEXT {}] Predicted next UID",
+        snapshot.uid_next()
+    ));
     // Told to every client: some decide by it whether to use CONDSTORE at all.
-    cx.line(format_args!("* OK [HIGHESTMODSEQ {}] Highest", snapshot.modseq()));
+    cx.line(format_args!(
+        "* OK [HIGHESTMODSEQ {}] Highest",
+        snapshot.modseq()
+    ));
     let id = convert::mailbox_id(selected.mailbox.account().id(), selected.mailbox.id());
-    cx.line(format_args!("* OK [MAILBOXID ({})] Mailbox id", id.as_str()));
+    cx.line(format_args!(
+        "* OK [MAILBOXID ({})] Mailbox id",
+        id.as_str()
+    ));
     Ok(())
 }
 
@@ -113,7 +133,10 @@ async fn resynchronize(cx: &mut Cx, selected: &Selected, args: &QResync) -> Resu
         None => view.all_uids(),
     };
     if since < snapshot.modseq() {
-        let vanished = selected.mailbox.vanished_since(&snapshot, since, &known).await?;
+        let vanished = selected
+            .mailbox
+            .vanished_since(&snapshot, since, &known)
+            .await?;
         let vanished = match (&args.known_match, vanished.is_empty()) {
             (Some((numbers, uids)), false) => {
                 let matched = last_match(view, numbers, uids).await?;
@@ -127,7 +150,10 @@ async fn resynchronize(cx: &mut Cx, selected: &Selected, args: &QResync) -> Resu
     }
     let changed: UidSet = {
         let rows = view.load(Wanted::ChangedSince(since)).await?;
-        rows.loaded().changed_since(since).map(|row| row.uid).collect()
+        rows.loaded()
+            .changed_since(since)
+            .map(|row| row.uid)
+            .collect()
     };
     let changed = changed.intersect(&known);
     let rows = view.rows(&changed).await?;
@@ -154,16 +180,26 @@ async fn last_match(
     numbers: &SeqSet,
     uids: &WireUidSet,
 ) -> Result<Option<Uid>, Failure> {
-    let numbers: Vec<(u32, u32)> =
-        numbers.ranges.iter().filter_map(|r| r.numbers()).map(|(a, b)| (a.get(), b.get())).collect();
-    let uids: Vec<(u32, u32)> =
-        uids.ranges.iter().filter_map(|r| r.numbers()).map(|(a, b)| (a.get(), b.get())).collect();
+    let numbers: Vec<(u32, u32)> = numbers
+        .ranges
+        .iter()
+        .filter_map(|r| r.numbers())
+        .map(|(a, b)| (a.get(), b.get()))
+        .collect();
+    let uids: Vec<(u32, u32)> = uids
+        .ranges
+        .iter()
+        .filter_map(|r| r.numbers())
+        .map(|(a, b)| (a.get(), b.get()))
+        .collect();
     let count = pairs(&numbers).min(pairs(&uids));
     let (mut matching, mut end) = (0, count);
     let mut last = None;
     while matching < end {
         let middle = matching + (end - matching) / 2;
-        let (Some(number), Some(uid)) = (nth(&numbers, middle), nth(&uids, middle)) else { break };
+        let (Some(number), Some(uid)) = (nth(&numbers, middle), nth(&uids, middle)) else {
+            break;
+        };
         match view.uid_of(number).await? {
             Some(found) if found.get() == uid => {
                 last = Some(found);
@@ -176,7 +212,10 @@ async fn last_match(
 }
 
 fn pairs(ranges: &[(u32, u32)]) -> u64 {
-    ranges.iter().map(|(first, last)| u64::from(last - first) + 1).sum()
+    ranges
+        .iter()
+        .map(|(first, last)| u64::from(last - first) + 1)
+        .sum()
 }
 
 /// The number at a position of a list of ranges. Linear in ranges, which the decoder bounds.
@@ -207,7 +246,9 @@ mod tests {
     fn numbers_at_positions_of_ranges() {
         let ranges = [(1, 3), (7, 7), (10, u32::MAX)];
         assert_eq!(pairs(&ranges), 4 + u64::from(u32::MAX) - 9);
-        let first: Vec<_> = (0..6).filter_map(|position| nth(&ranges, position)).collect();
+        let first: Vec<_> = (0..6)
+            .filter_map(|position| nth(&ranges, position))
+            .collect();
         assert_eq!(first, [1, 2, 3, 7, 10, 11]);
         assert_eq!(nth(&ranges, pairs(&ranges)), None);
     }

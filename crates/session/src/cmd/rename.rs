@@ -1,0 +1,18 @@
+//! RENAME (RFC 9051 §6.3.6).
+
+use restante_proto::types::MailboxName;
+
+use super::unsupported;
+use crate::cx::Cx;
+use crate::reply::Outcome;
+use crate::state::State;
+
+pub(crate) async fn run(
+    cx: &mut Cx,
+    state: &mut State,
+    from: MailboxName,
+    to: MailboxName,
+) -> Outcome {
+    let _ = (cx, state, from, to);
+    Err(unsupported("RENAME"))
+}
