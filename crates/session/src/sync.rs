@@ -156,13 +156,12 @@ async fn tell_recent(cx: &mut Cx, selected: &mut Selected) -> Result<(), Failure
 pub(crate) async fn count_recent(selected: &Selected) -> Result<u32, Failure> {
     let view = &selected.view;
     let mut count = 0;
-    let rows = view.positions(view.recent()).await?;
     for range in view.recent().ranges() {
-        let end = match range.end().checked_add(1) {
-            Some(after) => rows.number(after),
-            None => view.exists() + 1,
-        };
-        count += end.saturating_sub(rows.number(*range.start()));
+        // Only the ends are looked at.
+        let (first, last) = (*range.start(), *range.end());
+        let ends = UidSet::from_unsorted([(first, first), (last, last)]);
+        let rows = view.rows(&ends).await?;
+        count += rows.number(last) - rows.number(first) + u32::from(rows.row(last).is_some());
     }
     Ok(count)
 }

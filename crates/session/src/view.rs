@@ -267,7 +267,7 @@ impl View {
         let ghosts = self.ghosts.uids();
         let loaded = self
             .mailbox
-            .ensure(&self.shown, Wanted::Positions(&ghosts))
+            .ensure(&self.shown, Wanted::Uids(&ghosts))
             .await?;
         let (mut before, mut end) = (0, self.ghosts.rows.len());
         while before < end {
@@ -293,18 +293,6 @@ impl View {
     /// Brings the rows of `uids` into memory, with their sequence numbers.
     pub(crate) async fn rows(&self, uids: &UidSet) -> Result<ViewRows<'_>, MailError> {
         let loaded = self.mailbox.ensure(&self.shown, Wanted::Uids(uids)).await?;
-        Ok(ViewRows {
-            loaded,
-            ghosts: &self.ghosts,
-        })
-    }
-
-    /// Brings what positions of `uids` need into memory: for [`ViewRows::number`] only.
-    pub(crate) async fn positions(&self, uids: &UidSet) -> Result<ViewRows<'_>, MailError> {
-        let loaded = self
-            .mailbox
-            .ensure(&self.shown, Wanted::Positions(uids))
-            .await?;
         Ok(ViewRows {
             loaded,
             ghosts: &self.ghosts,
@@ -370,7 +358,7 @@ impl View {
         if expunges == Expunges::Numbers {
             let loaded = self
                 .mailbox
-                .ensure(&self.shown, Wanted::Positions(&gone))
+                .ensure(&self.shown, Wanted::Uids(&gone))
                 .await?;
             // In ascending order, each is told when those before it are gone already: what is left
             // before it are rows of the snapshot.
@@ -404,7 +392,7 @@ impl<'a> ViewRows<'a> {
         &self.loaded
     }
 
-    /// The sequence number that `uid` has or would have.
+    /// The sequence number that `uid`, which must be among those loaded, has or would have.
     pub(crate) fn number(&self, uid: Uid) -> u32 {
         let ghosts = u32::try_from(self.ghosts.position(uid)).unwrap_or(u32::MAX);
         self.loaded
