@@ -45,8 +45,8 @@
 //!    with their numbers (`iter` costs nothing for each row). What `resolve` gives may have UIDs that
 //!    do not exist; ghosts (`ViewRows::is_ghost`) are rows that others have expunged already.
 //! 6. A command that changes the selected mailbox tells two differences:
-//!    `sync::advance(cx, selected, &stored.base, may_expunge, Tell::Flags)` for what others did, then
-//!    the same with `&stored.after` and its own `Tell`. The sync point after the command does the
+//!    `sync::advance(cx, selected, &stored.change.base, may_expunge, Tell::Flags)` for what others did, then
+//!    the same with `&stored.change.after` and its own `Tell`. The sync point after the command does the
 //!    rest: a command that only reads does not call `sync` at all.
 //! 7. A CONDSTORE enabling command calls `cx.condstore_aware(Some(selected))` before it writes.
 //! 8. Transcripts in `tests/transcripts/<area>/<rule>.txt` (language: `restante_testkit::transcript`).
@@ -67,6 +67,8 @@ mod state;
 mod sync;
 mod table;
 mod view;
+#[cfg(test)]
+mod view_tests;
 mod wire;
 
 pub use enabled::Enabled;
