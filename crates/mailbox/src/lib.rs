@@ -24,6 +24,7 @@ mod thread;
 mod tree;
 mod types;
 mod uid_set;
+mod vanished;
 mod warm;
 
 pub use account::{Account, AccountEvent};

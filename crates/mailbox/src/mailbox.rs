@@ -9,7 +9,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
 };
 
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub struct Mailbox {
     loading: tokio::sync::Mutex<()>,
     changed: watch::Sender<ModSeq>,
     settled: Notify,
+    /// UIDs from here on are `\Recent` for the next session that looks; see `vanished.rs`.
+    pub(crate) recent_from: AtomicU32,
 }
 
 /// A mailbox after some commit.
@@ -151,6 +153,7 @@ impl Mailbox {
             loading: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(ModSeq::ZERO),
             settled: Notify::new(),
+            recent_from: AtomicU32::new(0),
         })
     }
 
@@ -396,6 +399,7 @@ impl Mailbox {
     /// Makes a view what readers see, and tells everybody.
     fn publish_view(&self, state: &mut State, view: View) {
         if let Some(before) = &state.durable {
+            self.recent_begins(before.tail.uid_next);
             match view.tail.state {
                 TailState::Deleted if before.tail.state != TailState::Deleted => {
                     self.account.usage.removed(&before.tail);
