@@ -37,34 +37,57 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 async fn mailbox() -> Arc<Mailbox> {
     let store = Store::memory(MemoryOptions::default());
-    let mail = Mail::open(store, MailOptions::default()).await.expect("a store in memory opens");
-    let user = mail.user_add("alice", None).await.expect("a user can be added");
-    let account = mail.account(user.account).await.expect("the account is there");
-    account.mailbox(&MailboxName::inbox()).await.expect("INBOX is there")
+    let mail = Mail::open(store, MailOptions::default())
+        .await
+        .expect("a store in memory opens");
+    let user = mail
+        .user_add("alice", None)
+        .await
+        .expect("a user can be added");
+    let account = mail
+        .account(user.account)
+        .await
+        .expect("the account is there");
+    account
+        .mailbox(&MailboxName::inbox())
+        .await
+        .expect("INBOX is there")
 }
 
 async fn append(mailbox: &Arc<Mailbox>, count: u8) {
     for _ in 0..count {
-        let email = mailbox.account().new_email_from(b"Subject: x\r\n\r\ny").await;
+        let email = mailbox
+            .account()
+            .new_email_from(b"Subject: x\r\n\r\ny")
+            .await;
         let message = Append {
             email: email.expect("a message"),
             flags: FlagNames::default(),
             internal_date: DateTime::utc(0),
         };
-        mailbox.append(vec![message]).await.expect("it can be appended");
+        mailbox
+            .append(vec![message])
+            .await
+            .expect("it can be appended");
     }
 }
 
 async fn all(mailbox: &Arc<Mailbox>) -> Vec<Uid> {
     let snapshot = mailbox.snapshot().await.expect("a snapshot");
-    let loaded = mailbox.ensure(&snapshot, restante_mailbox::Wanted::All).await.expect("rows");
+    let loaded = mailbox
+        .ensure(&snapshot, restante_mailbox::Wanted::All)
+        .await
+        .expect("rows");
     loaded.rows(..).map(|row| row.uid).collect()
 }
 
 fn pick(from: &[Uid], places: &[prop::sample::Index]) -> UidSet {
     match from {
         [] => UidSet::new(),
-        from => places.iter().map(|place| from[place.index(from.len())]).collect(),
+        from => places
+            .iter()
+            .map(|place| from[place.index(from.len())])
+            .collect(),
     }
 }
 
@@ -86,14 +109,24 @@ impl Client {
             Expunges::Numbers => assert_eq!(gone, changes.expunged),
             Expunges::Uids => self.0.retain(|uid| !changes.expunged.contains(*uid)),
         }
-        assert!(changes.expunged.iter().all(|uid| before.contains(&uid)), "only what it knew");
+        assert!(
+            changes.expunged.iter().all(|uid| before.contains(&uid)),
+            "only what it knew"
+        );
         if let Some(exists) = changes.exists {
-            assert!(exists as usize > self.0.len(), "EXISTS never shrinks a mailbox");
+            assert!(
+                exists as usize > self.0.len(),
+                "EXISTS never shrinks a mailbox"
+            );
             let known = self.0.last().copied();
-            let rows = view.load(restante_mailbox::Wanted::All).await.expect("rows");
+            let rows = view
+                .load(restante_mailbox::Wanted::All)
+                .await
+                .expect("rows");
             let everything = UidSet::all();
             let new = rows.iter(&everything).map(|(_, row)| row.uid);
-            self.0.extend(new.filter(|uid| known.is_none_or(|known| *uid > known)));
+            self.0
+                .extend(new.filter(|uid| known.is_none_or(|known| *uid > known)));
             assert_eq!(self.0.len(), exists as usize);
         }
         assert!(changes.changed.iter().all(|uid| self.0.contains(&uid)));
@@ -105,12 +138,21 @@ impl Client {
         let last = view.last_uid().await.expect("the last UID");
         assert_eq!(last, self.0.last().copied());
         let everything = UidSet::all();
-        let rows = view.load(restante_mailbox::Wanted::All).await.expect("rows");
-        let shown: Vec<_> = rows.iter(&everything).map(|(number, row)| (number, row.uid)).collect();
+        let rows = view
+            .load(restante_mailbox::Wanted::All)
+            .await
+            .expect("rows");
+        let shown: Vec<_> = rows
+            .iter(&everything)
+            .map(|(number, row)| (number, row.uid))
+            .collect();
         let counted: Vec<_> = (1u32..).zip(self.0.iter().copied()).collect();
         assert_eq!(shown, counted);
         for (number, uid) in counted {
-            assert_eq!(rows.row(uid).map(|(number, row)| (number, row.uid)), Some((number, uid)));
+            assert_eq!(
+                rows.row(uid).map(|(number, row)| (number, row.uid)),
+                Some((number, uid))
+            );
             assert_eq!(view.uid_of(number).await.expect("a UID"), Some(uid));
         }
         assert_eq!(view.uid_of(view.exists() + 1).await.expect("no UID"), None);
@@ -120,15 +162,25 @@ impl Client {
     /// A set of numbers names what the client thinks.
     async fn check_set(&self, view: &View, first: u32, last: Option<u32>) {
         let end = |n| SeqNum::new(n).map_or(SetEnd::Star, SetEnd::Number);
-        let range = SetRange { first: end(first), last: last.map_or(SetEnd::Star, end) };
-        let set = wire::SeqSet { ranges: vec![range], saved: false };
+        let range = SetRange {
+            first: end(first),
+            last: last.map_or(SetEnd::Star, end),
+        };
+        let set = wire::SeqSet {
+            ranges: vec![range],
+            saved: false,
+        };
         let exists = u32::try_from(self.0.len()).expect("few messages");
         let (a, b) = (first, last.unwrap_or(exists));
         let (a, b) = (a.min(b), a.max(b));
         match view.resolve_numbers(&set).await {
             Ok(uids) => {
-                let named: Vec<_> =
-                    self.0.iter().copied().filter(|uid| uids.contains(*uid)).collect();
+                let named: Vec<_> = self
+                    .0
+                    .iter()
+                    .copied()
+                    .filter(|uid| uids.contains(*uid))
+                    .collect();
                 let wanted: Vec<_> = (a.max(1)..=b.min(exists))
                     .filter_map(|number| self.0.get(number as usize - 1).copied())
                     .collect();
@@ -205,9 +257,18 @@ async fn uid_sets_stay_within_the_view() {
     append(&mailbox, 2).await;
     let resolve = async |first: u32, last: Option<u32>| {
         let end = |n: u32| wire::Uid::new(n).map_or(SetEnd::Star, SetEnd::Number);
-        let range = SetRange { first: end(first), last: last.map_or(SetEnd::Star, end) };
-        let set = wire::UidSet { ranges: vec![range], saved: false };
-        view.resolve_uids(&set).await.expect("it names something").to_string()
+        let range = SetRange {
+            first: end(first),
+            last: last.map_or(SetEnd::Star, end),
+        };
+        let set = wire::UidSet {
+            ranges: vec![range],
+            saved: false,
+        };
+        view.resolve_uids(&set)
+            .await
+            .expect("it names something")
+            .to_string()
     };
     assert_eq!(resolve(1, None).await, "1:3");
     assert_eq!(resolve(2, Some(100)).await, "2:3");
@@ -226,14 +287,24 @@ async fn highest_mod_seq_waits_for_the_oldest_ghost() {
     let first = ExpungeWhat::Uids(UidSet::from_range(Uid::MIN, Uid::MIN));
     mailbox.expunge(&first, None).await.expect("it is expunged");
     let newest = mailbox.snapshot().await.expect("a snapshot");
-    view.advance(&newest, Expunges::Wait).await.expect("it goes on");
+    view.advance(&newest, Expunges::Wait)
+        .await
+        .expect("it goes on");
     append(&mailbox, 1).await;
     let newest = mailbox.snapshot().await.expect("a snapshot");
-    view.advance(&newest, Expunges::Wait).await.expect("it goes on");
+    view.advance(&newest, Expunges::Wait)
+        .await
+        .expect("it goes on");
     assert_eq!((view.exists(), view.highest_mod_seq()), (4, before));
     view.save(UidSet::from_range(Uid::MIN, Uid::MAX));
-    let changes = view.advance(&newest, Expunges::Uids).await.expect("it goes on");
+    let changes = view
+        .advance(&newest, Expunges::Uids)
+        .await
+        .expect("it goes on");
     assert_eq!(changes.expunged.to_string(), "1");
     assert_eq!(view.highest_mod_seq().0, newest.modseq().0);
-    assert!(!view.saved().contains(Uid::MIN), "$ loses what was told to be gone");
+    assert!(
+        !view.saved().contains(Uid::MIN),
+        "$ loses what was told to be gone"
+    );
 }
