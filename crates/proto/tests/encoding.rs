@@ -148,6 +148,9 @@ fn status_responses() {
     // A line stays a line.
     let two_lines = status(None, Condition::Ok, None, "a\r\nb");
     assert_eq!(encode(&two_lines, false), b"* OK a  b\r\n");
+    let eight_bit = status(None, Condition::Ok, None, "é");
+    assert_eq!(encode(&eight_bit, false), b"* OK ??\r\n");
+    assert_eq!(encode(&eight_bit, true), "* OK é\r\n".as_bytes());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! (RFC 9051 §6.3.12, RFC 3502, RFC 4469, RFC 6855, RFC 8508).
 
 use super::parser::{LiteralSpec, Parser, Result};
-use super::{DecodeErrorKind, tag};
+use super::{DecodeErrorKind, TAG_BYTES_MAX, tag};
 use crate::types::{
     AppendData, AppendHead, CatenatePart, DateTime, Flag, LiteralHead, MailboxName, ReplaceTarget,
     Tag,
@@ -10,7 +10,9 @@ use crate::types::{
 
 /// Whether `line`, the beginning of a command, is an APPEND, a REPLACE or a UID REPLACE.
 pub(crate) fn is_append(line: &[u8]) -> bool {
-    let Some(space) = memchr::memchr(b' ', line) else {
+    // No tag is longer; a bound keeps this cheap when it is asked after every literal.
+    let begin = &line[..line.len().min(TAG_BYTES_MAX + 1)];
+    let Some(space) = memchr::memchr(b' ', begin) else {
         return false;
     };
     let verb = &line[space + 1..];

@@ -57,10 +57,12 @@ impl Writer<'_> {
         self.end_line();
     }
 
-    /// Text for people: one line.
+    /// Text for people: one line, ASCII unless the client enabled UTF-8 (RFC 9051 §9, text).
     fn text(&mut self, text: &[u8]) {
+        let ascii = !self.utf8;
         let clean = |b: &u8| match b {
             0 | b'\r' | b'\n' => b' ',
+            0x80.. if ascii => b'?',
             b => *b,
         };
         self.out.extend(text.iter().map(clean));
