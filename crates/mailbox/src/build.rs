@@ -1,12 +1,16 @@
 //! From a command to the effects of its record. A retry builds again from the command.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
 use crate::{
     flags::{Flags, Slot},
     keywords::Keywords,
-    record::{Effect, NewRow},
-    snapshot::{FlagFilter, Loaded, Snapshot},
+    record::{Effect, NewRow, modseq_step},
+    snapshot::{FlagFilter, Loaded, PartKey, Snapshot, chunks_of},
     tail::Tail,
-    types::{DateTime, EmailId, Row, Uid},
+    types::{DateTime, EmailId, ModSeq, Row, Uid},
     uid_set::UidSet,
 };
 
@@ -40,7 +44,7 @@ pub struct StoreFlags {
     /// With which flags.
     pub flags: FlagNames,
     /// Refuse messages that were changed after this (RFC 7162 §3.1.3).
-    pub unchanged_since: Option<crate::types::ModSeq>,
+    pub unchanged_since: Option<ModSeq>,
     /// The messages that the session has been shown; others are passed over. None: all.
     pub visible: Option<UidSet>,
 }
@@ -189,6 +193,20 @@ pub fn append_unopened(
 /// # Errors
 /// [`BuildError`].
 pub fn store_flags(from: &Loaded, command: &StoreFlags) -> Result<BuiltStore, BuildError> {
+    store_flags_known(from, command, None)
+}
+
+/// As [`store_flags`]; `known` is what the client has been told, with the UIDs loaded. Then
+/// UNCHANGEDSINCE refuses a `+FLAGS` or `-FLAGS` only if one of the named flags has changed since, not
+/// for the sake of others (RFC 7162 §3.1.12).
+///
+/// # Errors
+/// [`BuildError`].
+pub fn store_flags_known(
+    from: &Loaded,
+    command: &StoreFlags,
+    known: Option<&Loaded>,
+) -> Result<BuiltStore, BuildError> {
     let mut names = Names::new(from);
     let named = match command.action {
         FlagAction::Remove => names.known(&command.flags),
@@ -203,15 +221,20 @@ pub fn store_flags(from: &Loaded, command: &StoreFlags) -> Result<BuiltStore, Bu
         Some(visible) => &command.uids.intersect(visible),
         None => &command.uids,
     };
+    let unchanged = Unchanged {
+        since: command.unchanged_since.unwrap_or(ModSeq::MAX),
+        known: known.filter(|known| {
+            let by_name = command.action != FlagAction::Replace;
+            by_name && same_names(named, known.keywords(), from.keywords())
+        }),
+        named,
+    };
     let mut built = BuiltStore::default();
     let mut seen = UidSet::new();
     let mut joined = Joined::default();
     for (rank, row) in from.ranked_in(shown) {
         seen.insert(row.uid);
-        if command
-            .unchanged_since
-            .is_some_and(|since| row.modseq > since)
-        {
+        if !unchanged.holds(&row) {
             built.refused.insert(row.uid);
         } else if row.flags.without(clear) | set != row.flags {
             built.changed.insert(row.uid);
@@ -223,13 +246,37 @@ pub fn store_flags(from: &Loaded, command: &StoreFlags) -> Result<BuiltStore, Bu
     built.missing = command.uids.difference(&seen);
     if !built.changed.is_empty() {
         built.effects = names.define();
-        built.effects.push(Effect::SetFlags {
-            uids: joined.uids,
-            clear,
-            set,
-        });
+        let uids = joined.uids;
+        built.effects.push(Effect::SetFlags { uids, clear, set });
     }
     Ok(built)
+}
+
+/// UNCHANGEDSINCE.
+struct Unchanged<'a> {
+    since: ModSeq,
+    known: Option<&'a Loaded>,
+    named: Flags,
+}
+
+impl Unchanged<'_> {
+    fn holds(&self, row: &Row) -> bool {
+        row.modseq <= self.since || self.known.is_some_and(|known| self.is_same_in(known, row))
+    }
+
+    /// Whether the client knows, as of what it names, the same of these flags.
+    fn is_same_in(&self, known: &Loaded, row: &Row) -> bool {
+        let before = known
+            .row(row.uid)
+            .filter(|before| before.modseq <= self.since);
+        before.is_some_and(|before| before.flags & self.named == row.flags & self.named)
+    }
+}
+
+/// Whether both mailboxes' bits mean the same keywords.
+fn same_names(flags: Flags, a: &Keywords, b: &Keywords) -> bool {
+    let same = |slot| a.name(slot).is_none_or(|name| b.name(slot) == Some(name));
+    flags.slots().all(same)
 }
 
 /// An EXPUNGE. Rows that can have `\Deleted`, or the UIDs, must be loaded.
@@ -309,6 +356,27 @@ pub fn move_to(
     Ok(built)
 }
 
+/// For a record that would be larger than [`Record::BYTES_MAX`](crate::Record::BYTES_MAX): its rows as
+/// chunks, and the parts that must be in the store before it is committed. The chunks fit only the
+/// record that follows `tail`; if another one was first, build again. `nonce` is fresh for every try.
+pub fn into_chunks(
+    tail: &Tail,
+    effects: Vec<Effect>,
+    nonce: u64,
+) -> (Vec<Effect>, Vec<(PartKey, Bytes)>) {
+    let modseq = ModSeq(tail.modseq.0.saturating_add(modseq_step(&effects)));
+    let mut puts = Vec::new();
+    let effects = effects.into_iter().map(|effect| match effect {
+        Effect::Append(rows) => {
+            let (chunks, parts) = chunks_of(&rows, modseq, nonce);
+            puts.extend(parts);
+            Effect::AppendChunks(chunks)
+        }
+        other => other,
+    });
+    (effects.collect(), puts)
+}
+
 fn expunge_effects(from: &Loaded, uids: &UidSet) -> Vec<Effect> {
     let mut joined = Joined::default();
     for (rank, row) in from.ranked_in(uids) {
@@ -383,15 +451,18 @@ impl Joined {
 }
 
 /// The keywords of a mailbox, and those that a command adds.
-struct Names {
-    keywords: Keywords,
+struct Names<'a> {
+    keywords: Cow<'a, Keywords>,
+    /// Flags that a message has, or will have.
+    in_use: Flags,
     effects: Vec<Effect>,
 }
 
-impl Names {
-    fn new(snapshot: &Snapshot) -> Self {
+impl<'a> Names<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
         Self {
-            keywords: Keywords::clone(snapshot.keywords()),
+            keywords: Cow::Borrowed(snapshot.keywords()),
+            in_use: snapshot.flags_in_use(),
             effects: Vec::new(),
         }
     }
@@ -415,13 +486,32 @@ impl Names {
     }
 
     fn slot(&mut self, name: &str) -> Result<Slot, BuildError> {
-        if let Some(slot) = self.keywords.slot(name) {
-            return Ok(slot);
-        }
-        let slot = self.keywords.first_free().ok_or(BuildError::KeywordLimit)?;
-        if !self.keywords.define(slot, name) {
+        let slot = match self.keywords.slot(name) {
+            Some(slot) => slot,
+            None => self.new_slot(name)?,
+        };
+        self.in_use = self.in_use | slot.flag();
+        Ok(slot)
+    }
+
+    /// A free slot; if there is none, that of a keyword that no message has.
+    fn new_slot(&mut self, name: &str) -> Result<Slot, BuildError> {
+        if !Keywords::is_name(name) {
             return Err(BuildError::NotAKeyword(name.into()));
         }
+        let slot = match self.keywords.first_free() {
+            Some(slot) => slot,
+            None => {
+                let slot = (!self.in_use)
+                    .slots()
+                    .next()
+                    .ok_or(BuildError::KeywordLimit)?;
+                self.keywords.to_mut().free(slot);
+                self.effects.push(Effect::FreeKeyword { slot });
+                slot
+            }
+        };
+        self.keywords.to_mut().define(slot, name);
         self.effects.push(Effect::DefineKeyword {
             slot,
             name: name.into(),
@@ -454,7 +544,7 @@ impl Remap {
         &mut self,
         flags: Flags,
         from: &Keywords,
-        to: &mut Names,
+        to: &mut Names<'_>,
     ) -> Result<Flags, BuildError> {
         if let Some((_, found)) = self.known.iter().rev().find(|(known, _)| *known == flags) {
             return Ok(*found);
@@ -467,3 +557,6 @@ impl Remap {
         Ok(mapped)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -314,7 +314,8 @@ fn chain(modseq: ModSeq, bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(bytes, modseq.0).max(1)
 }
 
-fn modseq_step(effects: &[Effect]) -> u64 {
+/// How far after its predecessor a record with these effects comes.
+pub(crate) fn modseq_step(effects: &[Effect]) -> u64 {
     match effects.first() {
         Some(Effect::Jump { modseqs, .. }) => *modseqs,
         _ => 1,
@@ -456,5 +457,180 @@ fn decode_bool(reader: &mut Reader<'_>) -> Decoded<bool> {
         0 => Ok(false),
         1 => Ok(true),
         _ => Err(reader.damaged()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::UidValidity;
+
+    fn tail() -> Tail {
+        Tail::new(UidValidity::new(1).expect("not 0"))
+    }
+
+    fn uid(number: u32) -> Uid {
+        Uid::new(number).expect("not 0")
+    }
+
+    /// One of each kind.
+    fn effects() -> Vec<Effect> {
+        let slot = Slot::new(122).expect("a slot");
+        let row = NewRow {
+            uid: uid(40),
+            email: EmailId(u64::MAX),
+            size: u64::MAX,
+            internal_date: DateTime {
+                unix_s: i64::MIN,
+                zone_min: -1,
+            },
+            save_date_s: i64::MAX,
+            flags: Flags::ALL,
+        };
+        let rows = vec![
+            row,
+            NewRow {
+                uid: uid(90),
+                flags: Flags::NONE,
+                ..row
+            },
+        ];
+        let (chunks, _) = crate::snapshot::chunks_of(&rows, ModSeq(5), 3);
+        let uids = UidSet::from_range(uid(3), uid(9));
+        let (clear, set) = (Flags::SYSTEM, Flags(1 << 100));
+        vec![
+            Effect::Jump {
+                uids: 9,
+                modseqs: 4,
+                touch: true,
+            },
+            Effect::Append(rows),
+            Effect::AppendChunks(chunks),
+            Effect::SetFlags {
+                uids: uids.clone(),
+                clear,
+                set,
+            },
+            Effect::Expunge { uids: uids.clone() },
+            Effect::DefineKeyword {
+                slot,
+                name: "$Junk".into(),
+            },
+            Effect::FreeKeyword { slot },
+            Effect::Annotate {
+                entry: "/private/comment".into(),
+                value: Some("x".into()),
+            },
+            Effect::Annotate {
+                entry: "/shared/comment".into(),
+                value: None,
+            },
+            Effect::Private {
+                user: AccountId(8),
+                uids,
+                clear,
+                set,
+            },
+        ]
+    }
+
+    #[test]
+    fn every_effect_comes_back() {
+        let record = Record::new(&tail(), 77, 88, effects()).expect("room");
+        assert_eq!(
+            (record.modseq(), record.wall_ms(), record.nonce()),
+            (ModSeq(5), 77, 88)
+        );
+        let bytes = record.bytes().clone();
+        assert_eq!(Record::decode(record.modseq(), bytes.clone()), Ok(record));
+        for end in 0..bytes.len() {
+            assert!(Record::decode(ModSeq(5), bytes.slice(..end)).is_err());
+        }
+    }
+
+    #[test]
+    fn the_chain_depends_on_everything() {
+        let of = |tail: &Tail, nonce| {
+            let effects = vec![Effect::Expunge {
+                uids: UidSet::from(uid(1)),
+            }];
+            Record::new(tail, 0, nonce, effects).expect("room").chain()
+        };
+        let other_parent = Tail { chain: 1, ..tail() };
+        let later = Tail {
+            modseq: ModSeq(2),
+            ..tail()
+        };
+        let chains = [
+            of(&tail(), 1),
+            of(&tail(), 2),
+            of(&other_parent, 1),
+            of(&later, 1),
+        ];
+        for (at, chain) in chains.iter().enumerate() {
+            assert!(!chains[..at].contains(chain));
+        }
+    }
+
+    #[test]
+    fn the_wall_time_never_falls() {
+        let tail = Tail {
+            wall_ms: 5000,
+            ..tail()
+        };
+        assert_eq!(
+            Record::new(&tail, 4000, 0, Vec::new())
+                .expect("room")
+                .wall_ms(),
+            5000
+        );
+    }
+
+    #[test]
+    fn modseqs_end() {
+        let last = Tail {
+            modseq: ModSeq::MAX,
+            ..tail()
+        };
+        assert_eq!(Record::new(&last, 0, 0, Vec::new()), Err(NoModSeq));
+        let jump = vec![Effect::Jump {
+            uids: 0,
+            modseqs: u64::MAX,
+            touch: false,
+        }];
+        assert_eq!(Record::new(&tail(), 0, 0, jump), Err(NoModSeq));
+    }
+
+    #[test]
+    fn a_store_on_everything_is_small() {
+        let uids = UidSet::from_range(Uid::MIN, uid(100_000));
+        let set = vec![Effect::SetFlags {
+            uids,
+            clear: Flags::NONE,
+            set: Flags::SEEN,
+        }];
+        let record = Record::new(&tail(), 1_790_000_000_000, u64::MAX, set).expect("room");
+        assert!(record.bytes().len() < 64, "{}", record.bytes().len());
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(at in 0..400_usize, with: u8, cut in 0..400_usize) {
+            let record = Record::new(&tail(), 0, 0, effects()).expect("room");
+            let mut bytes = record.bytes().to_vec();
+            let length = bytes.len();
+            bytes[at % length] ^= with;
+            let _ = Record::decode(ModSeq(5), bytes.clone().into());
+            bytes.truncate(cut);
+            let _ = Record::decode(ModSeq(5), bytes.into());
+        }
+
+        #[test]
+        fn noise_never_panics(mut bytes: Vec<u8>) {
+            bytes.insert(0, VERSION);
+            let _ = Record::decode(ModSeq(5), bytes.into());
+        }
     }
 }

@@ -158,6 +158,14 @@ impl Chunk {
         }
     }
 
+    fn shed(&self) -> Self {
+        Self {
+            summary: self.summary,
+            fixed: self.fixed.shed(),
+            mutable: self.mutable.shed(),
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         let fixed = self.fixed.get().map_or(0, Fixed::heap_bytes);
         let mutable = self.mutable.get().map_or(0, Mutable::heap_bytes);
@@ -357,6 +365,21 @@ impl Page {
         }
         self.chunks.load(Chunks::new(list));
         Ok(())
+    }
+
+    /// Without what is in the store.
+    pub(super) fn shed(&self) -> Self {
+        let chunks = match self.chunks.get() {
+            Ok(chunks) if !self.chunks.is_stored() => {
+                let list = chunks.list.iter().map(|chunk| Arc::new(chunk.shed()));
+                Held::new(self.chunks.made, Chunks::new(list.collect()))
+            }
+            _ => Held::stored(self.chunks.made),
+        };
+        Self {
+            summary: self.summary,
+            chunks,
+        }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -291,7 +291,7 @@ impl Mutable {
     }
 
     pub(super) fn extended(&self, rows: &[Row]) -> Self {
-        let mut words = Words::from(&*self.words);
+        let mut words = Words::from(&self.words);
         let word: Vec<_> = rows.iter().map(|row| words.place(row.flags)).collect();
         let modseq: Vec<_> = rows.iter().map(|row| row.modseq.0 as i64).collect();
         Self {
@@ -354,7 +354,7 @@ impl Mutable {
         set: Flags,
         modseq: ModSeq,
     ) -> Option<Self> {
-        let mut words = Words::from(&*self.words);
+        let mut words = Words::from(&self.words);
         let changed = |old: &Flags| old.without(clear) | set;
         let to: Vec<i64> = self
             .words

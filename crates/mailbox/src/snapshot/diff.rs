@@ -61,8 +61,8 @@ impl Snapshot {
         }
     }
 
-    /// The names of pages and parts that this has and `other` has not: after a root is trimmed, nobody
-    /// else needs what it does not share with the next. Both need [`Wanted::Pages`](super::Wanted).
+    /// The names of pages and parts that this has and `other` has not. Once a root is trimmed, nobody
+    /// needs those that no other root has. Both need [`Wanted::Pages`](super::Wanted).
     ///
     /// # Errors
     /// [`NotLoaded`].

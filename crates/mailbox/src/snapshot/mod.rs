@@ -135,6 +135,21 @@ impl Snapshot {
         })
     }
 
+    /// The same mailbox without the rows that can be loaded again: to be kept instead when memory is
+    /// short. What others still hold stays in memory as long as they do.
+    #[must_use]
+    pub fn shed(&self) -> Self {
+        let pages = self
+            .pages
+            .iter()
+            .map(|page| Arc::new(page.shed()))
+            .collect();
+        Self {
+            pages,
+            ..self.clone()
+        }
+    }
+
     /// About how much memory its rows take, in bytes. What it shares with other snapshots is counted.
     pub fn heap_bytes(&self) -> usize {
         self.pages.iter().map(|page| page.heap_bytes()).sum()

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -135,6 +135,14 @@ impl<T> Held<T> {
             made,
             stored: AtomicBool::new(true),
             value: OnceLock::new(),
+        }
+    }
+
+    /// Not in memory, if it is in the store.
+    pub(super) fn shed(self: &Arc<Self>) -> Arc<Self> {
+        match self.is_stored() {
+            true => Arc::new(Self::stored(self.made)),
+            false => Arc::clone(self),
         }
     }
 

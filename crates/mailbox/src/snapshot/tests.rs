@@ -196,7 +196,7 @@ fn new_rows(uid_next: u32, count: u32, gap: u32, seed: u64) -> Vec<NewRow> {
         NewRow {
             uid: uid(uid_next + n * (gap + 1)),
             email: EmailId(random ^ 77),
-            size: if random % 97 == 0 {
+            size: if random.is_multiple_of(97) {
                 random
             } else {
                 random % 5000
@@ -530,6 +530,32 @@ fn the_root_alone_is_read_until_rows_are_wanted() {
 }
 
 #[test]
+fn what_is_stored_can_be_forgotten() {
+    let mut run = filled(1000);
+    let before = run.snapshot.heap_bytes();
+    run.record(&[Op::SetFlags {
+        uids: vec![(500, 0)],
+        clear: Flags::NONE,
+        set: Flags(1 << 99),
+    }]);
+    let shed = run.snapshot.shed();
+    assert!(
+        shed.heap_bytes() < before / 4,
+        "{} of {before}",
+        shed.heap_bytes()
+    );
+    assert_eq!(shed.diff(&run.snapshot), Ok(Diff::default()));
+    run.snapshot = Arc::new(shed);
+    run.check();
+    run.record(&[Op::Expunge {
+        uids: vec![(1, 20)],
+    }]);
+    run.check();
+    run.checkpoint();
+    check(&load(&run.reloaded(), &run.shelf, Wanted::All), &run.model);
+}
+
+#[test]
 fn an_append_loads_nothing() {
     let run = filled(1000);
     let effects = vec![Effect::Append(new_rows(1001, 3, 0, 1))];
@@ -620,6 +646,52 @@ fn a_missing_part_is_trimmed_and_a_changed_one_is_damaged() {
         bad[at] ^= 0x80;
         assert!(Snapshot::from_root(root, &bad).is_err());
         assert!(Snapshot::from_root(root, &bytes[..at]).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Damage that has the right checksum: refused, or readable rows.
+    #[test]
+    fn forged_parts_never_panic(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut run = filled(100);
+        let mut keys: Vec<_> = run.shelf.values.keys().copied().collect();
+        keys.sort_unstable();
+        let key = keys[which.index(keys.len())];
+        let (root, root_bytes) = run.root.clone().expect("a root");
+        let forged = |bytes: &Bytes| {
+            let mut bytes = crate::codec::unseal("test", bytes).expect("whole").to_vec();
+            for (at, with) in &changes {
+                let at = at.index(bytes.len());
+                bytes[at] = *with;
+            }
+            crate::codec::seal(bytes)
+        };
+        let bad_root = Snapshot::from_root(root, &forged(&root_bytes));
+        let bad = forged(&run.shelf.values[&key]);
+        run.shelf.values.insert(key, bad);
+        let good_root = Snapshot::from_root(root, &root_bytes);
+        for snapshot in [bad_root, good_root].into_iter().flatten().map(Arc::new) {
+            if let Ok(loaded) = block_on(snapshot.ensure(&run.shelf, Wanted::All)) {
+                let rows: Vec<_> = loaded.rows(..).collect();
+                prop_assert_eq!(rows.len(), snapshot.exists() as usize);
+                for row in rows {
+                    prop_assert_eq!(loaded.row(row.uid), Some(row));
+                }
+                let uids = UidSet::from_range(uid(10), uid(90));
+                let effects = vec![
+                    Effect::SetFlags { uids: uids.clone(), clear: Flags::SEEN, set: Flags::DRAFT },
+                    Effect::Expunge { uids },
+                ];
+                if let Ok(record) = Record::new(loaded.tail(), 0, 0, effects) {
+                    let _ = loaded.apply(&record);
+                }
+            }
+        }
     }
 }
 
