@@ -8,6 +8,10 @@ use restante_message::{
     Decoder, Kind, Limits, Message, Parser, Part, SectionText, SortKeys, Strings, Structure,
     TextDecoder, decode_header_text, fields, header_fields, parse, parse_with,
 };
+use restante_proto::client::{
+    Mode, ResponseEvent, ResponseFramer, ResponseLimits, decode_response,
+};
+use restante_proto::types::{Response, UntaggedData};
 
 /// Pieces of which mail is made, so that chance finds its way into the corners.
 const PIECES: [&str; 68] = [
@@ -81,6 +85,22 @@ const PIECES: [&str; 68] = [
     "\u{fffd}",
 ];
 
+/// Mail as it is, with a bit of everything.
+const REAL: &str = "Return-Path: <a@example.org>\r\n\
+    Received: from a.example.org (a.example.org [192.0.2.1])\r\n\tby b.example.org; 1 Jan 2024 00:00:00 +0000\r\n\
+    From: =?utf-8?Q?J=C3=B6rg?= <a@example.org>\r\nTo: Team: b@example.org, \"C, D\" <c@example.org>;\r\n\
+    Date: Mon, 1 Jan 2024 01:00:00 +0100 (CET)\r\nSubject: Re: [list] =?utf-8?B?w7w=?= (fwd)\r\n\
+    Message-ID: <2@example.org>\r\nReferences: <1@example.org>\r\nMIME-Version: 1.0\r\n\
+    Content-Type: multipart/mixed; boundary=\"=_outer\"\r\n\r\nThis is MIME.\r\n\
+    --=_outer\r\nContent-Type: multipart/alternative; boundary=\"=_inner\"\r\n\r\n\
+    --=_inner\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+    Gr=C3=BC=C3=9Fe=\r\n\r\n--=_inner\r\nContent-Type: text/html; charset=iso-8859-1\r\n\
+    Content-Transfer-Encoding: base64\r\n\r\nPGI+R3L832U8L2I+\r\n--=_inner--\r\n\r\n\
+    --=_outer\r\nContent-Type: message/rfc822\r\nContent-Disposition: attachment; filename*=utf-8''%C3%BC.eml\r\n\r\n\
+    From: x@example.org\r\nSubject: inner\r\nContent-Type: multipart/digest; boundary=d\r\n\r\n\
+    --d\r\n\r\nSubject: first\r\n\r\none\r\n--d\r\n\r\nSubject: second\r\n\r\ntwo\r\n--d--\r\n\
+    --=_outer--\r\nepilogue\r\n";
+
 fn mail() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         12 => (0..PIECES.len()).prop_map(|at| PIECES[at].as_bytes().to_vec()),
@@ -105,6 +125,7 @@ fn check(octets: &[u8], limits: Limits) -> Message {
             "{}",
             out.escape_ascii()
         );
+        client_reads("ENVELOPE", &out, utf8);
         for extended in [false, true] {
             out.clear();
             match extended {
@@ -117,6 +138,8 @@ fn check(octets: &[u8], limits: Limits) -> Message {
                 "{}",
                 out.escape_ascii()
             );
+            let item = if extended { "BODYSTRUCTURE" } else { "BODY" };
+            client_reads(item, &out, utf8);
         }
     }
     let encoded = structure.encode();
@@ -130,6 +153,22 @@ fn check(octets: &[u8], limits: Limits) -> Message {
         let _ = message.filename(index);
     }
     message
+}
+
+/// A client that allows no deviation from the grammar reads it as one FETCH item.
+fn client_reads(item: &str, value: &[u8], utf8: bool) {
+    let line = [b"* 1 FETCH (", item.as_bytes(), b" ", value, b")\r\n"].concat();
+    let mut framer = ResponseFramer::new(ResponseLimits::default());
+    framer.push(&line);
+    let frame = match framer.next_event() {
+        Ok(Some(ResponseEvent::Frame(frame))) => frame,
+        other => panic!("{other:?}: {}", line.escape_ascii()),
+    };
+    let mode = if utf8 { Mode::StrictUtf8 } else { Mode::Strict };
+    match decode_response(&frame, mode) {
+        Ok(Response::Data(UntaggedData::Fetch { items, .. })) => assert_eq!(items.len(), 1),
+        other => panic!("{other:?}: {}", line.escape_ascii()),
+    }
 }
 
 /// Header and body follow each other, children lie in the body of their parent, in order.
@@ -176,6 +215,21 @@ proptest! {
 
     #[test]
     fn any_octets_do(octets in vec(any::<u8>(), 0..400)) {
+        check(&octets, Limits::default());
+    }
+
+    #[test]
+    fn damaged_mail_does(damages in vec((any::<prop::sample::Index>(), 0..4_u8, any::<u8>()), 1..12)) {
+        let mut octets = REAL.as_bytes().to_vec();
+        for (index, kind, byte) in damages {
+            let at = index.index(octets.len());
+            match kind {
+                0 => octets[at] = byte,
+                1 => octets.insert(at, byte),
+                2 => _ = octets.remove(at),
+                _ => octets.truncate(octets.len() - at % 40),
+            }
+        }
         check(&octets, Limits::default());
     }
 
