@@ -1,7 +1,12 @@
 //! Listeners, TLS, LMTP, limits, configuration and control of the Restante server.
 //!
-//! [`serve`](crate::run::serve) runs a server from a [`config::Config`] until it is told to stop.
 //! The IMAP semantics are in `restante-session`; here are sockets, time, files and processes.
+#![allow(dead_code)]
 
 pub mod config;
+mod files;
+mod lmtp;
 pub mod logging;
+mod net;
+mod time;
+pub mod tls;

@@ -1,0 +1,9 @@
+//! Sockets: listening, limits on connections, streams with and without TLS.
+
+mod admission;
+mod listener;
+mod stream;
+
+pub(crate) use admission::{Admission, Place, Refused, Seats};
+pub(crate) use listener::{Listener, accept_loop, bind};
+pub(crate) use stream::Stream;

@@ -1,0 +1,84 @@
+//! A connection's byte stream, with or without TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// TCP, possibly with TLS on it. What is not needed while a client idles is behind a pointer.
+pub(crate) enum Stream {
+    /// Plain text; with what it takes to begin TLS, if that is offered.
+    Plain(TcpStream, Option<Arc<rustls::ServerConfig>>),
+    /// Inside TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Performs the handshake as the server. A plain stream without a TLS configuration, and one
+    /// that is inside TLS already, cannot.
+    pub(crate) async fn into_tls(self) -> io::Result<Stream> {
+        match self {
+            Stream::Plain(tcp, Some(config)) => {
+                let stream = TlsAcceptor::from(config)
+                    .accept_with(tcp, |connection| {
+                        // What the client does not take is held up in the session, not copied here.
+                        connection.set_buffer_limit(Some(16 * 1024));
+                    })
+                    .await?;
+                Ok(Stream::Tls(Box::new(stream)))
+            }
+            _ => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "TLS cannot begin here",
+            )),
+        }
+    }
+}
+
+macro_rules! either {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Plain(tcp, _) => {
+                let $stream = Pin::new(tcp);
+                $call
+            }
+            Stream::Tls(tls) => {
+                let $stream = Pin::new(tls.as_mut());
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => stream.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,424 @@
+//! Certificates and TLS.
+//!
+//! The certificate in use can be exchanged while the server runs: new connections get the new one.
+//! Without a configured certificate a self-signed one is made in the data directory.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use thiserror::Error;
+
+use crate::files;
+use crate::time::{civil, days, unix_now};
+
+/// How long a self-signed certificate is good for. Some clients refuse more than 825 days.
+const SELF_SIGNED_DAYS: i64 = 820;
+
+/// A self-signed certificate is renewed when it has fewer days left.
+const RENEW_DAYS: i64 = 14;
+
+/// The common name by which a certificate made here is known again.
+const SELF_SIGNED_NAME: &str = "Restante self-signed certificate";
+
+/// Why there is no certificate to serve with.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{}: {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The self-signed certificate could not be made.
+    #[error("a self-signed certificate could not be made: {0}")]
+    SelfSigned(#[from] rcgen::Error),
+    /// The TLS library refused its configuration.
+    #[error("TLS: {0}")]
+    Library(#[from] rustls::Error),
+}
+
+/// Where certificate and key lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, in PEM.
+    pub certificate: PathBuf,
+    /// The private key, in PEM.
+    pub key: PathBuf,
+    /// Made here, and renewed here.
+    pub self_signed: bool,
+}
+
+impl CertificateFiles {
+    /// The files of a self-signed certificate in the data directory.
+    pub fn self_signed(data: &Path) -> CertificateFiles {
+        let dir = data.join("tls");
+        CertificateFiles {
+            certificate: dir.join("cert.pem"),
+            key: dir.join("key.pem"),
+            self_signed: true,
+        }
+    }
+}
+
+/// The certificate in use and where it came from.
+#[derive(Debug)]
+pub struct Certificates {
+    files: CertificateFiles,
+    hostname: String,
+    current: RwLock<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    key: Arc<CertifiedKey>,
+    /// Change times of both files when they were read.
+    stamp: [Option<SystemTime>; 2],
+}
+
+impl Certificates {
+    /// Reads the files, making a self-signed certificate first if it is ours to make.
+    ///
+    /// # Errors
+    /// Files that are missing, unreadable, not PEM, or a key that does not belong to the certificate.
+    pub fn open(files: CertificateFiles, hostname: &str) -> Result<Certificates, TlsError> {
+        let key = prepare(&files, hostname)?;
+        let stamp = stamp(&files);
+        let current = RwLock::new(Current {
+            key: Arc::new(key),
+            stamp,
+        });
+        Ok(Certificates {
+            files,
+            hostname: hostname.to_owned(),
+            current,
+        })
+    }
+
+    /// Where the certificate lies.
+    pub fn files(&self) -> &CertificateFiles {
+        &self.files
+    }
+
+    /// Reads the files again if they changed (or `always`). On an error the certificate in use
+    /// stays in use. Returns whether there is a new one.
+    ///
+    /// # Errors
+    /// As [`Certificates::open`].
+    pub fn reload(&self, always: bool) -> Result<bool, TlsError> {
+        let before = self
+            .current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stamp;
+        let now = stamp(&self.files);
+        if !always && now == before && !self.due() {
+            return Ok(false);
+        }
+        let result = prepare(&self.files, &self.hostname);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // Remembered on failure, too: a broken file is reported once, not every minute.
+        current.stamp = stamp(&self.files);
+        current.key = Arc::new(result?);
+        Ok(true)
+    }
+
+    fn due(&self) -> bool {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        self.files.self_signed
+            && current
+                .key
+                .cert
+                .first()
+                .is_some_and(|certificate| renewal_due(certificate))
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(
+            &self
+                .current
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .key,
+        ))
+    }
+}
+
+/// The configuration of TLS for all listeners: TLS 1.2 and 1.3, stateless session tickets.
+///
+/// # Errors
+/// The library refuses the configuration or gives no random bytes.
+pub fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+fn stamp(files: &CertificateFiles) -> [Option<SystemTime>; 2] {
+    [&files.certificate, &files.key]
+        .map(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok())
+}
+
+fn prepare(files: &CertificateFiles, hostname: &str) -> Result<CertifiedKey, TlsError> {
+    if files.self_signed {
+        let missing = !files.certificate.exists() || !files.key.exists();
+        if missing || expired_and_ours(&files.certificate) {
+            make_self_signed(files, hostname)?;
+        }
+    }
+    read(files)
+}
+
+fn read(files: &CertificateFiles) -> Result<CertifiedKey, TlsError> {
+    let content = |path: &Path, reason: &str| TlsError::Content {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let bytes = |path: &Path| {
+        fs::read(path).map_err(|source| TlsError::File {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let path = &files.certificate;
+    let chain = CertificateDer::pem_slice_iter(&bytes(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| content(path, &format!("is not PEM: {error}")))?;
+    if chain.is_empty() {
+        return Err(content(path, "holds no certificate"));
+    }
+    let path = &files.key;
+    let key = PrivateKeyDer::from_pem_slice(&bytes(path)?)
+        .map_err(|error| content(path, &format!("holds no private key in PEM: {error}")))?;
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+        .map_err(|error| content(path, &format!("cannot be used: {error}")))
+}
+
+fn make_self_signed(files: &CertificateFiles, hostname: &str) -> Result<(), TlsError> {
+    let mut names = vec!["localhost".to_owned()];
+    if hostname != "localhost" {
+        names.push(hostname.to_owned());
+    }
+    let mut params = CertificateParams::new(names)?;
+    params.subject_alt_names.extend([
+        SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+    ]);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, SELF_SIGNED_NAME);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let today = unix_now().div_euclid(86_400);
+    let date = |day| {
+        let (year, month, day) = civil(day);
+        rcgen::date_time_ymd(
+            i32::try_from(year).unwrap_or(2026),
+            u8::try_from(month).unwrap_or(1),
+            u8::try_from(day).unwrap_or(1),
+        )
+    };
+    // A day in the past, for clients whose clock is slow.
+    params.not_before = date(today - 1);
+    params.not_after = date(today + SELF_SIGNED_DAYS);
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    let write = |path: &Path, text: &str| {
+        files::write_private(path, text.as_bytes()).map_err(|source| TlsError::File {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    if let Some(dir) = files.key.parent() {
+        files::create_private_dir(dir).map_err(|source| TlsError::File {
+            path: dir.to_owned(),
+            source,
+        })?;
+    }
+    write(&files.key, &key.serialize_pem())?;
+    write(&files.certificate, &certificate.pem())
+}
+
+/// Whether the file holds a certificate that was made here and is at its end. One that somebody put
+/// in its place is never touched.
+fn expired_and_ours(path: &Path) -> bool {
+    let Ok(bytes) = fs::read(path) else {
+        return false;
+    };
+    let Some(Ok(certificate)) = CertificateDer::pem_slice_iter(&bytes).next() else {
+        return false;
+    };
+    renewal_due(&certificate)
+}
+
+fn renewal_due(certificate: &CertificateDer<'_>) -> bool {
+    let name = SELF_SIGNED_NAME.as_bytes();
+    let ours = certificate.windows(name.len()).any(|window| window == name);
+    let today = unix_now().div_euclid(86_400);
+    ours && not_after_day(certificate).is_some_and(|day| day < today + RENEW_DAYS)
+}
+
+/// The day (from 1970) on which a certificate ends (RFC 5280 §4.1.2.5), or `None` if its DER is not
+/// understood.
+fn not_after_day(der: &[u8]) -> Option<i64> {
+    let (_, certificate, _) = der_value(der)?;
+    let (_, mut rest, _) = der_value(certificate)?;
+    // [0] version, serial number, signature algorithm, issuer; then validity.
+    for _ in 0..4 {
+        rest = der_value(rest)?.2;
+    }
+    let (_, validity, _) = der_value(rest)?;
+    let (tag, text, _) = der_value(der_value(validity)?.2)?;
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<i64>().ok();
+    let (year, rest) = match tag {
+        // UTCTime has two digits: 1950 to 2049.
+        0x17 => {
+            let year = number(text.get(..2)?)?;
+            (
+                if year < 50 { 2000 + year } else { 1900 + year },
+                text.get(2..)?,
+            )
+        }
+        0x18 => (number(text.get(..4)?)?, text.get(4..)?),
+        _ => return None,
+    };
+    Some(days(
+        year,
+        number(rest.get(..2)?)?,
+        number(rest.get(2..4)?)?,
+    ))
+}
+
+/// Tag, content and what follows of the first DER value.
+fn der_value(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, first) = (*der.first()?, *der.get(1)?);
+    let (length, start) = if first < 0x80 {
+        (usize::from(first), 2)
+    } else {
+        let bytes = usize::from(first & 0x7f);
+        if bytes == 0 || bytes > 4 {
+            return None;
+        }
+        let digits = der.get(2..2 + bytes)?;
+        (
+            digits.iter().fold(0, |sum, b| sum << 8 | usize::from(*b)),
+            2 + bytes,
+        )
+    };
+    let end = start.checked_add(length)?;
+    Some((tag, der.get(start..end)?, &der[end..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_self_signed_certificate_is_made_once_and_kept_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = CertificateFiles::self_signed(dir.path());
+        let first = Certificates::open(files.clone(), "mail.example.org").unwrap();
+        let pem = fs::read(&files.certificate).unwrap();
+        assert_eq!(
+            fs::metadata(&files.key).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let again = Certificates::open(files.clone(), "mail.example.org").unwrap();
+        assert_eq!(fs::read(&files.certificate).unwrap(), pem);
+        let cert = |c: &Certificates| c.current.read().unwrap().key.cert[0].clone();
+        assert_eq!(cert(&first), cert(&again));
+        let end = not_after_day(&cert(&first)).unwrap();
+        assert_eq!(end, unix_now().div_euclid(86_400) + SELF_SIGNED_DAYS);
+        assert!(!renewal_due(&cert(&first)));
+        assert!(!first.reload(false).unwrap());
+    }
+
+    #[test]
+    fn our_own_certificate_is_renewed_when_it_ends_and_no_other() {
+        for (name, renewed) in [(SELF_SIGNED_NAME, true), ("somebody else", false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let files = CertificateFiles::self_signed(dir.path());
+            fs::create_dir_all(files.key.parent().unwrap()).unwrap();
+            let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+            let key = KeyPair::generate().unwrap();
+            let old = params.self_signed(&key).unwrap();
+            fs::write(&files.certificate, old.pem()).unwrap();
+            fs::write(&files.key, key.serialize_pem()).unwrap();
+            assert_eq!(not_after_day(old.der()), Some(days(2020, 1, 1)));
+            Certificates::open(files.clone(), "localhost").unwrap();
+            let now = fs::read_to_string(&files.certificate).unwrap();
+            assert_eq!(now != old.pem(), renewed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_broken_file_leaves_the_certificate_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = CertificateFiles::self_signed(dir.path());
+        let certificates = Certificates::open(files.clone(), "localhost").unwrap();
+        let mut named = files.clone();
+        named.self_signed = false;
+        let before = Certificates::open(named, "localhost").unwrap();
+        fs::write(&files.key, "not a key").unwrap();
+        assert!(matches!(before.reload(true), Err(TlsError::Content { .. })));
+        let key = |c: &Certificates| Arc::clone(&c.current.read().unwrap().key);
+        assert_eq!(key(&before).cert, key(&certificates).cert);
+        // Reported once, not every minute.
+        assert!(!before.reload(false).unwrap());
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = CertificateFiles::self_signed(dir.path());
+        Certificates::open(files.clone(), "localhost").unwrap();
+        fs::write(&files.key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        let error = Certificates::open(files, "localhost")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("key.pem"), "{error}");
+    }
+
+    #[test]
+    fn arbitrary_der_has_no_end_date_and_does_not_panic() {
+        for der in [
+            &b""[..],
+            b"\x30",
+            b"\x30\x84\xff\xff\xff\xff",
+            b"\x30\x80",
+            b"\x30\x03\x30\x01",
+        ] {
+            assert_eq!(not_after_day(der), None);
+        }
+    }
+}
