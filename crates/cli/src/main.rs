@@ -1,2 +1,72 @@
 //! The `restante` command.
-fn main() {}
+
+mod admin;
+mod check_config;
+mod serve;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use restante_server::config::Config;
+
+/// An IMAP server whose mailboxes are logs.
+#[derive(Debug, Parser)]
+#[command(name = "restante", version, about, long_about = None, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::ServeArgs),
+    /// Add, list and change users (also while the server runs).
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Check a configuration file, or print a commented example.
+    #[command(subcommand)]
+    Config(check_config::ConfigCommand),
+    /// Say how the running server is.
+    Status(Place),
+}
+
+/// Which server, or which data: the same for all commands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    /// The configuration file [default: /etc/restante/restante.toml if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Place {
+    /// The configuration, with the flags on top.
+    pub(crate) fn load(&self) -> Result<Config, String> {
+        let mut config = Config::load(self.config.as_deref()).map_err(|error| error.to_string())?;
+        if let Some(data) = &self.data {
+            config.server.data.clone_from(data);
+        }
+        Ok(config)
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+        Command::User(command) => user::run(&command),
+        Command::Config(command) => check_config::run(&command),
+        Command::Status(place) => admin::status(&place),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("restante: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

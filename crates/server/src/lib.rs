@@ -1,12 +1,23 @@
 //! Listeners, TLS, LMTP, limits, configuration and control of the Restante server.
 //!
-//! The IMAP semantics are in `restante-session`; here are sockets, time, files and processes.
-#![allow(dead_code)]
+//! [`serve`] runs a server from a [`config::Config`] until it is told to stop. [`Admin`] reaches a
+//! running server through its control socket, or opens its data when none runs. The IMAP semantics
+//! are in `restante-session`; here are sockets, time, files and processes.
 
+pub mod admin;
+mod authenticator;
+mod background;
 pub mod config;
+mod control;
 mod files;
 mod lmtp;
 pub mod logging;
 mod net;
+mod run;
+pub mod storage;
+mod system;
 mod time;
 pub mod tls;
+
+pub use control::{Admin, AdminError};
+pub use run::{Origin, ServeError, serve};

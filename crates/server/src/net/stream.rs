@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use restante_session::{Io, StartTls};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -80,5 +81,22 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, stream => stream.poll_shutdown(cx))
+    }
+}
+
+impl Io for Stream {
+    fn is_secure(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    fn can_starttls(&self) -> bool {
+        matches!(self, Stream::Plain(_, Some(_)))
+    }
+
+    fn starttls(self: Box<Self>) -> StartTls {
+        Box::pin(async move {
+            let stream: Box<dyn Io> = Box::new(self.into_tls().await?);
+            Ok(stream)
+        })
     }
 }

@@ -1,0 +1,31 @@
+//! `restante config`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use restante_server::config::{Config, DEFAULT_FILE, example};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check a file and say what is wrong with it
+    Check {
+        /// The file [default: /etc/restante/restante.toml]
+        file: Option<PathBuf>,
+    },
+    /// Print a file with all settings, explained, at their defaults
+    Example,
+}
+
+pub(crate) fn run(command: &ConfigCommand) -> Result<(), String> {
+    match command {
+        ConfigCommand::Check { file } => {
+            let file = file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+            Config::load(Some(&file)).map_err(|error| error.to_string())?;
+            println!("{}: valid", file.display());
+        }
+        ConfigCommand::Example => {
+            print!("{}", example().map_err(|error| error.to_string())?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! The server's side of the control socket.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use restante_mailbox::Mail;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::{LINE_BYTES_MAX, SOCKET, socket_path};
+use crate::admin::{self, Reply, Request};
+use crate::net::Admission;
+
+/// The listening socket; its file is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct ControlServer {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// Listens on the data directory's socket. The store's lock must be held: it proves that a socket
+/// that is there belongs to nobody.
+pub(crate) fn listen(data: &Path) -> io::Result<ControlServer> {
+    let (path, dir) = socket_path(data)?;
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // The data directory is 0700: nobody else can connect in the moment before the mode is set.
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    drop(dir);
+    Ok(ControlServer {
+        listener,
+        path: data.join(SOCKET),
+    })
+}
+
+impl ControlServer {
+    /// Serves requests until the future is dropped.
+    pub(crate) async fn run(&self, mail: Arc<Mail>, admission: Admission) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let (mail, admission) = (Arc::clone(&mail), admission.clone());
+                    tokio::spawn(async move {
+                        if let Err(error) = connection(stream, &mail, &admission).await {
+                            tracing::debug!(%error, "control connection lost");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket cannot accept");
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn connection(stream: UnixStream, mail: &Mail, admission: &Admission) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let limit = LINE_BYTES_MAX as u64 + 1;
+        let read = (&mut stream)
+            .take(limit)
+            .read_until(b'\n', &mut line)
+            .await?;
+        if read == 0 {
+            return Ok(());
+        }
+        let too_long = read > LINE_BYTES_MAX;
+        let mut reply = if too_long {
+            Reply::Error {
+                text: "request too long".to_owned(),
+            }
+        } else {
+            match serde_json::from_slice::<Request>(&line) {
+                Ok(request) => {
+                    log(&request);
+                    admin::perform(mail, request).await
+                }
+                // The parser's words are about the shape, not the values.
+                Err(error) => Reply::Error {
+                    text: format!("not a request: {error}"),
+                },
+            }
+        };
+        if let Reply::Status { connections, .. } = &mut reply {
+            *connections = admission.connections();
+        }
+        let mut text = serde_json::to_vec(&reply).map_err(io::Error::other)?;
+        text.push(b'\n');
+        stream.get_mut().write_all(&text).await?;
+        if too_long {
+            return Ok(());
+        }
+    }
+}
+
+/// Changes are logged, without hashes.
+fn log(request: &Request) {
+    match request {
+        Request::UsersAdd { users, .. } => match users.as_slice() {
+            [only] => tracing::info!(user = %only.name, "control: add user"),
+            many => tracing::info!(users = many.len(), "control: add users"),
+        },
+        Request::UserPassword { name, .. } => tracing::info!(user = %name, "control: set password"),
+        Request::UserQuota { name, bytes } => {
+            tracing::info!(user = %name, ?bytes, "control: set quota");
+        }
+        Request::UserDisabled { name, disabled } => {
+            tracing::info!(user = %name, disabled, "control: set disabled");
+        }
+        Request::UserRemove { name } => tracing::info!(user = %name, "control: remove user"),
+        Request::Status {} | Request::Users { .. } | Request::User { .. } => {}
+    }
+}

@@ -1,0 +1,272 @@
+//! Runs the dialogues of `tests/lmtp`, over a stream in memory, on a store in memory.
+//!
+//! A file is a list of lines, done one after the other:
+//!
+//! ```text
+//! # comment
+//! user: NAME            makes a user (ada, bob@example.org and plus+user are there)
+//! mailbox: USER NAME    makes a mailbox
+//! quota: USER BYTES     sets a quota
+//! C: TEXT               sends a line (nothing is awaited: several are pipelined)
+//! C~TEXT                sends raw bytes; \r \n \0 \\ are escapes
+//! Z NUMBER              sends so many bytes (lines of text)
+//! S: PREFIX             expects the next line to begin so
+//! L                     expects the reply to LHLO
+//! closed                expects the end of the connection
+//! count: USER MAILBOX N expects so many messages
+//! mail: USER MAILBOX    expects the newest message to be what follows, line by line:
+//! | LINE                * at the end of a line stands for anything
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use restante_mailbox::{Mail, MailOptions, Mailbox, MailboxName, SpecialUse, Wanted};
+use restante_store::{MemoryOptions, Store};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::{Env, serve};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Dialogue {
+    mail: Arc<Mail>,
+    client: BufReader<DuplexStream>,
+}
+
+async fn mail() -> Arc<Mail> {
+    let mail = Mail::open(
+        Store::memory(MemoryOptions::default()),
+        MailOptions::default(),
+    );
+    let mail = mail.await.unwrap();
+    for name in ["ada", "bob@example.org", "plus+user"] {
+        mail.user_add(name, None).await.unwrap();
+    }
+    mail
+}
+
+fn connect(mail: &Arc<Mail>, spool: &Path) -> (DuplexStream, watch::Sender<bool>) {
+    let (shutdown, down) = watch::channel(false);
+    let env = Env {
+        mail: Arc::clone(mail),
+        hostname: "mail.test".to_owned(),
+        local_domains: vec!["localhost".to_owned(), "mail.test".to_owned()],
+        message_bytes_max: 1_000_000,
+        recipients_max: 100,
+        timeout: PATIENCE,
+        spool_dir: spool.to_owned(),
+        shutdown: down,
+    };
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(serve(server, Arc::new(env), None));
+    (client, shutdown)
+}
+
+impl Dialogue {
+    async fn send(&mut self, bytes: &[u8]) {
+        let send = self.client.get_mut().write_all(bytes);
+        timeout(PATIENCE, send)
+            .await
+            .expect("the server reads")
+            .unwrap();
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.client.read_line(&mut line);
+        timeout(PATIENCE, read)
+            .await
+            .expect("the server answers")
+            .unwrap();
+        line
+    }
+
+    async fn mailbox(&self, user: &str, name: &str) -> Arc<Mailbox> {
+        let account = self.mail.account_of(user).await.unwrap();
+        account
+            .mailbox(&MailboxName::new(name).unwrap())
+            .await
+            .unwrap()
+    }
+
+    async fn newest(&self, user: &str, name: &str) -> Vec<u8> {
+        let mailbox = self.mailbox(user, name).await;
+        let snapshot = mailbox.snapshot().await.unwrap();
+        let loaded = mailbox.ensure(&snapshot, Wanted::All).await.unwrap();
+        let row = loaded.rows(..).last().expect("a message");
+        let account = mailbox.account();
+        let email = account.email(row.email).await.unwrap();
+        let bytes = account.read(&email, 0..email.size()).await.unwrap();
+        bytes.to_vec()
+    }
+
+    async fn step(&mut self, line: &str) {
+        if let Some(text) = line.strip_prefix("C:") {
+            let text = text.strip_prefix(' ').unwrap_or(text);
+            self.send(format!("{text}\r\n").as_bytes()).await;
+        } else if let Some(text) = line.strip_prefix("C~") {
+            self.send(&unescape(text)).await;
+        } else if let Some(number) = line.strip_prefix("Z ") {
+            let number: usize = number.parse().unwrap();
+            let bytes: Vec<u8> = b"zzzzzzz ".iter().copied().cycle().take(number).collect();
+            self.send(&bytes).await;
+        } else if let Some(prefix) = line.strip_prefix("S: ") {
+            let got = self.line().await;
+            assert!(
+                got.starts_with(prefix) && got.ends_with("\r\n"),
+                "{got:?} for {line:?}"
+            );
+        } else if line == "L" {
+            while self.line().await.starts_with("250-") {}
+        } else if line == "closed" {
+            assert_eq!(self.line().await, "");
+        } else {
+            let (word, rest) = line.split_once(": ").unwrap_or_else(|| panic!("{line}"));
+            let words: Vec<_> = rest.split(' ').collect();
+            match (word, words.as_slice()) {
+                ("user", [name]) => drop(self.mail.user_add(name, None).await.unwrap()),
+                ("mailbox", [user, name]) => {
+                    let account = self.mail.account_of(user).await.unwrap();
+                    let name = MailboxName::new(name).unwrap();
+                    account.create(&name, SpecialUse::NONE).await.unwrap();
+                }
+                ("quota", [user, bytes]) => {
+                    let bytes = Some(bytes.parse().unwrap());
+                    self.mail.user_set_quota(user, bytes).await.unwrap();
+                }
+                ("count", [user, name, count]) => {
+                    let mailbox = self.mailbox(user, name).await;
+                    let tail = mailbox.tail().await.unwrap();
+                    assert_eq!(tail.messages.to_string(), *count, "{line}");
+                }
+                _ => panic!("{line}"),
+            }
+        }
+    }
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'\\' => match bytes.next().expect("an escape") {
+                b'r' => b'\r',
+                b'n' => b'\n',
+                b'0' => 0,
+                other => other,
+            },
+            byte => byte,
+        });
+    }
+    out
+}
+
+async fn run(name: &str, text: &str) {
+    let spool = tempfile::tempdir().unwrap();
+    let mail = mail().await;
+    let (client, _shutdown) = connect(&mail, spool.path());
+    let mut dialogue = Dialogue {
+        mail,
+        client: BufReader::new(client),
+    };
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some(where_) = line.strip_prefix("mail: ") else {
+            dialogue.step(line).await;
+            continue;
+        };
+        let (user, mailbox) = where_.split_once(' ').unwrap();
+        let message = dialogue.newest(user, mailbox).await;
+        let message = String::from_utf8(message).unwrap();
+        let mut got = message.split("\r\n");
+        while let Some(expected) = lines.peek().and_then(|line| line.strip_prefix('|')) {
+            lines.next();
+            let expected = expected.strip_prefix(' ').unwrap_or(expected);
+            let expected = String::from_utf8(unescape(expected)).unwrap();
+            let got = got
+                .next()
+                .unwrap_or_else(|| panic!("{name}: {expected:?} is missing"));
+            match expected.strip_suffix('*') {
+                Some(prefix) => assert!(got.starts_with(prefix), "{name}: {got:?}"),
+                None => assert_eq!(got, expected, "{name}"),
+            }
+        }
+        assert_eq!(
+            got.next().unwrap_or_default(),
+            "",
+            "{name}: more in the message"
+        );
+    }
+}
+
+#[tokio::test]
+async fn dialogues() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lmtp");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        println!("{name}");
+        run(&name, &text).await;
+        seen += 1;
+    }
+    assert!(seen >= 15, "{seen} dialogues found");
+}
+
+/// The same dialogue, one byte at a time.
+#[tokio::test]
+async fn any_split_of_the_input_gives_the_same_replies() {
+    let spool = tempfile::tempdir().unwrap();
+    let mail = mail().await;
+    let (client, _shutdown) = connect(&mail, spool.path());
+    let mut dialogue = Dialogue {
+        mail,
+        client: BufReader::new(client),
+    };
+    let input = b"LHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<ada>\r\nDATA\r\nx\r\n..\r\n.\r\nQUIT\r\n";
+    for byte in input {
+        dialogue.send(&[*byte]).await;
+        tokio::task::yield_now().await;
+    }
+    let mut replies = Vec::new();
+    loop {
+        let line = dialogue.line().await;
+        if line.is_empty() {
+            break;
+        }
+        if !line.starts_with("250-") {
+            replies.push(line[..3].to_owned());
+        }
+    }
+    assert_eq!(replies, ["220", "250", "250", "250", "354", "250", "221"]);
+    assert!(
+        dialogue
+            .newest("ada", "INBOX")
+            .await
+            .ends_with(b"\r\nx\r\n.\r\n")
+    );
+}
+
+#[tokio::test]
+async fn shutdown_says_421() {
+    let spool = tempfile::tempdir().unwrap();
+    let mail = mail().await;
+    let (client, shutdown) = connect(&mail, spool.path());
+    let mut dialogue = Dialogue {
+        mail,
+        client: BufReader::new(client),
+    };
+    dialogue.step("S: 220").await;
+    shutdown.send(true).unwrap();
+    dialogue.step("S: 421 4.3.2").await;
+    dialogue.step("closed").await;
+}

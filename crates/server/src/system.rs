@@ -1,0 +1,41 @@
+//! The process and its surroundings: systemd, file descriptors, signals.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// Tells systemd how the service is (sd_notify(3)), if it asked.
+pub(crate) fn notify(state: &str) {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let send = || -> io::Result<()> {
+        let address = match name.as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+            path => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path))?,
+        };
+        UnixDatagram::unbound()?
+            .send_to_addr(state.as_bytes(), &address)
+            .map(drop)
+    };
+    if let Err(error) = send() {
+        tracing::warn!(%error, "systemd could not be notified");
+    }
+}
+
+/// Raises the number of files and sockets that may be open to what the system allows.
+pub(crate) fn raise_file_limit() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both calls read or write the one struct that the pointer is to, and keep nothing.
+    #[allow(unsafe_code, reason = "the standard library has no call for it")]
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}
