@@ -182,7 +182,7 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
                 .account(user.account)
                 .await
                 .map_err(|e| about(&name, &e))?;
-            let quota = account.quota().await.map_err(|e| about(&name, &e))?;
+            let quota = account.quota().await;
             Ok(Reply::User {
                 user: user.into(),
                 used: quota.used_bytes,

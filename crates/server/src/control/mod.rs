@@ -7,7 +7,7 @@ mod client;
 mod server;
 
 pub use client::{Admin, AdminError};
-pub(crate) use server::{ControlServer, listen};
+pub(crate) use server::listen;
 
 use std::fs::File;
 use std::io;

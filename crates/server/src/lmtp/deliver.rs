@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Account, Append, DateTime, EmailDraft, Mail, MailError, MailboxName, NewEmail, User,
+    Account, Append, DateTime, EmailDraft, FlagNames, Mail, MailError, MailboxName, User,
 };
 
 use super::address::Address;
@@ -80,7 +80,7 @@ pub(super) async fn check_quota(
     recipient: &Recipient,
     announced: Option<u64>,
 ) -> Result<(), MailError> {
-    let quota = recipient.account.quota().await?;
+    let quota = recipient.account.quota().await;
     let Some(limit) = quota.limit_bytes else {
         return Ok(());
     };
@@ -131,18 +131,18 @@ pub(super) async fn begin(
 }
 
 /// Puts a message into the recipient's mailbox. When this returns `Ok`, it is durable.
-pub(super) async fn save(recipient: &Recipient, email: NewEmail) -> Result<(), MailError> {
+pub(super) async fn save(recipient: &Recipient, draft: EmailDraft) -> Result<(), MailError> {
     let account = &recipient.account;
-    let mut append = Append::new(email);
-    append.internal_date = DateTime::utc(unix_now());
-    if let Some(name) = detail_mailbox(recipient).await? {
-        let mailbox = account.mailbox(&name).await?;
-        mailbox.append(vec![append]).await?;
-    } else {
-        let mailbox = account.mailbox(&MailboxName::inbox()).await?;
-        mailbox.append(vec![append]).await?;
-    }
-    Ok(())
+    // Held until the message counts as used.
+    let _reserved = account.reserve(draft.bytes())?;
+    let append = Append {
+        email: draft.finish().await?,
+        flags: FlagNames::default(),
+        internal_date: DateTime::utc(unix_now()),
+    };
+    let name = detail_mailbox(recipient).await?.unwrap_or_else(MailboxName::inbox);
+    let mailbox = account.mailbox(&name).await?;
+    mailbox.append(vec![append]).await.map(drop)
 }
 
 /// The mailbox named by the detail, if there is one: by its exact name, otherwise in any case (MTAs

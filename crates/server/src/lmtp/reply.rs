@@ -83,10 +83,6 @@ impl Reply {
         out.extend_from_slice(self.text.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-
-    pub(super) fn is_ok(self) -> bool {
-        self.code < 400
-    }
 }
 
 /// What a sender is told about a failure. Only what trying again cannot mend is final; above all, an

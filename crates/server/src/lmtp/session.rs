@@ -482,7 +482,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let outcomes = match sink {
             Sink::Refused(error) => recipients.iter().map(|_| Err(error.clone())).collect(),
             Sink::Draft(draft) => match recipients.as_slice() {
-                [only] => vec![save(only, draft).await],
+                [only] => vec![deliver::save(only, draft).await],
                 _ => Vec::new(),
             },
             Sink::Spool(spool) => match spool.finish().await {
@@ -521,11 +521,6 @@ impl Incoming {
             self.sink = Sink::Refused(error);
         }
     }
-}
-
-async fn save(recipient: &Recipient, draft: EmailDraft) -> Result<(), MailError> {
-    let email = draft.finish().await?;
-    deliver::save(recipient, email).await
 }
 
 /// Makes the copies of several recipients, some at a time.
@@ -574,7 +569,7 @@ async fn copy(
             .await
             .map_err(|e| spool_error(&e))?;
         if piece.is_empty() {
-            return save(recipient, draft).await;
+            return deliver::save(recipient, draft).await;
         }
         draft.write(&piece).await?;
         offset += piece.len() as u64;
