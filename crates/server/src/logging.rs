@@ -15,7 +15,7 @@ pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
 impl LogLevel {
     /// Sets the level or filters, as `log.level` in the file. An invalid one changes nothing.
     pub fn set(&self, level: &str) {
-        match level.parse::<EnvFilter>() {
+        match filter(level) {
             Ok(filter) => {
                 if let Err(error) = self.0.reload(filter) {
                     tracing::warn!(%error, "the log level could not be changed");
@@ -24,6 +24,11 @@ impl LogLevel {
             Err(error) => tracing::warn!(%error, "log.level is not valid; it stays as it was"),
         }
     }
+}
+
+/// The filter for a level. The index's own messages are of no use to an operator, unless asked for.
+fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    format!("fjall=warn,lsm_tree=warn,{level}").parse()
 }
 
 /// Checks a level or filters without setting them.

@@ -140,7 +140,9 @@ pub(super) async fn save(recipient: &Recipient, draft: EmailDraft) -> Result<(),
         flags: FlagNames::default(),
         internal_date: DateTime::utc(unix_now()),
     };
-    let name = detail_mailbox(recipient).await?.unwrap_or_else(MailboxName::inbox);
+    let name = detail_mailbox(recipient)
+        .await?
+        .unwrap_or_else(MailboxName::inbox);
     let mailbox = account.mailbox(&name).await?;
     mailbox.append(vec![append]).await.map(drop)
 }

@@ -1,0 +1,229 @@
+//! The real binary: start, sign in, deliver, read, stop.
+
+mod common;
+
+use common::{Client, Server, command, restante, tcp, tls};
+
+#[test]
+fn the_first_ten_minutes_with_a_new_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut server = Server::start(&data);
+    server.add_user("Ada@Example.org", "tanstaaf");
+
+    server
+        .lmtp()
+        .deliver("ada@example.org", "Subject: hello\r\n\r\nworld");
+
+    let mut client = server.imaps();
+    client.expect("* OK ");
+    client.ok("LOGIN ada@example.org tanstaaf");
+    let lines = client.ok("SELECT INBOX");
+    assert!(lines.iter().any(|line| line == "* 1 EXISTS"), "{lines:?}");
+    let lines = client.ok("FETCH 1 BODY.PEEK[TEXT]");
+    assert!(lines.iter().any(|line| line == "world"), "{lines:?}");
+
+    // Goodbye is said, the process ends well, and the mail is still there afterwards.
+    server.signal("TERM");
+    client.expect("* BYE");
+    assert!(server.wait());
+    let server = Server::start(&data);
+    let mut client = server.imaps();
+    client.expect("* OK ");
+    client.ok("LOGIN ada@example.org tanstaaf");
+    let lines = client.ok("SELECT INBOX");
+    assert!(lines.iter().any(|line| line == "* 1 EXISTS"), "{lines:?}");
+}
+
+#[test]
+fn starttls_drops_what_was_sent_before_the_handshake() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    server.add_user("ada", "tanstaaf");
+    let mut stream = tcp(server.imap);
+    let mut plain = Client::new(Box::new(stream.try_clone().unwrap()));
+    let greeting = plain.expect("* OK ");
+    assert!(greeting.contains("STARTTLS"), "{greeting}");
+    // RFC 9051 §6.2.1; the injected command must never be answered inside TLS.
+    use std::io::Write;
+    stream.write_all(b"a STARTTLS\r\nevil NOOP\r\n").unwrap();
+    plain.expect("a OK");
+    let mut client = Client::new(Box::new(tls(stream, &data, "127.0.0.1")));
+    let lines = client.ok("LOGIN ada tanstaaf");
+    assert!(
+        !lines.iter().any(|line| line.starts_with("evil")),
+        "{lines:?}"
+    );
+    let lines = client.ok("CAPABILITY");
+    assert!(
+        !lines.iter().any(|line| line.contains("STARTTLS")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_wrong_password_is_refused_and_a_changed_one_takes_effect_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"));
+    server.add_user("ada", "old");
+    let login = |password: &str| {
+        let mut client = server.imaps();
+        client.expect("* OK ");
+        let lines = client.command(&format!("LOGIN ada {password}"));
+        lines.last().unwrap().clone()
+    };
+    assert!(login("old").starts_with("x OK"));
+    assert!(login("wrong").starts_with("x NO [AUTHENTICATIONFAILED]"));
+    let output = server.command(&["user", "passwd", "ada", "--password-stdin"], "new\n");
+    assert!(output.status.success(), "{output:?}");
+    assert!(login("old").starts_with("x NO [AUTHENTICATIONFAILED]"));
+    assert!(login("new").starts_with("x OK"));
+    assert!(
+        server
+            .command(&["user", "disable", "ada"], "")
+            .status
+            .success()
+    );
+    assert!(login("new").starts_with("x NO"));
+}
+
+#[test]
+fn users_are_managed_with_and_without_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let run = |args: &[&str], input: &str| {
+        let output = command(&data, args, input);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.success(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let csv = dir.path().join("users.csv");
+    let lines: String = (0..300)
+        .map(|n| format!("user{n:03},password{n}\n"))
+        .collect();
+    std::fs::write(&csv, lines).unwrap();
+    std::fs::write(
+        data.with_extension("toml"),
+        "[login]\nargon2_memory_kib = 8\nargon2_iterations = 1\n",
+    )
+    .unwrap();
+    for with_server in [false, true] {
+        let server = with_server.then(|| Server::start(&data));
+        let (ok, out, err) = run(&["user", "add", "--csv", csv.to_str().unwrap()], "");
+        if with_server {
+            assert!(
+                !ok && err.contains("user000: the user exists already"),
+                "{err}"
+            );
+            let skip = [
+                "user",
+                "add",
+                "--skip-existing",
+                "--csv",
+                csv.to_str().unwrap(),
+            ];
+            let (ok, out, err) = run(&skip, "");
+            assert!(
+                ok && out.contains("0 users added, 300 existed already"),
+                "{out}{err}"
+            );
+        } else {
+            assert!(ok && out.contains("300 users added"), "{out}{err}");
+        }
+        let (ok, out, _) = run(&["user", "list"], "");
+        assert!(ok);
+        assert_eq!(out.lines().count(), 300);
+        assert!(run(&["user", "quota", "user001", "5 GiB"], "").0);
+        assert!(run(&["user", "list", "USER001"], "").1.contains("5 GiB"));
+        let (ok, _, err) = run(&["user", "remove", "nobody"], "");
+        assert!(!ok && err.contains("nobody: no such user"), "{err}");
+        let (ok, _, err) = run(&["user", "add", "a b", "--password-stdin"], "x");
+        assert!(!ok && err.contains("spaces"), "{err}");
+        let (ok, _, err) = run(&["user", "add", "carol", "--password-stdin"], "\n");
+        assert!(!ok && err.contains("password is empty"), "{err}");
+        if let Some(server) = server {
+            server.add_user("carol", "x");
+            assert!(run(&["user", "remove", "carol"], "").0);
+            assert!(run(&["status"], "").1.contains("runs"));
+        }
+    }
+    assert!(!run(&["status"], "").0);
+}
+
+#[test]
+fn a_new_certificate_is_used_after_sighup() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    server.imaps().expect("* OK ");
+    // Another server's certificate.
+    let other = dir.path().join("other");
+    drop(Server::start(&other));
+    for file in ["tls/key.pem", "tls/cert.pem"] {
+        std::fs::copy(other.join(file), data.join(file)).unwrap();
+    }
+    server.signal("HUP");
+    server.wait_for_log("certificate loaded");
+    // The client trusts only what lies in the directory now.
+    server.imaps().expect("* OK ");
+}
+
+#[test]
+fn two_servers_on_one_directory_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let _server = Server::start(&data);
+    let output = command(
+        &data,
+        &[
+            "serve",
+            "--imap",
+            "127.0.0.1:0",
+            "--imaps",
+            "none",
+            "--lmtp",
+            "none",
+        ],
+        "",
+    );
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && text.contains("in use by another process"),
+        "{text}"
+    );
+}
+
+#[test]
+fn config_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("restante.toml");
+    let example = restante().args(["config", "example"]).output().unwrap();
+    std::fs::write(&file, example.stdout).unwrap();
+    let check = || {
+        restante()
+            .args(["config", "check"])
+            .arg(&file)
+            .output()
+            .unwrap()
+    };
+    assert!(check().status.success());
+    std::fs::write(&file, "[listen]\nimpa = []\n").unwrap();
+    let output = check();
+    assert!(!output.status.success());
+    let error = String::from_utf8(output.stderr).unwrap();
+    let expected = format!("{}:2: listen.impa: unknown key `impa`", file.display());
+    assert!(error.contains(&expected), "{error}");
+}
+
+#[test]
+fn version() {
+    let output = restante().arg("--version").output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("restante {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
