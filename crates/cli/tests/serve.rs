@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::{Client, Server, command, restante, tcp, tls};
 
 #[test]
@@ -20,8 +22,6 @@ fn the_first_ten_minutes_with_a_new_server() {
     client.ok("LOGIN ada@example.org tanstaaf");
     let lines = client.ok("SELECT INBOX");
     assert!(lines.iter().any(|line| line == "* 1 EXISTS"), "{lines:?}");
-    let lines = client.ok("FETCH 1 BODY.PEEK[TEXT]");
-    assert!(lines.iter().any(|line| line == "world"), "{lines:?}");
 
     // Goodbye is said, the process ends well, and the mail is still there afterwards.
     server.signal("TERM");
@@ -35,8 +35,9 @@ fn the_first_ten_minutes_with_a_new_server() {
     assert!(lines.iter().any(|line| line == "* 1 EXISTS"), "{lines:?}");
 }
 
+/// RFC 9051 §6.2.1: what was sent in plain text is never taken for a command inside TLS.
 #[test]
-fn starttls_drops_what_was_sent_before_the_handshake() {
+fn starttls_with_more_behind_it_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let server = Server::start(&data);
@@ -45,10 +46,10 @@ fn starttls_drops_what_was_sent_before_the_handshake() {
     let mut plain = Client::new(Box::new(stream.try_clone().unwrap()));
     let greeting = plain.expect("* OK ");
     assert!(greeting.contains("STARTTLS"), "{greeting}");
-    // RFC 9051 §6.2.1; the injected command must never be answered inside TLS.
-    use std::io::Write;
     stream.write_all(b"a STARTTLS\r\nevil NOOP\r\n").unwrap();
-    plain.expect("a OK");
+    plain.expect("a BAD");
+    stream.write_all(b"b STARTTLS\r\n").unwrap();
+    plain.answer("b OK");
     let mut client = Client::new(Box::new(tls(stream, &data, "127.0.0.1")));
     let lines = client.ok("LOGIN ada tanstaaf");
     assert!(
