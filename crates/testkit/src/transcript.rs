@@ -45,7 +45,7 @@
 //!   its next one; `A!` has the same effect. Without them every response must be expected.
 //! - In an expected line `<any>` is any text, `<n>` a number, `<$name>` a word without spaces,
 //!   parentheses and brackets, remembered: the same text is wanted (or sent) where it stands again.
-//! - `wait: MS` lets time pass.
+//! - `wait: MS` lets time pass. `deliver: NAME` puts a message into a mailbox, as LMTP would.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -179,6 +179,7 @@ enum Step {
         session: String,
     },
     Wait(Duration),
+    Deliver(String),
 }
 
 impl Step {
@@ -188,7 +189,7 @@ impl Step {
             | Step::Expect { session, .. }
             | Step::Refuse { session, .. }
             | Step::Anything { session } => Some(session),
-            Step::Wait(_) => None,
+            Step::Wait(_) | Step::Deliver(_) => None,
         }
     }
 }
@@ -239,6 +240,10 @@ impl Transcript {
                     transcript
                         .steps
                         .push((number, version, Step::Wait(Duration::from_millis(ms))));
+                    continue;
+                }
+                if key == "deliver" {
+                    transcript.steps.push((number, version, Step::Deliver(value.to_owned())));
                     continue;
                 }
                 transcript.setup_line(number, key, value)?;
@@ -557,6 +562,11 @@ impl Run {
             Step::Wait(time) => {
                 tokio::time::sleep(*time).await;
                 Ok(())
+            }
+            Step::Deliver(mailbox) => {
+                let text = b"Subject: News\r\n\r\nText\r\n";
+                let delivered = self.world.message(mailbox, &[], None, text).await;
+                delivered.map_err(|what| Failure { line, what })
             }
             Step::Send {
                 session: name,
