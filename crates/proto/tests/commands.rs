@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use proptest::collection::vec as some;
 use proptest::option;
 use proptest::prelude::*;
-use restante_proto::client::{CommandEncoding, LiteralSupport, encode_command};
+use restante_proto::client::{
+    AppendEncoder, AppendMessage, CommandEncoding, LiteralSupport, encode_command,
+};
 use restante_proto::decode::{DecodeOptions, decode};
 use restante_proto::frame::{Event, Framer, Limits};
 use restante_proto::types::*;
@@ -638,6 +640,39 @@ fn encoding() -> impl Strategy<Value = CommandEncoding> {
     (literals, any::<bool>()).prop_map(|(literals, utf8)| CommandEncoding { literals, utf8 })
 }
 
+fn message() -> impl Strategy<Value = (AppendMessage, Vec<u8>)> {
+    let date = option::of((0i64..200_000_000_000, -1439i16..1440))
+        .prop_map(|date| date.map(|(seconds, zone)| DateTime::new(seconds, zone).unwrap()));
+    (
+        some(flag(), 0..3),
+        date,
+        any::<[bool; 2]>(),
+        some(any::<u8>(), 0..20),
+    )
+        .prop_map(|(flags, internal_date, [literal8, utf8], text)| {
+            let size = text.len() as u64;
+            (
+                AppendMessage {
+                    flags,
+                    internal_date,
+                    size,
+                    literal8,
+                    utf8,
+                },
+                text,
+            )
+        })
+}
+
+fn target() -> impl Strategy<Value = ReplaceTarget> {
+    prop_oneof![
+        nz().prop_map(|n| ReplaceTarget::Uid(SetEnd::Number(Uid(n)))),
+        nz().prop_map(|n| ReplaceTarget::Seq(SetEnd::Number(SeqNum(n)))),
+        Just(ReplaceTarget::Uid(SetEnd::Star)),
+        Just(ReplaceTarget::Seq(SetEnd::Star)),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -648,5 +683,57 @@ proptest! {
         prop_assert!(encoding.utf8 || !decoded.utf8_quoted);
         decoded.utf8_quoted = false;
         prop_assert_eq!(decoded, command);
+    }
+
+    #[test]
+    fn appends_survive(
+        replace in option::of(target()),
+        mailbox in mailbox(),
+        mut messages in some(message(), 1..4),
+        encoding in encoding(),
+    ) {
+        let tag = Tag::new("a1").unwrap();
+        let mut encoder = match replace {
+            Some(target) => AppendEncoder::replace(&tag, target, &mailbox, encoding).unwrap(),
+            None => AppendEncoder::append(&tag, &mailbox, encoding).unwrap(),
+        };
+        messages.truncate(if replace.is_some() { 1 } else { 4 });
+        let mut limits = Limits::after_login();
+        limits.decode.utf8 = encoding.utf8;
+        let mut framer = Framer::new(limits);
+        for (index, (message, text)) in messages.iter().enumerate() {
+            let encoded = encoder.message(message);
+            let (last, before) = encoded.segments.split_last().unwrap();
+            for segment in before {
+                framer.push(segment);
+                prop_assert_eq!(framer.next(), Some(Event::Continue));
+            }
+            framer.push(last);
+            let head = AppendHead {
+                tag: tag.clone(),
+                mailbox: mailbox.clone(),
+                replace,
+                index: index as u32,
+                flags: message.flags.clone(),
+                internal_date: message.internal_date,
+                data: AppendData::Literal(LiteralHead {
+                    size: message.size,
+                    literal8: message.literal8 || message.utf8,
+                    utf8: message.utf8,
+                    synchronizing: encoded.wait_after_last,
+                }),
+            };
+            prop_assert_eq!(framer.next(), Some(Event::Message(head)));
+            framer.accept();
+            framer.push(text);
+            if !text.is_empty() {
+                prop_assert_eq!(framer.next(), Some(Event::Chunk(text.clone().into())));
+            }
+            prop_assert_eq!(framer.next(), Some(Event::LiteralEnd));
+            prop_assert_eq!(framer.next(), None);
+        }
+        framer.push(encoder.finish());
+        prop_assert_eq!(framer.next(), Some(Event::AppendEnd));
+        prop_assert!(framer.is_idle());
     }
 }
