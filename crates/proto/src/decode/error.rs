@@ -23,15 +23,15 @@ pub enum DecodeErrorKind {
     Syntax,
     /// The command is not known: BAD.
     UnknownCommand,
-    /// A mailbox name cannot be decoded: NO [CANNOT] or BAD.
+    /// A mailbox name cannot be decoded: NO `[CANNOT]` or BAD.
     MailboxName,
-    /// A special use is not known: NO [USEATTR] (RFC 6154 §3).
+    /// A special use is not known: NO `[USEATTR]` (RFC 6154 §3).
     SpecialUse,
     /// A number is larger than the grammar allows: BAD.
     Number,
-    /// A limit of this server was passed: BAD or NO [LIMIT].
+    /// A limit of this server was passed: BAD or NO `[LIMIT]`.
     Limit,
-    /// An announced literal is larger than allowed: NO [TOOBIG] or BAD.
+    /// An announced literal is larger than allowed: NO `[TOOBIG]` or BAD.
     TooBig,
     /// A literal announced more bytes than there are. Never leaves this crate.
     Incomplete,

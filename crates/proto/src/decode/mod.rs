@@ -6,6 +6,7 @@
 //! bounded by [`DecodeOptions`].
 
 pub(crate) mod append;
+mod date;
 mod error;
 mod extensions;
 mod fetch;

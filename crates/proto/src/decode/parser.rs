@@ -7,8 +7,8 @@ use memchr::{memchr, memchr3};
 
 use super::error::{DecodeError, DecodeErrorKind};
 use crate::types::{
-    Atom, Date, DateTime, Flag, MailboxName, MailboxNameError, ModSeq, Month, Number, NumberSet,
-    ObjectId, SetEnd, SetRange, is_astring_char, is_atom_char, is_tag_char,
+    Atom, Flag, MailboxName, MailboxNameError, ModSeq, Number, NumberSet, ObjectId, SetEnd,
+    SetRange, is_astring_char, is_atom_char, is_tag_char,
 };
 
 pub(crate) type Result<T> = std::result::Result<T, DecodeError>;
@@ -56,7 +56,7 @@ pub(crate) fn literal_at_end(line: &[u8]) -> Option<(LiteralSpec, usize)> {
     ))
 }
 
-fn parse_number(digits: &[u8]) -> Option<u64> {
+pub(super) fn parse_number(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0u64, |n, b| {
         n.checked_mul(10)?
             .checked_add(u64::from(b.wrapping_sub(b'0')))
@@ -109,6 +109,11 @@ impl<'a> Parser<'a> {
         self.pos = position.min(self.bytes.len());
     }
 
+    /// Takes `count` bytes that the caller has seen.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.rewind(self.pos + count);
+    }
+
     pub(crate) fn at_end(&self) -> bool {
         self.pos == self.bytes.len()
     }
@@ -121,7 +126,7 @@ impl<'a> Parser<'a> {
         self.bytes.get(self.pos.checked_add(ahead)?).copied()
     }
 
-    fn rest(&self) -> &'a [u8] {
+    pub(super) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.pos..]
     }
 
@@ -560,7 +565,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    // ---- names, flags, dates ----
+    // ---- names, flags ----
 
     /// ```abnf
     /// mailbox = "INBOX" / astring
@@ -624,92 +629,5 @@ impl<'a> Parser<'a> {
             Some(id) => Ok(id),
             None => self.syntax("expected an object identifier"),
         }
-    }
-
-    fn fixed_digits(&mut self, count: usize) -> Result<u16> {
-        let digits = self
-            .rest()
-            .get(..count)
-            .filter(|d| d.iter().all(u8::is_ascii_digit));
-        match digits
-            .and_then(parse_number)
-            .and_then(|n| u16::try_from(n).ok())
-        {
-            Some(n) => {
-                self.pos += count;
-                Ok(n)
-            }
-            None => self.syntax("expected digits"),
-        }
-    }
-
-    fn two_digits(&mut self) -> Result<u8> {
-        self.fixed_digits(2).map(|n| n as u8)
-    }
-
-    /// `"-" date-month "-" date-year` after a day.
-    fn month_and_year(&mut self, day: u8) -> Result<Date> {
-        self.expect(b'-', "expected \"-\" in a date")?;
-        let Some(month) = self.rest().get(..3).and_then(Month::from_name) else {
-            return self.syntax("expected a month");
-        };
-        self.pos += 3;
-        self.expect(b'-', "expected \"-\" in a date")?;
-        let year = self.fixed_digits(4)?;
-        Date::new(year, month, day).or_else(|_| self.syntax("no such day"))
-    }
-
-    /// ```abnf
-    /// date      = date-text / DQUOTE date-text DQUOTE
-    /// date-text = date-day "-" date-month "-" date-year
-    /// date-day  = 1*2DIGIT
-    /// ```
-    pub(crate) fn date(&mut self) -> Result<Date> {
-        let quoted = self.eat(b'"');
-        let count = 1 + usize::from(self.peek_at(1).is_some_and(|b| b.is_ascii_digit()));
-        let day = self.fixed_digits(count)?;
-        let date = self.month_and_year(day as u8)?;
-        if quoted {
-            self.expect(b'"', "date does not end")?;
-        }
-        Ok(date)
-    }
-
-    /// ```abnf
-    /// date-time      = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
-    /// date-day-fixed = (SP DIGIT) / 2DIGIT
-    /// time           = 2DIGIT ":" 2DIGIT ":" 2DIGIT
-    /// zone           = ("+" / "-") 4DIGIT
-    /// ```
-    pub(crate) fn date_time(&mut self) -> Result<DateTime> {
-        self.expect(b'"', "expected a date and time")?;
-        let count = if self.eat(b' ') { 1 } else { 2 };
-        let day = self.fixed_digits(count)?;
-        let date = self.month_and_year(day as u8)?;
-        self.space()?;
-        let hour = self.two_digits()?;
-        self.expect(b':', "expected \":\" in a time")?;
-        let minute = self.two_digits()?;
-        self.expect(b':', "expected \":\" in a time")?;
-        let second = self.two_digits()?;
-        self.space()?;
-        let west = match self.peek() {
-            Some(b'+') => false,
-            Some(b'-') => true,
-            _ => return self.syntax("expected a time zone"),
-        };
-        self.pos += 1;
-        let (hours, minutes) = (i16::from(self.two_digits()?), i16::from(self.two_digits()?));
-        if hours > 23 || minutes > 59 {
-            return self.syntax("no such time zone");
-        }
-        self.expect(b'"', "date and time do not end")?;
-        let zone = if west {
-            -(hours * 60 + minutes)
-        } else {
-            hours * 60 + minutes
-        };
-        DateTime::from_local(date, (hour, minute, second), zone)
-            .or_else(|_| self.syntax("no such date or time"))
     }
 }

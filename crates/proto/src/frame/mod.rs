@@ -22,115 +22,26 @@
 //! assert_eq!(framer.next(), None);
 //! ```
 
+mod append;
+mod event;
+
 use std::fmt;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr;
 
-use crate::decode::append::{self, AppendCommand};
-use crate::decode::parser::{LiteralSpec, Parser, literal_at_end};
-use crate::decode::{CommandError, DecodeError, DecodeErrorKind, DecodeOptions, tag_of};
-use crate::types::{AppendData, AppendHead, CatenatePart, LiteralHead, Tag};
+use self::append::Append;
+pub use self::event::{Event, Limits};
+use crate::decode::append::is_append;
+use crate::decode::parser::{LiteralSpec, literal_at_end};
+use crate::decode::{CommandError, DecodeError, DecodeErrorKind, tag_of};
+use crate::types::{LiteralHead, Tag};
 
 /// Bytes at the end of a line that may be the beginning of a literal header.
 const HEADER_BYTES_MAX: usize = 32;
 
 /// The largest non-synchronizing literal of LITERAL- (RFC 7888 §5).
 const LITERAL_MINUS_MAX: u64 = 4096;
-
-/// What a client may send. All sizes are bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// One line without its end.
-    pub line_max: usize,
-    /// The lines and literals of one command together, a streamed message not counted.
-    pub command_max: usize,
-    /// A literal that is not a message.
-    pub literal_max: u64,
-    /// What is skipped after a command was refused in the middle; beyond it the connection ends.
-    pub skip_max: u64,
-    /// Refuse non-synchronizing literals over 4096 bytes (LITERAL-, RFC 7888 §5).
-    pub literal_minus: bool,
-    /// How APPEND heads are decoded; use the same for [`decode`](crate::decode::decode).
-    pub decode: DecodeOptions,
-}
-
-impl Limits {
-    /// For clients nobody knows yet.
-    pub fn before_login() -> Self {
-        Self {
-            line_max: 16 << 10,
-            command_max: 32 << 10,
-            literal_max: 8 << 10,
-            skip_max: 64 << 10,
-            literal_minus: false,
-            decode: DecodeOptions {
-                items_max: 256,
-                depth_max: 10,
-                ..DecodeOptions::default()
-            },
-        }
-    }
-
-    /// For clients that have logged in.
-    pub fn after_login() -> Self {
-        Self {
-            line_max: 256 << 10,
-            command_max: 1 << 20,
-            literal_max: 512 << 10,
-            skip_max: 256 << 20,
-            literal_minus: false,
-            decode: DecodeOptions::default(),
-        }
-    }
-}
-
-/// What the framer found. Its `Debug` form has no bytes of commands: they may be secrets.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A whole command with its literals, without the last line end: decode it.
-    Command(Bytes),
-    /// The line that [`Framer::expect_line`] asked for, without its end.
-    Line(Bytes),
-    /// The client waits with a literal that is welcome: send a continuation request.
-    Continue,
-    /// A message of APPEND or REPLACE begins. Answer with [`Framer::accept`] (and, if the literal
-    /// is synchronizing, a continuation request) or with [`Framer::refuse`] (and a tagged NO).
-    Message(AppendHead),
-    /// A part of a CATENATE. A text is to be answered like a message.
-    Catenate(CatenatePart),
-    /// Bytes of the accepted literal; never empty.
-    Chunk(Bytes),
-    /// The accepted literal is complete.
-    LiteralEnd,
-    /// All parts of the CATENATE are there.
-    CatenateEnd,
-    /// The command that began with [`Event::Message`] is complete: do it and answer.
-    AppendEnd,
-    /// A command is refused: answer BAD, or NO where the kind says so. The framer finds the next
-    /// command by itself. An APPEND that was going on is over.
-    Error(CommandError),
-    /// The client cannot be followed any more: answer BYE and close. Nothing comes after it.
-    Bye(DecodeError),
-}
-
-impl fmt::Debug for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Command(bytes) => write!(f, "Command({} bytes)", bytes.len()),
-            Self::Line(bytes) => write!(f, "Line({} bytes)", bytes.len()),
-            Self::Continue => f.write_str("Continue"),
-            Self::Message(head) => f.debug_tuple("Message").field(head).finish(),
-            Self::Catenate(part) => f.debug_tuple("Catenate").field(part).finish(),
-            Self::Chunk(bytes) => write!(f, "Chunk({} bytes)", bytes.len()),
-            Self::LiteralEnd => f.write_str("LiteralEnd"),
-            Self::CatenateEnd => f.write_str("CatenateEnd"),
-            Self::AppendEnd => f.write_str("AppendEnd"),
-            Self::Error(error) => f.debug_tuple("Error").field(error).finish(),
-            Self::Bye(error) => f.debug_tuple("Bye").field(error).finish(),
-        }
-    }
-}
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum State {
@@ -160,21 +71,6 @@ struct Line {
     /// Where the next line, or the literal, begins.
     next: usize,
     literal: Option<LiteralSpec>,
-}
-
-/// An APPEND that is going on.
-#[derive(Debug)]
-struct Append {
-    command: AppendCommand,
-    index: u32,
-    /// Within the parentheses of CATENATE.
-    catenate: bool,
-    /// No part of the CATENATE has been seen.
-    first_part: bool,
-    /// The parenthesis of `UTF8 (` is open.
-    utf8_open: bool,
-    /// The rest of a line of which the beginning was consumed.
-    line: Option<Line>,
 }
 
 /// The framer of one connection.
@@ -441,7 +337,7 @@ impl Framer {
     }
 
     fn command_line(&mut self, line: Line) -> Option<Event> {
-        if append::is_append(&self.buffer[..line.content]) {
+        if is_append(&self.buffer[..line.content]) {
             return self.append_begins(line);
         }
         match line.literal {
@@ -576,176 +472,6 @@ impl Framer {
                 }
             }
         }
-    }
-
-    // ---- APPEND, REPLACE, CATENATE ----
-
-    fn append_begins(&mut self, line: Line) -> Option<Event> {
-        let mut parser = Parser::new(&self.buffer[..line.content], &self.limits.decode);
-        let parsed = append::command(&mut parser).and_then(|command| {
-            let message = append::message(&mut parser)?;
-            Ok((command, message, parser.position()))
-        });
-        match parsed {
-            Ok((command, message, consumed)) => {
-                let append = Append {
-                    command,
-                    index: 0,
-                    catenate: false,
-                    first_part: false,
-                    utf8_open: false,
-                    line: None,
-                };
-                self.append = Some(Box::new(append));
-                Some(self.message_begins(message, consumed, line))
-            }
-            Err(error) => self.inline_or_refuse(error, line),
-        }
-    }
-
-    /// A parser that ran into a literal needs it as a part of the command.
-    fn inline_or_refuse(&mut self, error: DecodeError, line: Line) -> Option<Event> {
-        match line.literal {
-            Some(spec) if error.kind == DecodeErrorKind::Incomplete => {
-                self.inline_literal(spec, line)
-            }
-            _ => Some(self.refuse_line(error, Some(line))),
-        }
-    }
-
-    fn message_begins(
-        &mut self,
-        message: append::MessageHead,
-        consumed: usize,
-        line: Line,
-    ) -> Event {
-        let head = match self.append.as_ref() {
-            Some(append) => append.command.head(append.index, message),
-            // Not reachable: both callers have an append.
-            None => {
-                let error = error(DecodeErrorKind::Syntax, "no command", consumed);
-                return self.refuse_line(error, Some(line));
-            }
-        };
-        match head.data {
-            AppendData::Literal(literal) => {
-                if let Some(event) = self.literal_begins(literal, line) {
-                    return event;
-                }
-            }
-            AppendData::Catenate => {
-                if let Some(append) = self.append.as_mut() {
-                    (append.catenate, append.first_part) = (true, true);
-                }
-                self.consume(consumed, line);
-                self.state = State::Decide(None);
-            }
-        }
-        Event::Message(head)
-    }
-
-    /// Stops before a literal that is streamed. Gives an event only if it is refused.
-    fn literal_begins(&mut self, literal: LiteralHead, line: Line) -> Option<Event> {
-        let size = Some(literal.size);
-        if let Some(error) = self.literal_minus_error(size, literal.synchronizing, line.content) {
-            return Some(self.refuse_line(error, Some(line)));
-        }
-        if let Some(append) = self.append.as_mut() {
-            append.utf8_open = literal.utf8;
-        }
-        self.buffer.advance(line.next);
-        self.reset_line();
-        self.state = State::Decide(Some(literal));
-        None
-    }
-
-    /// Drops the first `consumed` bytes of `line` and remembers the rest.
-    fn consume(&mut self, consumed: usize, line: Line) {
-        self.buffer.advance(consumed);
-        self.reset_line();
-        let (content, next) = (line.content - consumed, line.next - consumed);
-        if let Some(append) = self.append.as_mut() {
-            append.line = Some(Line {
-                content,
-                next,
-                literal: line.literal,
-            });
-        }
-    }
-
-    /// What follows a literal of an APPEND, or a part of a CATENATE.
-    fn append_line(&mut self, line: Line) -> Option<Event> {
-        let Some(append) = self.append.as_mut() else {
-            self.state = State::Command;
-            return None;
-        };
-        let mut parser = Parser::new(&self.buffer[..line.content], &self.limits.decode);
-        match append.rest(&mut parser, line.literal.is_some()) {
-            Ok(Rest::End) => {
-                self.buffer.advance(line.next);
-                self.reset_line();
-                self.append = None;
-                self.state = State::Command;
-                Some(Event::AppendEnd)
-            }
-            Ok(Rest::CatenateEnd(consumed)) => {
-                (append.catenate, append.utf8_open) = (false, false);
-                self.consume(consumed, line);
-                Some(Event::CatenateEnd)
-            }
-            Ok(Rest::Part(part, consumed)) => {
-                (append.first_part, append.utf8_open) = (false, false);
-                match part {
-                    CatenatePart::Url(_) => self.consume(consumed, line),
-                    CatenatePart::Text(literal) => {
-                        if let Some(event) = self.literal_begins(literal, line) {
-                            return Some(event);
-                        }
-                    }
-                }
-                Some(Event::Catenate(part))
-            }
-            Ok(Rest::Message(message, consumed)) => {
-                append.index = append.index.saturating_add(1);
-                append.utf8_open = false;
-                Some(self.message_begins(message, consumed, line))
-            }
-            Err(error) => self.inline_or_refuse(error, line),
-        }
-    }
-}
-
-/// What stands between the literals of an APPEND, and how many bytes that is.
-enum Rest {
-    End,
-    CatenateEnd(usize),
-    Part(CatenatePart, usize),
-    Message(append::MessageHead, usize),
-}
-
-impl Append {
-    fn rest(&self, p: &mut Parser<'_>, has_literal: bool) -> Result<Rest, DecodeError> {
-        if self.utf8_open {
-            p.close()?;
-        }
-        if self.catenate {
-            if !self.first_part && p.eat(b')') {
-                return Ok(Rest::CatenateEnd(p.position()));
-            }
-            if !self.first_part {
-                p.space()?;
-            }
-            let part = append::catenate_part(p)?;
-            return Ok(Rest::Part(part, p.position()));
-        }
-        if !has_literal && p.only_spaces_left() {
-            return Ok(Rest::End);
-        }
-        if self.command.replace.is_some() {
-            return p.syntax("REPLACE takes one message");
-        }
-        let message = append::message(p)?;
-        Ok(Rest::Message(message, p.position()))
     }
 }
 
