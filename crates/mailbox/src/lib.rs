@@ -2,6 +2,7 @@
 
 mod account;
 pub mod build;
+mod checkpoint;
 mod clock;
 mod codec;
 mod commit;

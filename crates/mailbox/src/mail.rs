@@ -51,9 +51,19 @@ impl Core {
     pub(crate) fn checkpoint_if_due(&self, mailbox: &Mailbox, tail: &Tail) {
         let root = tail.root.map_or(ModSeq::ZERO, |root| root.modseq);
         if tail.modseq.0.saturating_sub(root.0) >= self.options.checkpoint_records {
-            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-            due.insert((mailbox.account().id(), mailbox.id()));
+            self.add_due(mailbox.account().id(), mailbox.id());
         }
+    }
+
+    pub(crate) fn add_due(&self, account: AccountId, mailbox: MailboxId) {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.insert((account, mailbox));
+    }
+
+    pub(crate) fn take_due(&self) -> Option<(AccountId, MailboxId)> {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = due.iter().next().copied()?;
+        due.take(&first)
     }
 
     pub(crate) fn now_ms(&self) -> i64 {

@@ -489,6 +489,24 @@ impl Mailbox {
         }
     }
 
+    /// Whether more than the tail is known.
+    pub(crate) fn is_loaded(&self) -> bool {
+        let state = self.lock();
+        let durable = state.durable.as_ref();
+        durable.is_some_and(|view| view.snapshot.is_some())
+    }
+
+    /// Forgets all but the tail.
+    pub(crate) fn unload(&self) {
+        let mut dropped = Vec::new();
+        let mut state = self.lock();
+        let flights = state.flight.iter_mut().map(|flight| &mut flight.view);
+        dropped.extend(flights.map(|view| view.snapshot.take()));
+        dropped.extend(state.durable.as_mut().map(|view| view.snapshot.take()));
+        // Freed outside of the lock.
+        drop(state);
+    }
+
     /// Memory that the handle takes, in bytes, roughly.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let state = self.lock();
