@@ -78,10 +78,11 @@ impl Plan {
             outliers: 0,
             cost_bits: usize::MAX,
         };
-        // From the widest: those that need more bits than `width` are outliers, and cost their place
-        // and what they have above it.
-        for width in (0..=64_u8).rev() {
-            let above = usize::from(width) + 1..=64;
+        // From the widest that any needs: those that need more bits than `width` are outliers, and cost
+        // their place and what they have above it.
+        let top = by_bits.iter().rposition(|count| *count > 0).unwrap_or(0);
+        for width in (0..=top as u8).rev() {
+            let above = usize::from(width) + 1..=top;
             let outliers: usize = by_bits[above.clone()].iter().sum();
             let cost_of = |bits: usize| 8 + 8 * (bits - usize::from(width)).div_ceil(7);
             let cost: usize = above.map(|bits| by_bits[bits] * cost_of(bits)).sum();
