@@ -1,6 +1,8 @@
 //! What the tests of the embedded engine share.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+pub(crate) mod load;
+
 use std::{ops::Bound, path::Path, time::Duration};
 
 use bytes::Bytes;
