@@ -469,6 +469,7 @@ fn messages_commands() -> impl Strategy<Value = CommandBody> {
         (messages(), some(attribute(), 1..4), modifiers).prop_map(
             |(set, attributes, (changed_since, vanished, partial))| {
                 let vanished = vanished && changed_since.is_some() && set.is_uid();
+                let partial = partial.filter(|_| set.is_uid());
                 let modifiers = FetchModifiers {
                     changed_since,
                     vanished,

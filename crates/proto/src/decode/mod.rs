@@ -456,6 +456,10 @@ fn fetch(p: &mut Parser<'_>, set: SetReader) -> Result<CommandBody> {
         if modifiers.vanished && !(set.is_uid() && modifiers.changed_since.is_some()) {
             return p.syntax("VANISHED needs UID FETCH and CHANGEDSINCE");
         }
+        // RFC 9394 §3.3
+        if modifiers.partial.is_some() && !set.is_uid() {
+            return p.syntax("PARTIAL needs UID FETCH");
+        }
     }
     Ok(CommandBody::Fetch(crate::types::Fetch {
         set,

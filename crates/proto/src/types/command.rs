@@ -297,7 +297,7 @@ pub struct FetchModifiers {
     pub changed_since: Option<ModSeq>,
     /// VANISHED; the decoder has checked that it is a UID FETCH with CHANGEDSINCE.
     pub vanished: bool,
-    /// PARTIAL
+    /// PARTIAL; the decoder has checked that it is a UID FETCH.
     pub partial: Option<PartialRange>,
 }
 
