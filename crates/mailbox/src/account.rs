@@ -286,6 +286,11 @@ impl Account {
         self.usage.quota()
     }
 
+    /// The time by the clock of the store, in milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.core.now_ms()
+    }
+
     /// Holds room for a message before its bytes are taken.
     ///
     /// # Errors

@@ -1,9 +1,14 @@
 //! Between the words of the wire and those of the mailbox.
 
-use restante_mailbox::{AccountId, EmailId, MailError, MailboxId, MailboxName, ThreadId, Uid};
-use restante_proto::types::{self as wire, ListExtended, ObjectId};
+use std::num::NonZeroU32;
 
-use crate::reply::Failure;
+use restante_mailbox::{
+    AccountId, DateTime, EmailId, FlagNames, Flags, MailError, MailboxId, MailboxName, ThreadId,
+    Uid, UidValidity,
+};
+use restante_proto::types::{self as wire, Flag, ListExtended, ObjectId};
+
+use crate::reply::{Failure, client_bug};
 
 /// The canonical name of a mailbox that a client named.
 pub(crate) fn mailbox_name(name: &wire::MailboxName) -> Result<MailboxName, Failure> {
@@ -30,6 +35,52 @@ pub(crate) fn old_name(
 /// A UID for a response.
 pub(crate) fn wire_uid(uid: Uid) -> Option<wire::Uid> {
     wire::Uid::new(uid.get())
+}
+
+/// UIDs for a response: runs are joined, the order is kept.
+pub(crate) fn wire_uids(uids: impl IntoIterator<Item = Uid>) -> wire::UidSet {
+    wire::UidSet::from_numbers(uids.into_iter().filter_map(wire_uid))
+}
+
+/// Numbers that are UIDs or sequence numbers, for a response.
+pub(crate) fn id_set(numbers: impl IntoIterator<Item = u32>) -> wire::IdSet {
+    wire::IdSet::from_numbers(numbers.into_iter().filter_map(NonZeroU32::new))
+}
+
+/// A UIDVALIDITY for a response.
+pub(crate) fn wire_uid_validity(uid_validity: UidValidity) -> Option<wire::UidValidity> {
+    wire::UidValidity::new(uid_validity.get())
+}
+
+/// The flags that a client wants set. `\Recent` and system flags that do not exist cannot be
+/// (RFC 3501 §2.3.2; RFC 9051 §2.3.2).
+pub(crate) fn flag_names(flags: &[Flag]) -> Result<FlagNames, Failure> {
+    let mut names = FlagNames::default();
+    for flag in flags {
+        let system = match flag {
+            Flag::Seen => Flags::SEEN,
+            Flag::Answered => Flags::ANSWERED,
+            Flag::Flagged => Flags::FLAGGED,
+            Flag::Deleted => Flags::DELETED,
+            Flag::Draft => Flags::DRAFT,
+            Flag::Keyword(keyword) => {
+                names.keywords.push(keyword.as_str().into());
+                continue;
+            }
+            Flag::Recent => return Err(client_bug("\\Recent cannot be set")),
+            Flag::Extension(_) => return Err(client_bug("No such system flag")),
+        };
+        names.system = names.system | system;
+    }
+    Ok(names)
+}
+
+/// A moment that a client gave.
+pub(crate) fn date_time(date: wire::DateTime) -> DateTime {
+    DateTime {
+        unix_s: date.unix_seconds(),
+        zone_min: date.zone_minutes(),
+    }
 }
 
 /// MAILBOXID (RFC 8474 §4). It carries the account's number, so it is unique on the server.

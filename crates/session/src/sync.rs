@@ -166,7 +166,8 @@ pub(crate) async fn count_recent(selected: &Selected) -> Result<u32, Failure> {
     Ok(count)
 }
 
-async fn tell_flags(
+/// FETCH with the flags of messages.
+pub(crate) async fn tell_flags(
     cx: &mut Cx,
     selected: &Selected,
     changed: &UidSet,

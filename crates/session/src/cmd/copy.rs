@@ -1,18 +1,76 @@
-//! COPY and UID COPY (RFC 9051 §6.4.7).
+//! COPY and MOVE with their UID forms (RFC 9051 §6.4.7, §6.4.8).
 
-use restante_proto::types::{MailboxName, MessageSet};
+use restante_mailbox::Copied;
+use restante_proto::types::{Code, CopyUid, MailboxName, MessageSet, ModSeq};
 
-use super::unsupported;
+use super::store::expunge_issued;
+use crate::convert;
 use crate::cx::Cx;
-use crate::reply::Outcome;
+use crate::reply::{Outcome, Reply, try_create};
 use crate::state::State;
 
-pub(crate) async fn run(
+/// COPY: all or nothing.
+pub(crate) async fn copy(state: &mut State, set: MessageSet, mailbox: MailboxName) -> Outcome {
+    let (login, selected) = state.selected()?;
+    let uids = selected.view.resolve(&set).await?;
+    let name = convert::mailbox_name(&mailbox)?;
+    let to = login.account.mailbox(&name).await.map_err(try_create)?;
+    if !set.is_uid() && !uids.intersect(&selected.view.ghosts()).is_empty() {
+        return Err(expunge_issued());
+    }
+    let copied = selected
+        .mailbox
+        .copy(&uids, &to)
+        .await
+        .map_err(try_create)?;
+    let reply = Reply::ok("COPY completed");
+    Ok(match copy_uid(&copied) {
+        Some(code) => reply.code(code),
+        None => reply,
+    })
+}
+
+/// MOVE: the untagged COPYUID comes first (RFC 6851 §4.3), the expunges from the sync point.
+pub(crate) async fn move_to(
     cx: &mut Cx,
     state: &mut State,
     set: MessageSet,
-    to: MailboxName,
+    mailbox: MailboxName,
 ) -> Outcome {
-    let _ = (cx, state, set, to);
-    Err(unsupported("COPY"))
+    let (login, writable) = state.writable()?;
+    let selected = writable.0;
+    let uids = selected.view.resolve(&set).await?;
+    let name = convert::mailbox_name(&mailbox)?;
+    let to = login.account.mailbox(&name).await.map_err(try_create)?;
+    let gone = uids.intersect(&selected.view.ghosts());
+    let moved = selected
+        .mailbox
+        .move_to(&uids.difference(&gone), &to)
+        .await
+        .map_err(try_create)?;
+    if let Some(code) = copy_uid(&moved) {
+        cx.untagged_ok(code, "Moved");
+    }
+    if !set.is_uid() && !gone.is_empty() {
+        return Err(expunge_issued());
+    }
+    let reply = Reply::ok("MOVE completed");
+    if cx.enabled.qresync() && !moved.source.is_empty() {
+        // RFC 7162 §3.2.7 says it for EXPUNGE, RFC 6851 §4.4 that MOVE is the same here.
+        let highest = ModSeq(moved.source_change.after.modseq().0);
+        return Ok(reply.code(Code::HighestModSeq(highest)));
+    }
+    Ok(reply)
+}
+
+/// COPYUID, unless no message was copied (RFC 4315 §3).
+fn copy_uid(copied: &Copied) -> Option<Code> {
+    if copied.source.is_empty() {
+        return None;
+    }
+    Some(Code::CopyUid(CopyUid {
+        uid_validity: convert::wire_uid_validity(copied.uid_validity)?,
+        source: convert::wire_uids(copied.source.iter().copied()),
+        destination: convert::wire_uids(copied.destination.iter().copied()),
+    }))
 }

@@ -1,13 +1,31 @@
 //! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9).
 
-use restante_proto::types::UidSet;
+use restante_mailbox::ExpungeWhat;
+use restante_proto::types::{self as wire, Code};
 
-use super::unsupported;
 use crate::cx::Cx;
-use crate::reply::Outcome;
+use crate::reply::{Outcome, Reply};
 use crate::state::State;
 
-pub(crate) async fn run(cx: &mut Cx, state: &mut State, uids: Option<UidSet>) -> Outcome {
-    let _ = (cx, state, uids);
-    Err(unsupported("EXPUNGE"))
+/// Expunges the messages with `\Deleted` that this client has been shown, all or those of `uids`. The
+/// sync point after the command tells what went.
+pub(crate) async fn run(cx: &mut Cx, state: &mut State, uids: Option<wire::UidSet>) -> Outcome {
+    let (_, writable) = state.writable()?;
+    let selected = writable.0;
+    let among = match &uids {
+        Some(set) => Some(selected.view.resolve_uids(set).await?),
+        None => None,
+    };
+    let visible = selected.view.all_uids();
+    let expunged = selected
+        .mailbox
+        .expunge(&ExpungeWhat::Deleted(among), Some(&visible))
+        .await?;
+    let reply = Reply::ok("EXPUNGE completed");
+    if cx.enabled.qresync() && !expunged.uids.is_empty() {
+        // RFC 7162 §3.2.7, §3.2.8. Nothing older waits to be told: the sync point tells it all.
+        let highest = wire::ModSeq(expunged.change.after.modseq().0);
+        return Ok(reply.code(Code::HighestModSeq(highest)));
+    }
+    Ok(reply)
 }

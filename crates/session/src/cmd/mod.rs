@@ -14,7 +14,6 @@ mod id;
 mod list;
 mod login;
 mod lsub;
-mod move_to;
 mod namespace;
 mod noop;
 mod rename;
@@ -63,8 +62,8 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Search(args) => search::run(cx, state, args).await,
         C::Fetch(args) => fetch::run(cx, state, args).await,
         C::Store(args) => store::run(cx, state, args).await,
-        C::Copy { set, mailbox } => copy::run(cx, state, set, mailbox).await,
-        C::Move { set, mailbox } => move_to::run(cx, state, set, mailbox).await,
+        C::Copy { set, mailbox } => copy::copy(state, set, mailbox).await,
+        C::Move { set, mailbox } => copy::move_to(cx, state, set, mailbox).await,
         other => Err(unsupported(other.name())),
     }
 }

@@ -1,13 +1,94 @@
-//! STORE and UID STORE (RFC 9051 §6.4.6).
+//! STORE and UID STORE (RFC 9051 §6.4.6; RFC 7162 §3.1.3).
 
-use restante_proto::types::Store;
+use restante_mailbox::{FlagAction, ModSeq, StoreFlags, UidSet};
+use restante_proto::types::{Code, Condition, MessageSet, Store, StoreAction};
 
-use super::unsupported;
+use crate::convert;
 use crate::cx::Cx;
-use crate::reply::Outcome;
-use crate::state::State;
+use crate::reply::{Failure, Outcome, Reply};
+use crate::state::{Selected, State};
+use crate::sync::{self, Tell};
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome {
-    let _ = (cx, state, args);
-    Err(unsupported("STORE"))
+    let (_, writable) = state.writable()?;
+    let selected = writable.0;
+    if args.unchanged_since.is_some() {
+        cx.condstore_aware(Some(selected));
+    }
+    let by_number = !args.set.is_uid();
+    let asked = selected.view.resolve(&args.set).await?;
+    // An expunge that this client has not been told: its row is there to read, not to change.
+    let gone = asked.intersect(&selected.view.ghosts());
+    let command = StoreFlags {
+        uids: asked.difference(&gone),
+        action: match args.action {
+            StoreAction::Replace => FlagAction::Replace,
+            StoreAction::Add => FlagAction::Add,
+            StoreAction::Remove => FlagAction::Remove,
+        },
+        flags: convert::flag_names(&args.flags)?,
+        unchanged_since: args.unchanged_since.map(|modseq| ModSeq(modseq.get())),
+        visible: Some(selected.view.all_uids()),
+    };
+    let stored = selected.mailbox.store(&command).await?;
+    sync::advance(cx, selected, &stored.change.base, false, Tell::Flags).await?;
+    let own = if args.silent {
+        Tell::ModSeqOnly
+    } else {
+        Tell::Flags
+    };
+    sync::advance(cx, selected, &stored.change.after, false, own).await?;
+    if !args.silent {
+        // The answer is the flags of every message named, changed or not (RFC 9051 §6.4.6).
+        let same = command
+            .uids
+            .difference(&stored.changed)
+            .difference(&stored.failed_unchanged_since);
+        sync::tell_flags(cx, selected, &same, Tell::Flags).await?;
+    }
+    let refused = &stored.failed_unchanged_since;
+    if !refused.is_empty() {
+        let code = modified(selected, &args.set, refused).await?;
+        let missing = by_number && !gone.is_empty();
+        let condition = if missing {
+            Condition::No
+        } else {
+            Condition::Ok
+        };
+        let text = "Conditional STORE failed".into();
+        return Ok(Reply {
+            condition,
+            code: Some(code),
+            text,
+        });
+    }
+    if by_number && !gone.is_empty() {
+        return Err(expunge_issued());
+    }
+    Ok(Reply::ok("STORE completed"))
+}
+
+/// Some of the messages that were named by number have been expunged (RFC 5530, RFC 2180 §4.2).
+pub(crate) fn expunge_issued() -> Failure {
+    Reply::no("Some of the messages have been expunged")
+        .code(Code::ExpungeIssued)
+        .into()
+}
+
+/// MODIFIED: the messages that UNCHANGEDSINCE kept from being changed, as numbers of the command's
+/// kind (RFC 7162 §3.1.3).
+async fn modified(
+    selected: &Selected,
+    set: &MessageSet,
+    refused: &UidSet,
+) -> Result<Code, Failure> {
+    if set.is_uid() {
+        return Ok(Code::Modified(convert::id_set(
+            refused.iter().map(|uid| uid.get()),
+        )));
+    }
+    let rows = selected.view.rows(refused).await?;
+    Ok(Code::Modified(convert::id_set(
+        rows.iter(refused).map(|(number, _)| number),
+    )))
 }
