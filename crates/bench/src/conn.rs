@@ -1,0 +1,267 @@
+//! A connection that reads replies as cheaply as they can be read: it counts lines and skips
+//! literals, and looks into few of them.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use memchr::memchr;
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::tls;
+
+/// How long a server may be silent before the run fails.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// A connection to a server, IMAP or LMTP.
+pub(crate) struct Conn {
+    stream: Stream,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    out: Vec<u8>,
+}
+
+/// What a command brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Untagged lines with `FETCH`.
+    pub(crate) fetches: u64,
+    /// The number of the last `EXISTS`.
+    pub(crate) exists: Option<u64>,
+    /// Octets received.
+    pub(crate) octets: u64,
+}
+
+impl Conn {
+    /// Connects; nothing is read yet.
+    pub(crate) fn open(address: &str, with_tls: bool, buffer: usize) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let stream = if with_tls {
+            let config = Arc::clone(tls::config()?);
+            let name = tls::any_name()?;
+            let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+            Stream::Tls(Box::new(StreamOwned::new(connection, stream)))
+        } else {
+            Stream::Plain(stream)
+        };
+        Ok(Self {
+            stream,
+            buffer: vec![0; buffer],
+            start: 0,
+            end: 0,
+            out: Vec::new(),
+        })
+    }
+
+    /// Connects, reads the greeting, logs in.
+    pub(crate) fn login(
+        address: &str,
+        with_tls: bool,
+        user: &str,
+        password: &str,
+        buffer: usize,
+    ) -> io::Result<Self> {
+        let mut conn = Self::open(address, with_tls, buffer)?;
+        let greeting = conn.line()?;
+        if !greeting.starts_with(b"* OK") && !greeting.starts_with(b"* PREAUTH") {
+            return Err(unexpected("greeting", &greeting));
+        }
+        conn.command(format_args!("LOGIN {} {}", quoted(user), quoted(password)))?;
+        Ok(conn)
+    }
+
+    /// Queues bytes.
+    pub(crate) fn queue(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Writes what was queued.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(&self.out)?,
+            Stream::Tls(stream) => {
+                stream.write_all(&self.out)?;
+                stream.flush()?;
+            }
+        }
+        self.out.clear();
+        Ok(())
+    }
+
+    /// Sends a command with the tag `t` and reads its reply.
+    pub(crate) fn command(&mut self, command: std::fmt::Arguments<'_>) -> io::Result<Counts> {
+        self.queue(format!("t {command}\r\n").as_bytes());
+        self.flush()?;
+        self.reply()
+    }
+
+    /// Reads up to a tagged OK.
+    pub(crate) fn reply(&mut self) -> io::Result<Counts> {
+        let mut counts = Counts::default();
+        loop {
+            let (from, to) = self.next_line()?;
+            counts.octets += (to - from) as u64;
+            let line = &self.buffer[from..to];
+            match line.first() {
+                Some(b'*') => {
+                    if let Some(size) = literal_size(line) {
+                        let fetch = is_fetch(line);
+                        counts.octets += self.finish_literals(size)?;
+                        counts.fetches += u64::from(fetch);
+                    } else if is_fetch(line) {
+                        counts.fetches += 1;
+                    } else if let Some(exists) = number_before(line, b" EXISTS\r\n") {
+                        counts.exists = Some(exists);
+                    }
+                }
+                Some(b't') if line.starts_with(b"t OK") => return Ok(counts),
+                _ => return Err(unexpected("OK", line)),
+            }
+        }
+    }
+
+    /// Skips a literal and the rest of its response, with further literals.
+    fn finish_literals(&mut self, mut size: u64) -> io::Result<u64> {
+        let mut octets = 0;
+        loop {
+            octets += size;
+            self.skip(size)?;
+            let (from, to) = self.next_line()?;
+            octets += (to - from) as u64;
+            match literal_size(&self.buffer[from..to]) {
+                Some(next) => size = next,
+                None => return Ok(octets),
+            }
+        }
+    }
+
+    /// Reads a continuation request.
+    pub(crate) fn continuation(&mut self) -> io::Result<()> {
+        loop {
+            let line = self.line()?;
+            match line.first() {
+                Some(b'+') => return Ok(()),
+                Some(b'*') => {}
+                _ => return Err(unexpected("+", &line)),
+            }
+        }
+    }
+
+    /// One line, its end included.
+    pub(crate) fn line(&mut self) -> io::Result<Vec<u8>> {
+        let (from, to) = self.next_line()?;
+        Ok(self.buffer[from..to].to_vec())
+    }
+
+    fn next_line(&mut self) -> io::Result<(usize, usize)> {
+        let mut searched = self.start;
+        loop {
+            if let Some(at) = memchr(b'\n', &self.buffer[searched..self.end]) {
+                let from = self.start;
+                self.start = searched + at + 1;
+                return Ok((from, self.start));
+            }
+            let offset = self.end - self.start;
+            self.fill()?;
+            searched = self.start + offset;
+        }
+    }
+
+    fn skip(&mut self, mut octets: u64) -> io::Result<()> {
+        loop {
+            let there = (self.end - self.start) as u64;
+            let take = there.min(octets);
+            self.start += take as usize;
+            octets -= take;
+            if octets == 0 {
+                return Ok(());
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads more; makes room for it first.
+    fn fill(&mut self) -> io::Result<()> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.end == self.buffer.len() {
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            } else {
+                self.buffer.resize(self.buffer.len() * 2, 0);
+            }
+        }
+        let space = &mut self.buffer[self.end..];
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => stream.read(space)?,
+            Stream::Tls(stream) => stream.read(space)?,
+        };
+        if read == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the server closed",
+            ));
+        }
+        self.end += read;
+        Ok(())
+    }
+}
+
+/// A string in quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+pub(crate) fn unexpected(wanted: &str, got: &[u8]) -> io::Error {
+    let got = &got[..got.len().min(200)];
+    io::Error::other(format!(
+        "{wanted} expected, got {:?}",
+        String::from_utf8_lossy(got)
+    ))
+}
+
+/// `{n}` at the end of a line.
+fn literal_size(line: &[u8]) -> Option<u64> {
+    let inner = line.strip_suffix(b"}\r\n")?;
+    let open = memchr::memrchr(b'{', inner)?;
+    std::str::from_utf8(&inner[open + 1..]).ok()?.parse().ok()
+}
+
+/// `* n FETCH (`
+fn is_fetch(line: &[u8]) -> bool {
+    let Some(rest) = line.strip_prefix(b"* ") else {
+        return false;
+    };
+    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    digits > 0 && rest[digits..].starts_with(b" FETCH (")
+}
+
+fn number_before(line: &[u8], word: &[u8]) -> Option<u64> {
+    let digits = line.strip_prefix(b"* ")?.strip_suffix(word)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_told_apart() {
+        assert_eq!(literal_size(b"* 1 FETCH (BODY[] {12}\r\n"), Some(12));
+        assert_eq!(literal_size(b"* OK {x}\r\n"), None);
+        assert!(is_fetch(b"* 12 FETCH (UID 5)\r\n"));
+        assert!(!is_fetch(b"* OK 12 FETCH (\r\n"));
+        assert_eq!(number_before(b"* 7 EXISTS\r\n", b" EXISTS\r\n"), Some(7));
+    }
+}
