@@ -90,6 +90,35 @@ fn a_wrong_password_is_refused_and_a_changed_one_takes_effect_at_once() {
 }
 
 #[test]
+fn connections_are_limited_by_user_and_by_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = "[limits]\nconnections_per_user = 2\nconnections_per_address = 4\n";
+    let server = Server::start_with(&dir.path().join("data"), limits);
+    server.add_user("ada", "x");
+    let mut clients: Vec<Client> = Vec::new();
+    for answer in ["x OK", "x OK", "x NO [LIMIT]"] {
+        let mut client = server.plain();
+        client.expect("* OK ");
+        let lines = client.command("LOGIN ada x");
+        assert!(lines.last().unwrap().starts_with(answer), "{lines:?}");
+        clients.push(client);
+    }
+    // A place is free again when a session ends.
+    clients.remove(0).answer_logout();
+    let last = clients.last_mut().unwrap();
+    let lines = last.command("LOGIN ada x");
+    assert!(lines.last().unwrap().starts_with("x OK"), "{lines:?}");
+
+    for _ in 0..2 {
+        let mut client = server.plain();
+        client.expect("* OK ");
+        clients.push(client);
+    }
+    server.plain().expect("* BYE [LIMIT]");
+    server.lmtp().expect("421 4.3.2");
+}
+
+#[test]
 fn users_are_managed_with_and_without_a_server() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

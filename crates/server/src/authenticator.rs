@@ -4,18 +4,26 @@ use std::sync::Arc;
 
 use restante_auth::sasl::{Credentials, Proof};
 use restante_auth::{Outcome, Verifier};
-use restante_mailbox::Mail;
-use restante_session::{Authenticator, Identity, LoginError, Peer, Verdict};
+use restante_mailbox::{AccountId, Mail};
+use restante_session::{Authenticator, Identity, LoginError, Peer, Seat, Verdict};
+
+use crate::net::Seats;
 
 /// The embedded directory.
 pub(crate) struct Directory {
     pub(crate) mail: Arc<Mail>,
     pub(crate) verifier: Verifier,
+    /// Sessions of one user.
+    pub(crate) seats: Seats<AccountId>,
 }
 
 impl Authenticator for Directory {
     fn check<'a>(&'a self, credentials: &'a Credentials, _peer: &'a Peer) -> Verdict<'a> {
         Box::pin(self.check_now(credentials))
+    }
+
+    fn seat(&self, account: AccountId) -> Option<Seat> {
+        self.seats.take(account).map(Seat::new)
     }
 }
 

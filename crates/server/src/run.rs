@@ -19,9 +19,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::authenticator::Directory;
-use crate::config::Config;
+use crate::config::{Config, Size};
 use crate::logging::LogLevel;
-use crate::net::{Admission, Listener, Refused, Stream, accept_loop, bind};
+use crate::net::{Admission, Bound, Refused, Seats, Stream, accept_loop, bind};
 use crate::storage::{self, StorageError};
 use crate::tls::{CertificateFiles, Certificates, TlsError, server_config};
 use crate::{background, control, lmtp, system};
@@ -187,8 +187,9 @@ struct Shared {
 
 impl Server {
     async fn start(config: &Config) -> Result<Server, ServeError> {
-        // Before the store is opened, which may take a while: a wrong address shows at once.
-        let listeners = bind_all(config)?;
+        // Before the store is opened, which may take a while: a wrong address shows at once. Clients
+        // can connect when all is there.
+        let bound = bind_all(config)?;
         let data = config.data_dir();
         let mail = storage::open(config).await?;
         let files = if config.tls.certificate.as_os_str().is_empty() {
@@ -217,7 +218,10 @@ impl Server {
         };
         let mut tasks = background::start(&mail, &down);
         let mut addresses = Vec::new();
-        for (service, listener) in listeners {
+        for (service, address, bound) in bound {
+            let listener = bound
+                .listen()
+                .map_err(|source| cannot_listen(service, address, source))?;
             tracing::info!(address = %listener.address, "listening for {}", service.name());
             addresses.push((service, listener.address));
             let (shared, down) = (shared.clone(), down.clone());
@@ -315,25 +319,29 @@ impl Server {
     }
 }
 
-fn bind_all(config: &Config) -> Result<Vec<(Service, Listener)>, ServeError> {
+fn bind_all(config: &Config) -> Result<Vec<(Service, SocketAddr, Bound)>, ServeError> {
     let listen = &config.listen;
     let services = [
         (Service::Imap, &listen.imap),
         (Service::Imaps, &listen.imaps),
         (Service::Lmtp, &listen.lmtp),
     ];
-    let mut listeners = Vec::new();
+    let mut all = Vec::new();
     for (service, addresses) in services {
         for address in addresses {
-            let listener = bind(*address).map_err(|source| ServeError::Listen {
-                address: *address,
-                service: service.name(),
-                source,
-            })?;
-            listeners.push((service, listener));
+            let bound = bind(*address).map_err(|e| cannot_listen(service, *address, e))?;
+            all.push((service, *address, bound));
         }
     }
-    Ok(listeners)
+    Ok(all)
+}
+
+fn cannot_listen(service: Service, address: SocketAddr, source: io::Error) -> ServeError {
+    ServeError::Listen {
+        address,
+        service: service.name(),
+        source,
+    }
 }
 
 fn session_env(
@@ -352,11 +360,26 @@ fn session_env(
     let authenticator = Arc::new(Directory {
         mail: Arc::clone(mail),
         verifier: Verifier::new(options)?,
+        seats: Seats::new(config.limits.connections_per_user),
     });
+    let set = &config.limits;
+    let size = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
     let limits = restante_session::Limits {
-        login_timeout: config.limits.login_timeout.duration(),
-        idle_timeout: config.limits.idle_timeout.duration(),
+        login_timeout: set.login_timeout.duration(),
+        idle_timeout: set.idle_timeout.duration(),
+        write_timeout: set.write_timeout.duration(),
+        idle_keepalive: Some(set.idle_keepalive.duration()).filter(|span| !span.is_zero()),
+        login_attempts_max: set.login_attempts,
+        line_bytes_max_before_login: size(set.line_size_before_login),
+        line_bytes_max: size(set.line_size),
+        literal_bytes_max_before_login: size(set.literal_size_before_login),
+        literal_bytes_max: size(set.literal_size),
+        command_bytes_max: size(set.command_size),
         append_bytes_max: config.mail.message_size_max.0,
+        append_messages_max: set.append_messages,
+        set_ranges_max: set.set_ranges,
+        nesting_max: set.nesting,
+        ghosts_max: set.untold_expunges,
         ..restante_session::Limits::default()
     };
     let id = [("name", "Restante"), ("version", env!("CARGO_PKG_VERSION"))];

@@ -1,5 +1,6 @@
 //! What a session is given: the mail, who may log in, limits, and who is at the other end.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
@@ -85,6 +86,23 @@ pub enum LoginError {
     Unavailable(String),
 }
 
+/// A session's place among those of its user, held as long as the session lasts.
+#[derive(Clone, Default)]
+pub struct Seat(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Seat {
+    /// A place that is given back when `held` is dropped.
+    pub fn new(held: impl Any + Send + Sync) -> Seat {
+        Seat(Some(Arc::new(held)))
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Seat").field(&self.0.is_some()).finish()
+    }
+}
+
 /// The future of [`Authenticator::check`].
 pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, LoginError>> + Send + 'a>>;
 
@@ -92,6 +110,13 @@ pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, LoginError>>
 pub trait Authenticator: Send + Sync {
     /// Checks what a LOGIN or a SASL exchange claims.
     fn check<'a>(&'a self, credentials: &'a Credentials, peer: &'a Peer) -> Verdict<'a>;
+
+    /// A place for one more session of this user, or `None` if there are too many. It is given back
+    /// when the session ends.
+    fn seat(&self, account: AccountId) -> Option<Seat> {
+        let _ = account;
+        Some(Seat::default())
+    }
 }
 
 /// Limits of one session. The server's configuration fills it; the defaults suit a server with

@@ -72,6 +72,6 @@ mod view_tests;
 mod wire;
 
 pub use enabled::Enabled;
-pub use env::{Authenticator, Env, Identity, Limits, LoginError, Peer, Verdict};
+pub use env::{Authenticator, Env, Identity, Limits, LoginError, Peer, Seat, Verdict};
 pub use io::{Io, PlainIo, StartTls};
 pub use serve::serve;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use restante_mailbox::{Account, Mailbox, ModSeq};
 use tokio::sync::watch;
 
+use crate::env::Seat;
 use crate::reply::{Failure, client_bug};
 use crate::view::View;
 
@@ -50,6 +51,8 @@ pub(crate) struct Login {
     pub(crate) name: Arc<str>,
     /// The user's account.
     pub(crate) account: Arc<Account>,
+    /// Its place among the user's sessions.
+    pub(crate) _seat: Seat,
 }
 
 /// The open mailbox.

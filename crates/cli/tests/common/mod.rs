@@ -32,15 +32,16 @@ pub struct Server {
 
 impl Server {
     pub fn start(data: &Path) -> Server {
-        Server::start_with(data, &[])
+        Server::start_with(data, "")
     }
 
-    pub fn start_with(data: &Path, more: &[&str]) -> Server {
+    /// Starts with more settings than those that all tests have.
+    pub fn start_with(data: &Path, settings: &str) -> Server {
         // Cheap hashes: what is tested is the server.
         let config = data.with_extension("toml");
         let text =
             "[login]\nargon2_memory_kib = 8\nargon2_iterations = 1\n[log]\nformat = \"human\"\n";
-        std::fs::write(&config, text).unwrap();
+        std::fs::write(&config, format!("{text}{settings}")).unwrap();
         let any = "127.0.0.1:0";
         let mut child = restante()
             .args(["serve", "--imap", any, "--imaps", any, "--lmtp", any])
@@ -50,7 +51,6 @@ impl Server {
                 "--data".as_ref(),
                 data.as_os_str(),
             ])
-            .args(more)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -270,6 +270,12 @@ impl Client {
             "{command}: {lines:?}"
         );
         lines
+    }
+
+    /// Logs out and waits for the end of the connection.
+    pub fn answer_logout(&mut self) {
+        self.send(b"x LOGOUT\r\n");
+        while !self.line().is_empty() {}
     }
 
     /// Delivers a message by LMTP on a new connection.

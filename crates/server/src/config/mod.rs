@@ -110,7 +110,43 @@ impl Config {
             limits.lmtp_recipients as u64,
             100,
         )?;
+        at_least("limits", "login_attempts", limits.login_attempts.into(), 1)?;
+        at_least(
+            "limits",
+            "append_messages",
+            limits.append_messages.into(),
+            1,
+        )?;
+        at_least("limits", "set_ranges", limits.set_ranges as u64, 100)?;
+        at_least("limits", "nesting", limits.nesting as u64, 8)?;
+        at_least(
+            "limits",
+            "untold_expunges",
+            limits.untold_expunges as u64,
+            100,
+        )?;
+        let sizes = [
+            (
+                "line_size_before_login",
+                limits.line_size_before_login,
+                1 << 10,
+            ),
+            ("line_size", limits.line_size, 8 << 10),
+            (
+                "literal_size_before_login",
+                limits.literal_size_before_login,
+                1 << 10,
+            ),
+            ("literal_size", limits.literal_size, 8 << 10),
+            ("command_size", limits.command_size, 16 << 10),
+        ];
+        for (key, size, least) in sizes {
+            if size < Size(least) {
+                return Err(("limits", key, format!("must be at least {}", Size(least))));
+            }
+        }
         let seconds = [
+            ("write_timeout", limits.write_timeout, 1),
             ("login_timeout", limits.login_timeout, 1),
             ("idle_timeout", limits.idle_timeout, 1),
             ("lmtp_timeout", limits.lmtp_timeout, 1),
@@ -209,8 +245,8 @@ impl Config {
     }
 }
 
-/// `/var/lib/restante` if it exists and belongs to this user, otherwise `restante` in the user's
-/// data directory, so that every command finds the same one wherever it is run.
+/// `/var/lib/restante` if it exists and belongs to this user, otherwise `restante-data` in the current
+/// directory.
 pub fn default_data_dir() -> PathBuf {
     use std::os::unix::fs::MetadataExt;
     let uid = std::fs::metadata("/proc/self").ok().map(|meta| meta.uid());
@@ -218,17 +254,7 @@ pub fn default_data_dir() -> PathBuf {
         .ok()
         .filter(std::fs::Metadata::is_dir);
     if system.is_some_and(|meta| uid == Some(meta.uid())) {
-        return PathBuf::from(SYSTEM_DATA);
-    }
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    if let Some(data) = absolute("XDG_DATA_HOME") {
-        data.join("restante")
-    } else if let Some(home) = absolute("HOME") {
-        home.join(".local/share/restante")
+        PathBuf::from(SYSTEM_DATA)
     } else {
         PathBuf::from("restante-data")
     }

@@ -63,8 +63,8 @@ fn addresses(list: &[&str]) -> Vec<SocketAddr> {
 sections! {
     /// Where the server keeps its data and what it is called.
     server: Server {
-        /// The data directory. Empty: /var/lib/restante if it exists and is ours,
-        /// otherwise restante in the user's data directory (~/.local/share/restante).
+        /// The data directory. Empty: /var/lib/restante if it exists and is ours, otherwise
+        /// restante-data in the current directory.
         data: PathBuf = PathBuf::new(),
         /// The host name in greetings and in the self-signed certificate. Empty: the system's.
         hostname: String = String::new(),
@@ -138,6 +138,31 @@ sections! {
         login_timeout: Span = Span(60),
         /// Time without a command before a client is signed out (RFC 9051 wants 30m or more).
         idle_timeout: Span = Span(1_860),
+        /// Time for a client to take what it is sent.
+        write_timeout: Span = Span(300),
+        /// How often an idling client is sent a sign of life, for firewalls that forget
+        /// connections. It wakes phones. 0s: never.
+        idle_keepalive: Span = Span(1_440),
+        /// Wrong passwords on one connection.
+        login_attempts: u32 = 5,
+        /// The longest command line before the login, without literals.
+        line_size_before_login: Size = Size(8 << 10),
+        /// The longest command line after the login. Clients expect 64 KiB.
+        line_size: Size = Size(256 << 10),
+        /// The largest literal before the login.
+        literal_size_before_login: Size = Size(4 << 10),
+        /// The largest literal that is not a message.
+        literal_size: Size = Size(512 << 10),
+        /// The largest command with its literals, without messages.
+        command_size: Size = Size(1 << 20),
+        /// Messages in one APPEND.
+        append_messages: u32 = 1_000,
+        /// Ranges in one set of messages.
+        set_ranges: usize = 65_536,
+        /// Nesting of parentheses in a command.
+        nesting: usize = 32,
+        /// Expunged messages that a client cannot be told of yet, before it is disconnected.
+        untold_expunges: usize = 50_000,
         /// Recipients of one message in LMTP.
         lmtp_recipients: usize = 1_000,
         /// Time an LMTP client may be silent.

@@ -19,7 +19,10 @@ use crate::storage::{self, StorageError};
 #[derive(Debug, Error)]
 pub enum AdminError {
     /// There is no data directory yet.
-    #[error("{}: there is no data directory; start the server once, or name it with --data", .0.display())]
+    #[error(
+        "{}: there is no data directory; name it with --data or --config, or start the server once",
+        .0.display()
+    )]
     NoData(PathBuf),
     /// A server holds the data directory and does not answer on its socket.
     #[error(
@@ -66,6 +69,10 @@ impl Admin {
         let data = config.data_dir();
         if let Some(server) = Admin::connect(&data).await? {
             return Ok(server);
+        }
+        // A directory that nobody named is not made by a command that was run somewhere else.
+        if config.server.data.as_os_str().is_empty() && !data.exists() {
+            return Err(AdminError::NoData(data));
         }
         match storage::open(config).await {
             Ok(mail) => Ok(Admin(Way::Store(mail))),

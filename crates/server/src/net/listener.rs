@@ -17,6 +17,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// After this much silence the kernel asks whether the other side is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(300);
 
+/// An address that is taken; clients cannot connect yet.
+#[derive(Debug)]
+pub(crate) struct Bound(Socket);
+
 /// A listening socket.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -25,8 +29,8 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
 }
 
-/// Binds and listens. `[::]` listens for IPv4, too, and on a machine without IPv6 for IPv4 only.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<Listener> {
+/// Takes an address. `[::]` is for IPv4, too, and on a machine without IPv6 for IPv4 only.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<Bound> {
     match bind_exactly(address) {
         Err(error)
             if error.raw_os_error() == Some(libc::EAFNOSUPPORT)
@@ -38,7 +42,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<Listener> {
     }
 }
 
-fn bind_exactly(address: SocketAddr) -> io::Result<Listener> {
+fn bind_exactly(address: SocketAddr) -> io::Result<Bound> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -51,10 +55,17 @@ fn bind_exactly(address: SocketAddr) -> io::Result<Listener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    let listener = TcpListener::from_std(socket.into())?;
-    let address = listener.local_addr()?;
-    Ok(Listener { listener, address })
+    Ok(Bound(socket))
+}
+
+impl Bound {
+    /// Lets clients connect.
+    pub(crate) fn listen(self) -> io::Result<Listener> {
+        self.0.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(self.0.into())?;
+        let address = listener.local_addr()?;
+        Ok(Listener { listener, address })
+    }
 }
 
 /// Accepts until `stop` is ready, handing every connection to `serve`.
@@ -114,7 +125,10 @@ mod tests {
 
     #[tokio::test]
     async fn it_listens_on_a_chosen_port_and_stops() {
-        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap())
+            .unwrap()
+            .listen()
+            .unwrap();
         let address = listener.address;
         assert_ne!(address.port(), 0);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -137,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_unspecified_ipv6_address_takes_ipv4_too() {
-        let listener = bind("[::]:0".parse().unwrap()).unwrap();
+        let listener = bind("[::]:0".parse().unwrap()).unwrap().listen().unwrap();
         let port = listener.address.port();
         TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     }

@@ -4,6 +4,6 @@ mod admission;
 mod listener;
 mod stream;
 
-pub(crate) use admission::{Admission, Refused};
-pub(crate) use listener::{Listener, accept_loop, bind};
+pub(crate) use admission::{Admission, Refused, Seats};
+pub(crate) use listener::{Bound, accept_loop, bind};
 pub(crate) use stream::Stream;

@@ -49,11 +49,17 @@ pub(crate) async fn log_in(
 ) -> Outcome {
     match cx.env.authenticator.check(credentials, &cx.peer).await {
         Ok(Identity { name, account }) => {
+            let Some(seat) = cx.env.authenticator.seat(account) else {
+                tracing::warn!(peer = %cx.peer, user = %name, "login refused: too many sessions");
+                let reply = Reply::no("Too many connections of this user").code(Code::Limit);
+                return Err(reply.into());
+            };
             let account = cx.env.mail.account(account).await?;
             tracing::info!(peer = %cx.peer, user = %name, how, secure = cx.conn.is_secure(), "login");
             *state = State::Authenticated(Login {
                 name: name.into(),
                 account,
+                _seat: seat,
             });
             cx.conn.after_login(&cx.env.limits);
             let words = cx.capabilities(state);
