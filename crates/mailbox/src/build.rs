@@ -232,13 +232,13 @@ pub fn store_flags_known(
     let mut built = BuiltStore::default();
     let mut seen = UidSet::new();
     let mut joined = Joined::default();
-    for (rank, row) in from.ranked_in(shown) {
-        seen.insert(row.uid);
-        if !unchanged.holds(&row) {
-            built.refused.insert(row.uid);
-        } else if row.flags.without(clear) | set != row.flags {
-            built.changed.insert(row.uid);
-            joined.push(rank, row.uid);
+    for (rank, uid, flags, modseq) in from.flags_in(shown) {
+        seen.insert(uid);
+        if !unchanged.holds(uid, flags, modseq) {
+            built.refused.insert(uid);
+        } else if flags.without(clear) | set != flags {
+            built.changed.insert(uid);
+            joined.push(rank, uid);
         } else {
             joined.pass(rank);
         }
@@ -260,16 +260,13 @@ struct Unchanged<'a> {
 }
 
 impl Unchanged<'_> {
-    fn holds(&self, row: &Row) -> bool {
-        row.modseq <= self.since || self.known.is_some_and(|known| self.is_same_in(known, row))
-    }
-
-    /// Whether the client knows, as of what it names, the same of these flags.
-    fn is_same_in(&self, known: &Loaded, row: &Row) -> bool {
-        let before = known
-            .row(row.uid)
-            .filter(|before| before.modseq <= self.since);
-        before.is_some_and(|before| before.flags & self.named == row.flags & self.named)
+    fn holds(&self, uid: Uid, flags: Flags, modseq: ModSeq) -> bool {
+        // Whether the client knows, as of what it names, the same of these flags.
+        let is_same_in = |known: &Loaded| {
+            let before = known.row(uid).filter(|before| before.modseq <= self.since);
+            before.is_some_and(|before| before.flags & self.named == flags & self.named)
+        };
+        modseq <= self.since || self.known.is_some_and(is_same_in)
     }
 }
 
@@ -379,8 +376,8 @@ pub fn into_chunks(
 
 fn expunge_effects(from: &Loaded, uids: &UidSet) -> Vec<Effect> {
     let mut joined = Joined::default();
-    for (rank, row) in from.ranked_in(uids) {
-        joined.push(rank, row.uid);
+    for (rank, uid, ..) in from.flags_in(uids) {
+        joined.push(rank, uid);
     }
     match joined.uids.is_empty() {
         true => Vec::new(),

@@ -208,6 +208,22 @@ impl Loaded {
         })
     }
 
+    /// As [`Loaded::ranked_in`], but only what STORE looks at.
+    pub(crate) fn flags_in<'a>(
+        &'a self,
+        uids: &'a UidSet,
+    ) -> impl Iterator<Item = (u32, Uid, Flags, ModSeq)> + 'a {
+        let chunks = self.chunks(|summary| summary.touches(uids));
+        chunks.flat_map(move |(start, chunk)| {
+            let (fixed, mutable) = (loaded(chunk.fixed.get()), loaded(chunk.mutable.get()));
+            let places = loaded(chunk.places(uids)).flatten();
+            places.map(move |index| {
+                let (flags, modseq) = (mutable.flags(index), mutable.modseq(index));
+                (start + index as u32, fixed.uid(index), flags, modseq)
+            })
+        })
+    }
+
     /// The messages that pass `filter`, ascending. Chunks in which none can pass are not looked at.
     pub fn rows_with(&self, filter: FlagFilter) -> impl Iterator<Item = Row> + '_ {
         let chunks = self.chunks(move |summary| summary.can_pass(filter));
