@@ -14,6 +14,12 @@ pub(super) fn pack(values: &[i64], out: &mut Vec<u8>) {
         return;
     };
     let plain = Plan::new(values.iter().copied());
+    // As for any run of one number.
+    if plain.width == 0 && plain.outliers == 0 {
+        out.push(0);
+        put_signed(out, plain.base);
+        return put_varint(out, 0);
+    }
     let steps = || {
         values
             .iter()
@@ -74,26 +80,29 @@ impl Plan {
         }
         let mut best = Self {
             base,
-            width: 64,
+            width: 0,
             outliers: 0,
             cost_bits: usize::MAX,
         };
-        // From the widest that any needs: those that need more bits than `width` are outliers, and cost
-        // their place and what they have above it.
-        let top = by_bits.iter().rposition(|count| *count > 0).unwrap_or(0);
-        for width in (0..=top as u8).rev() {
-            let above = usize::from(width) + 1..=top;
-            let outliers: usize = by_bits[above.clone()].iter().sum();
-            let cost_of = |bits: usize| 8 + 8 * (bits - usize::from(width)).div_ceil(7);
-            let cost: usize = above.map(|bits| by_bits[bits] * cost_of(bits)).sum();
-            let cost_bits = count * usize::from(width) + cost + 8 * varint_bytes(base);
+        // The best width is that of a number, and those that need more bits are outliers: they cost
+        // their place, and what they have above it.
+        for width in (0..=64).filter(|width| *width == 0 || by_bits[*width] > 0) {
+            let mut outliers = 0;
+            let mut cost_bits = count * width + 8 * varint_bytes(base);
+            for (more, count) in by_bits[width + 1..].iter().enumerate() {
+                outliers += count;
+                cost_bits += count * (8 + 8 * (more + 1).div_ceil(7));
+            }
             if cost_bits < best.cost_bits {
                 best = Self {
                     base,
-                    width,
+                    width: width as u8,
                     outliers,
                     cost_bits,
                 };
+            }
+            if outliers == 0 {
+                break;
             }
         }
         best
