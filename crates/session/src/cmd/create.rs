@@ -1,18 +1,56 @@
-//! CREATE (RFC 9051 §6.3.4; RFC 6154 §3).
+//! CREATE (RFC 9051 §6.3.4; RFC 6154 §3; RFC 8474 §4.1).
 
-use restante_proto::types::{MailboxName, SpecialUse};
+use restante_mailbox::SpecialUse;
+use restante_proto::types::{
+    self as wire, Code, ListAttribute, ListEntry, MailboxName, UntaggedData,
+};
 
-use super::unsupported;
+use crate::convert;
 use crate::cx::Cx;
-use crate::reply::Outcome;
+use crate::reply::{Outcome, Reply};
 use crate::state::State;
 
 pub(crate) async fn run(
     cx: &mut Cx,
     state: &mut State,
     mailbox: MailboxName,
-    special_use: Vec<SpecialUse>,
+    special_use: Vec<wire::SpecialUse>,
 ) -> Outcome {
-    let _ = (cx, state, mailbox, special_use);
-    Err(unsupported("CREATE"))
+    let login = state.login()?;
+    let mut uses = SpecialUse::NONE;
+    for special_use in special_use {
+        match SpecialUse::from_name(special_use.name()) {
+            // These two are views of other mailboxes' messages, which there are none of here.
+            Some(SpecialUse::ALL | SpecialUse::FLAGGED) | None => {
+                return Ok(Reply::no("Not a special use of a mailbox here").code(Code::UseAttr));
+            }
+            Some(one) => uses = uses | one,
+        }
+    }
+    let name = convert::mailbox_name(&mailbox)?;
+    let id = login.account.create(&name, uses).await?;
+    let id = convert::mailbox_id(login.account.id(), id).object_id();
+    // The client must know under which name the mailbox came to be, if it is another.
+    let given = MailboxName::new(
+        mailbox
+            .as_str()
+            .strip_suffix('/')
+            .unwrap_or(mailbox.as_str()),
+    );
+    let created = convert::wire_name(&name);
+    let extended = convert::old_name(&given, &created);
+    if !extended.is_empty() && cx.enabled.rev2() {
+        let special = uses.names().filter_map(wire::SpecialUse::from_name);
+        cx.data(&UntaggedData::List(ListEntry {
+            attributes: special.map(ListAttribute::SpecialUse).collect(),
+            separator: Some('/'),
+            mailbox: created,
+            extended,
+        }));
+    }
+    let reply = Reply::ok("CREATE completed");
+    Ok(match id {
+        Some(id) => reply.code(Code::MailboxId(id)),
+        None => reply,
+    })
 }

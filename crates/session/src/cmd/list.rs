@@ -1,13 +1,258 @@
-//! LIST (RFC 9051 §6.3.9).
+//! LIST (RFC 9051 §6.3.9; RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
 
-use restante_proto::types::List;
+use std::collections::{BTreeMap, HashMap};
 
-use super::unsupported;
+use restante_mailbox::{Entry, MailboxId, MailboxName, Tail, Tree};
+use restante_proto::types::{
+    ChildInfo, List, ListAttribute, ListEntry, ListExtended, ListPattern, ListReturn, ListSelect,
+    SpecialUse, UntaggedData,
+};
+
+use super::list_match::Pattern;
+use super::status;
+use crate::convert;
 use crate::cx::Cx;
-use crate::reply::Outcome;
+use crate::reply::{Outcome, Reply};
 use crate::state::State;
 
-pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: List) -> Outcome {
-    let _ = (cx, state, args);
-    Err(unsupported("LIST"))
+/// More patterns than any client has use for.
+const PATTERNS_MAX: usize = 256;
+
+/// What LIST needs to know of a name: a mailbox, a parent of one, or a subscription.
+#[derive(Debug, Default, Clone, Copy)]
+struct Node<'t> {
+    entry: Option<&'t Entry>,
+    subscribed: bool,
+    has_children: bool,
+    /// A name below it is subscribed, or has a special use.
+    subscribed_below: bool,
+    special_use_below: bool,
+}
+
+/// All names that can be listed, in order.
+fn nodes(tree: &Tree) -> BTreeMap<MailboxName, Node<'_>> {
+    let mut nodes: BTreeMap<MailboxName, Node<'_>> = BTreeMap::new();
+    for (name, entry) in &tree.mailboxes {
+        nodes.entry(name.clone()).or_default().entry = Some(entry);
+        let special_use = !entry.special_use.is_empty();
+        above(&mut nodes, name, |node| {
+            let news = !node.has_children || (special_use && !node.special_use_below);
+            node.has_children = true;
+            node.special_use_below |= special_use;
+            news
+        });
+    }
+    for name in &tree.subscribed {
+        nodes.entry(name.clone()).or_default().subscribed = true;
+        above(&mut nodes, name, |node| {
+            !std::mem::replace(&mut node.subscribed_below, true)
+        });
+    }
+    nodes
+}
+
+/// Visits the parents of a name as long as they have news.
+fn above<'t>(
+    nodes: &mut BTreeMap<MailboxName, Node<'t>>,
+    name: &MailboxName,
+    mut visit: impl FnMut(&mut Node<'t>) -> bool,
+) {
+    let mut parent = name.parent();
+    while let Some(name) = parent {
+        if !visit(nodes.entry(name.clone()).or_default()) {
+            break;
+        }
+        parent = name.parent();
+    }
+}
+
+impl Node<'_> {
+    /// A mailbox, or the parent of one.
+    fn is_listed(&self) -> bool {
+        self.entry.is_some() || self.has_children
+    }
+
+    fn attributes(&self, extended: bool, tell_subscribed: bool) -> Vec<ListAttribute> {
+        let mut attributes = Vec::new();
+        if self.entry.is_none() {
+            attributes.push(ListAttribute::NonExistent);
+            if !extended {
+                // What clients of before RFC 5258 know.
+                attributes.push(ListAttribute::NoSelect);
+            }
+        }
+        if tell_subscribed && self.subscribed {
+            attributes.push(ListAttribute::Subscribed);
+        }
+        attributes.push(match self.has_children {
+            true => ListAttribute::HasChildren,
+            false => ListAttribute::HasNoChildren,
+        });
+        let special_uses = self
+            .entry
+            .into_iter()
+            .flat_map(|entry| entry.special_use.names());
+        attributes.extend(
+            special_uses
+                .filter_map(SpecialUse::from_name)
+                .map(ListAttribute::SpecialUse),
+        );
+        attributes
+    }
+}
+
+/// LIST.
+pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome {
+    let login = state.login()?.clone();
+    let extended = args.is_extended() || cx.enabled.rev2();
+    if !args.is_extended() && args.patterns.iter().all(|pattern| pattern.0.is_empty()) {
+        // RFC 9051 §6.3.9: a request for the separator and the root of the reference.
+        cx.data(&UntaggedData::List(ListEntry {
+            attributes: vec![ListAttribute::NoSelect],
+            separator: Some(MailboxName::SEPARATOR),
+            mailbox: restante_proto::types::MailboxName::new(""),
+            extended: Vec::new(),
+        }));
+        return Ok(Reply::ok("LIST completed"));
+    }
+    let select = args.select.unwrap_or_default();
+    let returns = args.returns.unwrap_or_default();
+    let patterns = match patterns(&args.reference, &args.patterns) {
+        Some(patterns) => patterns,
+        None => return Ok(too_many()),
+    };
+    let tree = login.account.tree().await?;
+    let tails = match returns.status.is_empty() {
+        true => HashMap::new(),
+        false => login.account.tails().await?.into_iter().collect(),
+    };
+    if returns
+        .status
+        .contains(&restante_proto::types::StatusItem::HighestModSeq)
+    {
+        // RFC 7162 §3.1
+        let selected = state.selected().ok().map(|(_, selected)| selected);
+        cx.condstore_aware(selected);
+    }
+    let nodes = nodes(&tree);
+    for (index, (name, node)) in nodes.iter().enumerate() {
+        if index % 64 == 63 {
+            cx.conn.flush_if_large().await?;
+            tokio::task::yield_now().await;
+        }
+        if !patterns
+            .iter()
+            .any(|pattern| pattern.matches(name.as_str()))
+        {
+            continue;
+        }
+        if let Some(extended_items) = selects(&select, node) {
+            let entry = ListEntry {
+                attributes: node.attributes(extended, select.subscribed || returns.subscribed),
+                separator: Some(MailboxName::SEPARATOR),
+                mailbox: convert::wire_name(name),
+                extended: extended_items,
+            };
+            cx.data(&UntaggedData::List(entry));
+            tell_status(cx, state, &returns, name, node, &tails).await?;
+        }
+    }
+    Ok(Reply::ok("LIST completed"))
+}
+
+/// STATUS after a LIST line, if it is asked for and the mailbox exists (RFC 5819 §2).
+async fn tell_status(
+    cx: &mut Cx,
+    state: &mut State,
+    returns: &ListReturn,
+    name: &MailboxName,
+    node: &Node<'_>,
+    tails: &HashMap<MailboxId, Tail>,
+) -> Result<(), crate::reply::Failure> {
+    let Some(tail) = node
+        .entry
+        .and_then(|entry| tails.get(&entry.id).map(|tail| (entry.id, tail)))
+    else {
+        return Ok(());
+    };
+    if !returns.status.is_empty() {
+        status::tell(cx, state, name, tail.0, tail.1, &returns.status).await?;
+    }
+    Ok(())
+}
+
+/// Whether a name that matches the pattern is selected, and with which CHILDINFO: RFC 9051 §6.3.9.6,
+/// table 3.
+fn selects(select: &ListSelect, node: &Node<'_>) -> Option<Vec<ListExtended>> {
+    let own = (!select.subscribed || node.subscribed)
+        && (!select.special_use
+            || node
+                .entry
+                .is_some_and(|entry| !entry.special_use.is_empty()))
+        && (select.subscribed || node.is_listed());
+    let mut below = Vec::new();
+    if select.recursive_match {
+        if select.subscribed && node.subscribed_below {
+            below.push(ChildInfo::Subscribed);
+        }
+        if select.special_use && node.special_use_below {
+            below.push(ChildInfo::SpecialUse);
+        }
+    }
+    match (own, below.is_empty()) {
+        (false, true) => None,
+        (true, true) => Some(Vec::new()),
+        (_, false) => Some(vec![ListExtended::ChildInfo(below)]),
+    }
+}
+
+/// LSUB: the subscribed names; with `%` also their parents, as `\Noselect` (RFC 3501 §6.3.9).
+pub(crate) async fn lsub(
+    cx: &mut Cx,
+    state: &mut State,
+    reference: String,
+    pattern: ListPattern,
+) -> Outcome {
+    let login = state.login()?.clone();
+    if pattern.0.is_empty() {
+        let root = restante_proto::types::MailboxName::new("");
+        cx.writer().lsub_line(
+            &[ListAttribute::NoSelect],
+            Some(MailboxName::SEPARATOR),
+            &root,
+        );
+        return Ok(Reply::ok("LSUB completed"));
+    }
+    let tree = login.account.tree().await?;
+    let levels = pattern.0.contains('%');
+    let pattern = Pattern::new(&reference, &pattern.0);
+    for (name, node) in &nodes(&tree) {
+        let parent = levels && node.subscribed_below && !node.subscribed;
+        if (node.subscribed || parent) && pattern.matches(name.as_str()) {
+            let attributes: &[ListAttribute] = match parent || !node.is_listed() {
+                true => &[ListAttribute::NoSelect],
+                false => &[],
+            };
+            let name = convert::wire_name(name);
+            cx.writer()
+                .lsub_line(attributes, Some(MailboxName::SEPARATOR), &name);
+        }
+    }
+    Ok(Reply::ok("LSUB completed"))
+}
+
+fn patterns(reference: &str, patterns: &[ListPattern]) -> Option<Vec<Pattern>> {
+    if patterns.len() > PATTERNS_MAX {
+        return None;
+    }
+    Some(
+        patterns
+            .iter()
+            .map(|pattern| Pattern::new(reference, &pattern.0))
+            .collect(),
+    )
+}
+
+fn too_many() -> Reply {
+    Reply::no("Too many patterns").code(restante_proto::types::Code::Limit)
 }

@@ -12,8 +12,8 @@ mod expunge;
 mod fetch;
 mod id;
 mod list;
+mod list_match;
 mod login;
-mod lsub;
 mod namespace;
 mod noop;
 mod rename;
@@ -48,11 +48,11 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
             special_use,
         } => create::run(cx, state, mailbox, special_use).await,
         C::Delete(mailbox) => delete::run(cx, state, mailbox).await,
-        C::Rename { from, to } => rename::run(cx, state, from, to).await,
-        C::Subscribe(mailbox) => subscribe::subscribe(cx, state, mailbox).await,
-        C::Unsubscribe(mailbox) => subscribe::unsubscribe(cx, state, mailbox).await,
-        C::List(args) => list::run(cx, state, args).await,
-        C::Lsub { reference, pattern } => lsub::run(cx, state, reference, pattern).await,
+        C::Rename { from, to } => rename::run(state, from, to).await,
+        C::Subscribe(mailbox) => subscribe::subscribe(state, mailbox).await,
+        C::Unsubscribe(mailbox) => subscribe::unsubscribe(state, mailbox).await,
+        C::List(args) => list::list(cx, state, args).await,
+        C::Lsub { reference, pattern } => list::lsub(cx, state, reference, pattern).await,
         C::Namespace => namespace::run(cx, state.login()?),
         C::Status { mailbox, items } => status::run(cx, state, mailbox, items).await,
         C::Close => close::close(state).await,

@@ -1,18 +1,84 @@
 //! STATUS (RFC 9051 §6.3.11).
 
-use restante_proto::types::{MailboxName, StatusItem};
+use restante_mailbox::{MailboxId, MailboxName, Tail};
+use restante_proto::types::{self as wire, ModSeq, StatusItem, StatusValue, UntaggedData};
 
-use super::unsupported;
+use crate::convert;
 use crate::cx::Cx;
-use crate::reply::Outcome;
+use crate::reply::{Failure, Outcome, Reply};
 use crate::state::State;
 
 pub(crate) async fn run(
     cx: &mut Cx,
     state: &mut State,
-    mailbox: MailboxName,
+    mailbox: wire::MailboxName,
     items: Vec<StatusItem>,
 ) -> Outcome {
-    let _ = (cx, state, mailbox, items);
-    Err(unsupported("STATUS"))
+    let login = state.login()?;
+    let name = convert::mailbox_name(&mailbox)?;
+    let mailbox = login.account.mailbox(&name).await?;
+    let tail = mailbox.tail().await?;
+    if items.contains(&StatusItem::HighestModSeq) {
+        // RFC 7162 §3.1
+        let selected = state.selected().ok().map(|(_, selected)| selected);
+        cx.condstore_aware(selected);
+    }
+    tell(cx, state, &name, mailbox.id(), &tail, &items).await?;
+    Ok(Reply::ok("STATUS completed"))
+}
+
+/// Writes the STATUS response of a mailbox.
+pub(crate) async fn tell(
+    cx: &mut Cx,
+    state: &mut State,
+    name: &MailboxName,
+    id: MailboxId,
+    tail: &Tail,
+    items: &[StatusItem],
+) -> Result<(), Failure> {
+    let account = state.login()?.account.clone();
+    // The client's own mailbox: no HIGHESTMODSEQ past an expunge that it has not been told.
+    let shown = match state.selected() {
+        Ok((_, selected)) if selected.mailbox.id() == id => Some(selected.view.highest_mod_seq()),
+        _ => None,
+    };
+    let mut values = Vec::with_capacity(items.len());
+    for item in items {
+        let value = match item {
+            StatusItem::Messages => Some(StatusValue::Messages(tail.messages)),
+            StatusItem::Recent if cx.enabled.recent() => {
+                let recent = account.open(id).await?.recent(tail.uid_next, false).len();
+                let recent = u32::try_from(recent).unwrap_or(u32::MAX).min(tail.messages);
+                Some(StatusValue::Recent(recent))
+            }
+
+            StatusItem::Recent => None,
+            StatusItem::UidNext => convert::wire_uid(tail.uid_next).map(StatusValue::UidNext),
+            StatusItem::UidValidity => {
+                convert::wire_uid_validity(tail.uid_validity).map(StatusValue::UidValidity)
+            }
+            StatusItem::Unseen => Some(StatusValue::Unseen(tail.unseen)),
+            StatusItem::Deleted => Some(StatusValue::Deleted(tail.deleted)),
+            StatusItem::DeletedStorage => None,
+            StatusItem::Size => Some(StatusValue::Size(tail.size)),
+            StatusItem::HighestModSeq => {
+                let newest = ModSeq(tail.modseq.0);
+                Some(StatusValue::HighestModSeq(
+                    shown.map_or(newest, |shown| shown.min(newest)),
+                ))
+            }
+            StatusItem::AppendLimit => Some(StatusValue::AppendLimit(Some(
+                cx.env.limits.append_bytes_max,
+            ))),
+            StatusItem::MailboxId => convert::mailbox_id(account.id(), id)
+                .object_id()
+                .map(StatusValue::MailboxId),
+        };
+        values.extend(value);
+    }
+    cx.data(&UntaggedData::Status {
+        mailbox: convert::wire_name(name),
+        values,
+    });
+    Ok(())
 }

@@ -2,17 +2,20 @@
 
 use restante_proto::types::MailboxName;
 
-use super::unsupported;
-use crate::cx::Cx;
-use crate::reply::Outcome;
+use crate::convert;
+use crate::reply::{Outcome, Reply};
 use crate::state::State;
 
-pub(crate) async fn subscribe(cx: &mut Cx, state: &mut State, mailbox: MailboxName) -> Outcome {
-    let _ = (cx, state, mailbox);
-    Err(unsupported("SUBSCRIBE"))
+/// Subscriptions are names: the mailbox need not exist (RFC 9051 §6.3.7).
+pub(crate) async fn subscribe(state: &mut State, mailbox: MailboxName) -> Outcome {
+    let name = convert::mailbox_name(&mailbox)?;
+    state.login()?.account.subscribe(&name).await?;
+    Ok(Reply::ok("SUBSCRIBE completed"))
 }
 
-pub(crate) async fn unsubscribe(cx: &mut Cx, state: &mut State, mailbox: MailboxName) -> Outcome {
-    let _ = (cx, state, mailbox);
-    Err(unsupported("UNSUBSCRIBE"))
+/// A name that is not subscribed is no error.
+pub(crate) async fn unsubscribe(state: &mut State, mailbox: MailboxName) -> Outcome {
+    let name = convert::mailbox_name(&mailbox)?;
+    state.login()?.account.unsubscribe(&name).await?;
+    Ok(Reply::ok("UNSUBSCRIBE completed"))
 }
