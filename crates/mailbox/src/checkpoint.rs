@@ -11,17 +11,13 @@ use crate::{
     keys,
     mail::Mail,
     mailbox::Mailbox,
-    record::Effect,
-    snapshot::Wanted,
+    stored,
     tail::TailState,
     types::{AccountId, MailboxId},
-    uid_set::UidSet,
 };
 
 /// Parts that go in one batch, in bytes.
 const BATCH_BYTES: usize = 1 << 20;
-/// Keywords in use from which those that no message has are freed.
-const KEYWORDS_MANY: usize = 64;
 
 impl Mailbox {
     /// Writes a checkpoint. False: there is nothing new since the last one.
@@ -35,7 +31,6 @@ impl Mailbox {
             return Ok(false);
         }
         let was_loaded = self.is_loaded();
-        self.free_keywords().await?;
         let snapshot = self.snapshot().await?;
         let checkpoint = snapshot
             .checkpoint()
@@ -74,8 +69,17 @@ impl Mailbox {
                 batch.require_equal.push((key.clone(), pending.row));
                 batch.put(key, view.row.clone());
                 let root = keys::root(account, self.id(), checkpoint.root().modseq);
-                batch.put(root, checkpoint.root_bytes().clone());
-                commit::submit(core, batch, vec![(self, &mut *state, view, None)])
+                let created_ms = core.now_ms();
+                batch.put(
+                    root,
+                    stored::encode_root(created_ms, checkpoint.root_bytes()),
+                );
+                commit::submit(
+                    core,
+                    Vec::new(),
+                    batch,
+                    vec![(self, &mut *state, view, None)],
+                )
             };
             match in_flight.outcome().await {
                 Ok(()) => break,
@@ -92,23 +96,6 @@ impl Mailbox {
             self.unload();
         }
         Ok(true)
-    }
-
-    /// Frees keyword slots that no message has, if many are taken.
-    async fn free_keywords(self: &Arc<Self>) -> Result<()> {
-        if self.snapshot().await?.keywords().len() < KEYWORDS_MANY {
-            return Ok(());
-        }
-        self.change(Wanted::Uids(&UidSet::new()), |loaded| {
-            let used = loaded.flags_in_use();
-            let unused = loaded.keywords().iter().map(|(slot, _)| slot);
-            let effects = unused
-                .filter(|slot| !used.intersects(slot.flag()))
-                .map(|slot| Effect::FreeKeyword { slot })
-                .collect();
-            Ok((effects, |_| ()))
-        })
-        .await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use restante_store::{Batch, CommitError, CommitFuture, Key};
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     mail::Core,
     mailbox::{Mailbox, Place, State, View},
     record::{Effect, Record},
-    snapshot::Snapshot,
+    snapshot::{PartKey, Snapshot},
     tail::TailState,
     types::ModSeq,
 };
@@ -19,6 +20,8 @@ use crate::{
 pub(crate) struct Built {
     pub(crate) view: View,
     pub(crate) record: Arc<Record>,
+    /// What has to be in the store before it, in the same order of submission.
+    pub(crate) before: Vec<Batch>,
 }
 
 /// What has to be loaded before a record can be applied.
@@ -46,7 +49,14 @@ pub(crate) fn build(
         }
         TailState::Deleted => return Err(MailError::NoSuchMailbox),
     }
-    let record = Record::new(&pending.tail, now_ms, nonce, effects)?;
+    let mut record = Record::new(&pending.tail, now_ms, nonce, effects)?;
+    let mut before = Vec::new();
+    if record.bytes().len() > Record::BYTES_MAX {
+        let effects = record.effects().to_vec();
+        let (effects, parts) = crate::build::into_chunks(&pending.tail, effects, nonce);
+        before = part_batches(mailbox, parts, batch);
+        record = Record::new(&pending.tail, now_ms, nonce, effects)?;
+    }
     let Some(view) = pending.apply(&record)? else {
         return Ok(Err(Unloaded {
             mailbox: mailbox.clone(),
@@ -67,8 +77,36 @@ pub(crate) fn build(
     Ok(Ok(Built {
         view,
         record: Arc::new(record),
+        before,
     }))
 }
+
+/// Puts parts of chunks into batches of their own, and makes it a condition of `batch` that they are
+/// there.
+fn part_batches(mailbox: &Mailbox, parts: Vec<(PartKey, Bytes)>, batch: &mut Batch) -> Vec<Batch> {
+    let (account, id) = (mailbox.account().id(), mailbox.id());
+    let mut batches = Vec::new();
+    let mut parts = parts.into_iter().peekable();
+    while parts.peek().is_some() {
+        let mut next = Batch::new(account.0);
+        let mut bytes = 0;
+        while bytes < PART_BATCH_BYTES
+            && let Some((part, value)) = parts.next()
+        {
+            bytes += value.len();
+            let key = keys::part(account, id, part);
+            if bytes >= PART_BATCH_BYTES || parts.peek().is_none() {
+                batch.require_equal.push((key.clone(), value.clone()));
+            }
+            next.put(key, value);
+        }
+        batches.push(next);
+    }
+    batches
+}
+
+/// Parts of chunks that go in one batch, in bytes.
+const PART_BATCH_BYTES: usize = 1 << 20;
 
 /// A batch that was handed over. If it is dropped, the outcome is awaited all the same.
 #[derive(Debug)]
@@ -90,9 +128,14 @@ struct Member {
 /// Hands over a batch and notes what it makes of its mailboxes, whose states the caller has locked.
 pub(crate) fn submit(
     core: &Core,
+    before: Vec<Batch>,
     batch: Batch,
     members: Vec<(&Arc<Mailbox>, &mut State, View, Option<Arc<Record>>)>,
 ) -> InFlight {
+    for batch in before {
+        // If one fails, the batch that needs it fails by its condition.
+        drop(core.store.submit(batch));
+    }
     let future = core.store.submit(batch);
     let members = members
         .into_iter()

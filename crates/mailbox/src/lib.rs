@@ -2,6 +2,7 @@
 
 mod account;
 pub mod build;
+mod check;
 mod checkpoint;
 mod clock;
 mod codec;
@@ -20,6 +21,7 @@ mod options;
 mod quota;
 mod record;
 mod snapshot;
+mod stored;
 mod tail;
 mod thread;
 mod tree;
@@ -30,6 +32,7 @@ mod warm;
 
 pub use account::{Account, AccountEvent};
 pub use build::{ExpungeWhat, FlagAction, FlagNames, StoreFlags};
+pub use check::{CheckReport, CheckScope, Problem};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use codec::DecodeError;
 pub use directory::{NewUser, User, canonical_user_name};

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use restante_store::{Direction, StoreError};
+use restante_store::StoreError;
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -21,7 +21,8 @@ use crate::{
     error::{MailError, Result},
     keys,
     record::Record,
-    snapshot::{Loaded, PartKey, Parts, Snapshot, Wanted},
+    snapshot::{LoadError, Loaded, PartKey, Parts, Snapshot, Wanted},
+    stored::Stored,
     tail::{Tail, TailState},
     types::{MailboxId, ModSeq},
 };
@@ -214,7 +215,20 @@ impl Mailbox {
         if let Some(loaded) = snapshot.loaded(wanted) {
             return Ok(loaded);
         }
-        Ok(snapshot.ensure(self, wanted).await?)
+        let place = self.lock().place();
+        match snapshot.ensure(self, wanted).await {
+            // The parts of a large append come with its commit.
+            Err(LoadError::Trimmed(_)) if !self.is_settled(place) => {
+                self.settled(place).await;
+                Ok(snapshot.ensure(self, wanted).await?)
+            }
+            loaded => Ok(loaded?),
+        }
+    }
+
+    fn is_settled(&self, place: Place) -> bool {
+        let state = self.lock();
+        state.epoch == place.epoch && state.published >= place.number
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -331,48 +345,19 @@ impl Mailbox {
         snapshot: Option<Arc<Snapshot>>,
         tail: &Tail,
     ) -> Result<Option<Arc<Snapshot>>> {
-        const RECORDS: usize = 1024;
-        let (account, store) = (self.account.id(), &self.account.core.store);
-        let mut snapshot = match (snapshot, tail.root) {
-            (Some(snapshot), _) => snapshot,
-            (None, None) => Arc::new(Snapshot::new(tail.uid_validity)),
-            (None, Some(root)) => {
-                let key = keys::root(account, self.id, root.modseq);
-                let Some(row) = store.get(&key).await? else {
-                    // Trimmed: there is a newer one, or it is damage that `refresh` cannot mend.
-                    return self.trimmed().await;
-                };
-                Arc::new(Snapshot::from_root(root, &row)?)
-            }
-        };
-        while snapshot.modseq() < tail.modseq {
-            let start = keys::log(account, self.id, snapshot.modseq());
-            let end = keys::log(account, self.id, tail.modseq);
-            let range = (
-                std::ops::Bound::Excluded(start),
-                std::ops::Bound::Included(end),
-            );
-            let rows = store.scan(range, Direction::Ascending, RECORDS).await?;
-            if rows.is_empty() {
-                return self.trimmed().await;
-            }
-            for (key, row) in rows {
-                let modseq = keys::last_u64(&key).map(ModSeq).unwrap_or_default();
-                let record = Record::decode(modseq, row)?;
-                if record.parent() != snapshot.tail().chain {
-                    return self.trimmed().await;
-                }
-                self.ensure(&snapshot, Wanted::Record(&record)).await?;
-                snapshot = Arc::new(snapshot.apply(&record)?);
-            }
+        match self.stored().read(snapshot, tail).await? {
+            Some(snapshot) => Ok(Some(snapshot)),
+            None => self.trimmed().await,
         }
-        if snapshot.tail().chain != tail.chain && snapshot.modseq() == tail.modseq {
-            return Err(MailError::damaged(format!(
-                "the log of mailbox {} of account {}: its chain differs from the tail's",
-                self.id.0, account.0
-            )));
+    }
+
+    /// The mailbox as it lies in the store.
+    pub(crate) fn stored(&self) -> Stored<'_> {
+        Stored {
+            store: &self.account.core.store,
+            account: self.account.id(),
+            id: self.id,
         }
-        Ok(Some(snapshot))
     }
 
     /// Something was not where the tail says: reads the tail again. An error if it is the same.
@@ -580,11 +565,6 @@ impl Parts for Mailbox {
     type Error = StoreError;
 
     async fn parts(&self, parts: &[PartKey]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        let account = self.account.id();
-        let keys: Vec<_> = parts
-            .iter()
-            .map(|part| keys::part(account, self.id, *part))
-            .collect();
-        self.account.core.store.get_many(&keys).await
+        self.stored().parts(parts).await
     }
 }

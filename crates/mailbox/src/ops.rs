@@ -182,7 +182,11 @@ impl Mailbox {
                         let nonce = (now_ms, core.nonce());
                         match commit::build(self, &pending, built.effects, nonce, &mut batch)? {
                             Err(unloaded) => Try::Unloaded(unloaded),
-                            Ok(Built { view, record }) => {
+                            Ok(Built {
+                                view,
+                                record,
+                                before,
+                            }) => {
                                 let answer = Appended {
                                     uid_validity: view.tail.uid_validity,
                                     uids: built.uids,
@@ -190,7 +194,11 @@ impl Mailbox {
                                     change: change(&pending, &view),
                                 };
                                 let members = vec![(self, &mut *state, view, Some(record.clone()))];
-                                Try::Submitted(commit::submit(core, batch, members), record, answer)
+                                Try::Submitted(
+                                    commit::submit(core, before, batch, members),
+                                    record,
+                                    answer,
+                                )
                             }
                         }
                     }
@@ -375,12 +383,16 @@ impl Mailbox {
                             let nonce = (core.now_ms(), core.nonce());
                             match commit::build(self, &pending, effects, nonce, &mut batch)? {
                                 Err(unloaded) => Try::Unloaded(unloaded),
-                                Ok(Built { view, record }) => {
+                                Ok(Built {
+                                    view,
+                                    record,
+                                    before,
+                                }) => {
                                     let change = change(&pending, &view)
                                         .ok_or_else(|| MailError::misuse("no snapshot"))?;
                                     let members =
                                         vec![(self, &mut *state, view, Some(record.clone()))];
-                                    let in_flight = commit::submit(core, batch, members);
+                                    let in_flight = commit::submit(core, before, batch, members);
                                     Try::Submitted(in_flight, record, answer(change))
                                 }
                             }
@@ -485,7 +497,11 @@ impl Mailbox {
             let mut effects = built.effects;
             effects.extend(built.source_effects);
             let made = commit::build(self, &from_view, effects, (now_ms, nonce), &mut batch)?;
-            let Built { view, record } = match made {
+            let Built {
+                view,
+                record,
+                before,
+            } = match made {
                 Ok(made) => made,
                 Err(unloaded) => return Ok(Try::Unloaded(unloaded)),
             };
@@ -494,10 +510,11 @@ impl Mailbox {
                 answer.destination_change = change;
             }
             let members = vec![(self, &mut **source, view, Some(record.clone()))];
-            let in_flight = commit::submit(core, batch, members);
+            let in_flight = commit::submit(core, before, batch, members);
             return Ok(Try::Submitted(in_flight, record, answer));
         };
         let mut members = Vec::with_capacity(2);
+        let mut from_before = Vec::new();
         let made = commit::build(to, &to_view, built.effects, (now_ms, nonce), &mut batch)?;
         let at_destination = match made {
             Ok(made) => made,
@@ -516,16 +533,19 @@ impl Mailbox {
             if let Some(change) = change(&from_view, &at_source.view) {
                 answer.source_change = change;
             }
+            from_before = at_source.before;
             members.push((self, &mut **source, at_source.view, Some(at_source.record)));
         }
         let record = at_destination.record;
+        let mut before = at_destination.before;
+        before.extend(from_before);
         members.push((
             to,
             &mut **destination,
             at_destination.view,
             Some(record.clone()),
         ));
-        let in_flight = commit::submit(core, batch, members);
+        let in_flight = commit::submit(core, before, batch, members);
         Ok(Try::Submitted(in_flight, record, answer))
     }
 

@@ -66,8 +66,9 @@ impl Mailbox {
         let rows = store
             .scan(range, Direction::Ascending, Self::RECORDS_MAX + 1)
             .await?;
-        // No record at all: they were trimmed meanwhile.
-        if rows.is_empty() || rows.len() > Self::RECORDS_MAX {
+        // They begin later: the first were trimmed meanwhile.
+        let first = rows.first().and_then(|(key, _)| keys::last_u64(key));
+        if first.map(ModSeq) != since.next() || rows.len() > Self::RECORDS_MAX {
             return Ok(None);
         }
         let mut vanished = UidSet::new();
@@ -106,6 +107,8 @@ impl Mailbox {
     pub(crate) fn recent_begins(&self, uid_next: Uid) {
         let order = Ordering::Relaxed;
         // If it is set already, it stays.
-        let _ = self.recent_from.compare_exchange(0, uid_next.get(), order, order);
+        let _ = self
+            .recent_from
+            .compare_exchange(0, uid_next.get(), order, order);
     }
 }
