@@ -1,0 +1,135 @@
+//! What an idle session costs: memory of the process for each of many sessions that are logged in,
+//! have INBOX open and wait in IDLE, without sockets (`--plain`: between commands).
+//!
+//! `cargo run --release -p restante-testkit --example idle_memory -- 10000`
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use restante_session::{Io, Peer, serve};
+use restante_testkit::world::{World, WorldOptions};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A client that sends its commands and then says nothing more; what it is sent is thrown away.
+struct Silent {
+    input: &'static [u8],
+    written: tokio::sync::mpsc::UnboundedSender<usize>,
+}
+
+impl AsyncRead for Silent {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.input.is_empty() {
+            return Poll::Pending;
+        }
+        // Small bites, as a client that waits for its answers.
+        let end = this.input.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        buffer.put_slice(&this.input[..end]);
+        this.input = &this.input[end..];
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Silent {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        // The receiver counts; after the end of the example nobody does.
+        let exists = bytes.windows(8).filter(|window| *window == b" EXISTS\r").count();
+        let _ = self.written.send(exists);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Io for Silent {
+    fn is_secure(&self) -> bool {
+        true
+    }
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+fn main() {
+    let count: usize = std::env::args()
+        .filter_map(|argument| argument.parse().ok())
+        .next()
+        .unwrap_or(10_000);
+    let input: &[u8] = match std::env::args().any(|argument| argument == "--plain") {
+        true => b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc NOOP\r\n",
+        false => b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc IDLE\r\n",
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let world = World::new(WorldOptions::default()).await;
+        world.mailbox("INBOX", 100).await.expect("messages");
+        let (written, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let start = async |count: usize| {
+            for _ in 0..count {
+                let io = Box::new(Silent {
+                    input,
+                    written: written.clone(),
+                });
+                tokio::spawn(serve(io, world.env().clone(), Peer::default()));
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        };
+        start(500).await;
+        while told.try_recv().is_ok() {}
+        let before = resident_bytes();
+        start(count).await;
+        while told.try_recv().is_ok() {}
+        let after = resident_bytes();
+        let each = after.saturating_sub(before) / count as u64;
+        println!("{count} idle sessions: {each} bytes each");
+
+        let clock = Instant::now();
+        let message = b"Subject: x\r\n\r\ny\r\n";
+        world.message("INBOX", &[], None, message).await.expect("it is delivered");
+        let delivered = clock.elapsed();
+        let mut announced = 0;
+        let mut first = None;
+        while announced < count + 500 {
+            let Ok(Some(exists)) =
+                tokio::time::timeout(Duration::from_secs(2), told.recv()).await
+            else {
+                break;
+            };
+            if exists > 0 {
+                first.get_or_insert_with(|| clock.elapsed());
+            }
+            announced += exists;
+        }
+        if let Some(first) = first {
+            println!(
+                "a delivery ({delivered:?}) was told to the first after {:?}, to all {announced} after {:?}",
+                first.saturating_sub(delivered),
+                clock.elapsed().saturating_sub(delivered)
+            );
+        }
+    });
+}
