@@ -261,7 +261,7 @@ impl Session {
                 reply::mail_error(&error)
             }
             Err(Failure::LastReply(reply, text)) => {
-                after = Some(text);
+                after = Some((None, text));
                 reply
             }
             Err(Failure::Logout) => {
@@ -287,7 +287,8 @@ impl Session {
         };
         match synced {
             Ok(()) => {}
-            Err(Failure::Bye(code, text)) => return self.bye(code, text),
+            // The command itself is done: its answer comes before the BYE.
+            Err(Failure::Bye(code, text)) => after = Some((code, text)),
             Err(Failure::Io(error)) => return Err(error),
             // The command itself is done; what could not be told now is told at the next sync point.
             Err(failure) => tracing::error!(peer = %self.cx.peer, ?failure, "sync failed"),
@@ -305,7 +306,7 @@ impl Session {
         self.cx.conn.utf8_names(self.cx.enabled.utf8_names());
         self.touch();
         match (after, reply.condition) {
-            (Some(text), _) => self.bye(None, text),
+            (Some((code, text)), _) => self.bye(code, text),
             (None, Condition::Bad) => self.count_bad(),
             (None, _) => Ok(Flow::On),
         }

@@ -43,7 +43,8 @@ pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Resul
             cx.untagged_ok(Code::HighestModSeq(highest), "Highest");
         }
     }
-    if newest.tail().state == TailState::Deleted {
+    // Until then reads go on from the snapshot, and changes are refused.
+    if expunge && newest.tail().state == TailState::Deleted {
         return deselect_deleted(cx, state);
     }
     if selected.view.ghost_count() > cx.env.limits.ghosts_max {
