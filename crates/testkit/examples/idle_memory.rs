@@ -29,7 +29,11 @@ impl AsyncRead for Silent {
             return Poll::Pending;
         }
         // Small bites, as a client that waits for its answers.
-        let end = this.input.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let end = this
+            .input
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .map_or(0, |at| at + 1);
         buffer.put_slice(&this.input[..end]);
         this.input = &this.input[end..];
         Poll::Ready(Ok(()))
@@ -43,7 +47,10 @@ impl AsyncWrite for Silent {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         // The receiver counts; after the end of the example nobody does.
-        let exists = bytes.windows(8).filter(|window| *window == b" EXISTS\r").count();
+        let exists = bytes
+            .windows(8)
+            .filter(|window| *window == b" EXISTS\r")
+            .count();
         let _ = self.written.send(exists);
         Poll::Ready(Ok(bytes.len()))
     }

@@ -2,7 +2,9 @@
 //!
 //! - [`world`]: a server in memory: a store, users, mailboxes with messages, sessions over in-memory
 //!   streams. Nothing listens, nothing is written to disk.
+//! - [`strict`]: a client that insists on the grammar.
 //! - [`transcript`]: dialogues as tests, one rule of an RFC in each file.
 
+pub mod strict;
 pub mod transcript;
 pub mod world;

@@ -243,7 +243,9 @@ impl Transcript {
                     continue;
                 }
                 if key == "deliver" {
-                    transcript.steps.push((number, version, Step::Deliver(value.to_owned())));
+                    transcript
+                        .steps
+                        .push((number, version, Step::Deliver(value.to_owned())));
                     continue;
                 }
                 transcript.setup_line(number, key, value)?;

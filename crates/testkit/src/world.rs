@@ -14,6 +14,7 @@ use restante_session::{
 use restante_store::{MemoryOptions, Store};
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// What a world is made with.
 #[derive(Debug, Clone)]
@@ -233,6 +234,12 @@ impl World {
 
     /// A new connection to this server. Without `secure`, it is neither TLS nor from this machine.
     pub fn connect(&self, secure: bool) -> DuplexStream {
+        self.session(secure).0
+    }
+
+    /// As [`World::connect`], with the task that serves it: it ends with the session, and a panic in
+    /// the session is its error.
+    pub fn session(&self, secure: bool) -> (DuplexStream, JoinHandle<()>) {
         let (client, server) = tokio::io::duplex(64 << 10);
         let io = Box::new(PlainIo::new(server, secure));
         let address = Some(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
@@ -240,8 +247,8 @@ impl World {
             address,
             port: 4321,
         };
-        tokio::spawn(serve(io, self.env.clone(), peer));
-        client
+        let task = tokio::spawn(serve(io, self.env.clone(), peer));
+        (client, task)
     }
 
     /// Tells all sessions that the server goes down.

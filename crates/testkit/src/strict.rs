@@ -1,0 +1,116 @@
+//! A client for tests that believes nothing: every response must follow the grammar to the letter.
+
+use restante_proto::client::{
+    Mode, ResponseEvent, ResponseFramer, ResponseLimits, decode_response,
+};
+use restante_proto::types::{Condition, Response, StatusResponse, UntaggedData};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+/// A connection.
+#[derive(Debug)]
+pub struct StrictClient {
+    stream: DuplexStream,
+    framer: ResponseFramer,
+    tags: u32,
+}
+
+/// What a command was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Untagged data in the order in which it came.
+    pub data: Vec<UntaggedData>,
+    /// Untagged status responses.
+    pub statuses: Vec<StatusResponse>,
+    /// The tagged response.
+    pub tagged: StatusResponse,
+}
+
+impl Answer {
+    /// Whether the tagged response is OK.
+    pub fn is_ok(&self) -> bool {
+        self.tagged.condition == Condition::Ok
+    }
+}
+
+impl StrictClient {
+    /// A client on a stream whose greeting has not been read.
+    pub fn new(stream: DuplexStream) -> StrictClient {
+        StrictClient {
+            stream,
+            framer: ResponseFramer::new(ResponseLimits::default()),
+            tags: 0,
+        }
+    }
+
+    /// The next response; `None` at the end of the connection.
+    ///
+    /// # Errors
+    /// What is not grammatical, with the octets.
+    pub async fn response(&mut self) -> Result<Option<Response>, String> {
+        loop {
+            match self.framer.next_event() {
+                Ok(Some(ResponseEvent::Frame(frame))) => {
+                    let text = String::from_utf8_lossy(&frame.bytes).into_owned();
+                    return match decode_response(&frame, Mode::Strict) {
+                        Ok(response) => Ok(Some(response)),
+                        Err(error) => Err(format!("{error}: {text:?}")),
+                    };
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    let mut bytes = [0; 4096];
+                    let count = self
+                        .stream
+                        .read(&mut bytes)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    if count == 0 {
+                        return match self.framer.pending() {
+                            0 => Ok(None),
+                            _ => Err("the connection ends within a response".to_owned()),
+                        };
+                    }
+                    self.framer.push(&bytes[..count]);
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    /// Sends a command and takes everything up to its tagged response. Literals in it must be
+    /// non-synchronizing.
+    ///
+    /// # Errors
+    /// What is not grammatical; the end of the connection.
+    pub async fn command(&mut self, command: &str) -> Result<Answer, String> {
+        self.tags += 1;
+        let tag = format!("t{}", self.tags);
+        let line = format!("{tag} {command}\r\n");
+        self.stream
+            .write_all(line.as_bytes())
+            .await
+            .map_err(|error| error.to_string())?;
+        let (mut data, mut statuses) = (Vec::new(), Vec::new());
+        loop {
+            match self
+                .response()
+                .await?
+                .ok_or_else(|| format!("closed within {command}"))?
+            {
+                Response::Data(item) => data.push(item),
+                Response::Continuation(_) => {}
+                Response::Status(status) => match &status.tag {
+                    None => statuses.push(status),
+                    Some(answered) if answered.as_str() == tag => {
+                        return Ok(Answer {
+                            data,
+                            statuses,
+                            tagged: status,
+                        });
+                    }
+                    Some(other) => return Err(format!("an answer to {other}")),
+                },
+            }
+        }
+    }
+}
