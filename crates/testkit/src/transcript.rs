@@ -402,7 +402,7 @@ impl Transcript {
         Ok(())
     }
 
-    /// Runs it under one version, with a server of its own.
+    /// Runs it under one version, with a server of its own; ends with a check of the store.
     ///
     /// # Errors
     /// The first expectation that is not met.
@@ -437,7 +437,10 @@ impl Transcript {
         for name in names {
             run.end(last, &name).await?;
         }
-        Ok(())
+        run.world
+            .check()
+            .await
+            .map_err(|what| Failure { line: last, what })
     }
 
     async fn set_up(&self, run: &mut Run, version: Version) -> Result<(), Failure> {

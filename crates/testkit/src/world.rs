@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use restante_auth::sasl::{Credentials, Proof};
 use restante_mailbox::{
-    Append, DateTime, FlagNames, Mail, MailError, MailOptions, MailboxName, SpecialUse,
+    Append, CheckScope, DateTime, FlagNames, Mail, MailError, MailOptions, MailboxName, SpecialUse,
 };
 use restante_session::{
     Authenticator, Env, Identity, Limits, LoginError, Peer, PlainIo, Verdict, serve,
@@ -254,6 +254,23 @@ impl World {
     /// Tells all sessions that the server goes down.
     pub fn shut_down(&self) {
         self.shutdown.send_replace(true);
+    }
+
+    /// Checks that everything derived in the store is what its logs say, and that every message can
+    /// be read.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub async fn check(&self) -> Result<(), String> {
+        let report = self
+            .mail
+            .check(CheckScope::All, true)
+            .await
+            .map_err(describe)?;
+        match report.problems.as_slice() {
+            [] => Ok(()),
+            problems => Err(format!("check found: {problems:?}")),
+        }
     }
 }
 

@@ -163,6 +163,7 @@ proptest! {
             }
             let end = tokio::time::timeout(Duration::from_secs(20), task).await;
             prop_assert!(matches!(end, Ok(Ok(()))), "the session ends, and without a panic: {end:?}");
+            prop_assert_eq!(world.check().await, Ok(()));
             Ok(())
         })?;
     }
