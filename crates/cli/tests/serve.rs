@@ -118,6 +118,27 @@ fn connections_are_limited_by_user_and_by_address() {
     server.lmtp().expect("421 4.3.2");
 }
 
+/// Out of file descriptors: who is in stays in, who comes waits, nothing spins or breaks.
+#[test]
+fn it_survives_running_out_of_file_descriptors() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new("sh");
+    let limited = "ulimit -n 64 && exec \"$0\" \"$@\"";
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_restante")]);
+    let server = Server::start_by(command, &dir.path().join("data"), "");
+    server.add_user("ada", "x");
+    let mut first = server.plain();
+    first.expect("* OK ");
+    let crowd: Vec<_> = (0..100).map(|_| tcp(server.imap)).collect();
+    server.wait_for_log("cannot accept connections");
+    first.ok("NOOP");
+    drop(crowd);
+    let mut late = server.plain();
+    late.expect("* OK ");
+    late.ok("LOGIN ada x");
+    first.ok("NOOP");
+}
+
 #[test]
 fn users_are_managed_with_and_without_a_server() {
     let dir = tempfile::tempdir().unwrap();

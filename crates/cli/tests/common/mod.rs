@@ -37,13 +37,18 @@ impl Server {
 
     /// Starts with more settings than those that all tests have.
     pub fn start_with(data: &Path, settings: &str) -> Server {
+        Server::start_by(restante(), data, settings)
+    }
+
+    /// Starts with a command that ends in the binary's own.
+    pub fn start_by(mut command: Command, data: &Path, settings: &str) -> Server {
         // Cheap hashes: what is tested is the server.
         let config = data.with_extension("toml");
         let text =
             "[login]\nargon2_memory_kib = 8\nargon2_iterations = 1\n[log]\nformat = \"human\"\n";
         std::fs::write(&config, format!("{text}{settings}")).unwrap();
         let any = "127.0.0.1:0";
-        let mut child = restante()
+        let mut child = command
             .args(["serve", "--imap", any, "--imaps", any, "--lmtp", any])
             .args([
                 "--config".as_ref(),
