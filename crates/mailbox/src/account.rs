@@ -143,6 +143,11 @@ pub(crate) struct TreeChange {
 }
 
 impl TreeChange {
+    /// Whose tree it is.
+    pub(crate) fn account(&self) -> AccountId {
+        self.account
+    }
+
     /// Makes the entry and the empty tail of a new mailbox.
     pub(crate) fn new_mailbox(
         &mut self,

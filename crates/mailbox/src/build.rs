@@ -52,6 +52,8 @@ pub struct StoreFlags {
 /// A new message for [`append`].
 #[derive(Clone, Debug)]
 pub struct AppendRow {
+    /// The UID it shall have, if that is not too small; otherwise the next one.
+    pub uid: Option<Uid>,
     /// The email.
     pub email: EmailId,
     /// RFC822.SIZE, in bytes.
@@ -147,7 +149,8 @@ pub fn append(
     let mut new = Vec::new();
     for row in rows {
         let flags = names.flags(&row.flags)?;
-        new.push(new_row(row, next.take()?, flags));
+        let uid = next.take_at(row.uid)?;
+        new.push(new_row(row, uid, flags));
     }
     let uids = new.iter().map(|row| row.uid).collect();
     Ok(BuiltAppend {
@@ -171,7 +174,7 @@ pub fn append_unopened(
         if !row.flags.keywords.is_empty() {
             return None;
         }
-        let uid = match next.take() {
+        let uid = match next.take_at(row.uid) {
             Ok(uid) => uid,
             Err(error) => return Some(Err(error)),
         };
@@ -387,6 +390,7 @@ fn expunge_effects(from: &Loaded, uids: &UidSet) -> Vec<Effect> {
 
 fn new_row(row: AppendRow, uid: Uid, flags: Flags) -> NewRow {
     let AppendRow {
+        uid: _,
         email,
         size,
         internal_date,
@@ -407,6 +411,12 @@ fn new_row(row: AppendRow, uid: Uid, flags: Flags) -> NewRow {
 struct NextUid(Uid);
 
 impl NextUid {
+    /// This one, if it is not too small; otherwise the next one.
+    fn take_at(&mut self, uid: Option<Uid>) -> Result<Uid, BuildError> {
+        self.0 = uid.map_or(self.0, |uid| uid.max(self.0));
+        self.take()
+    }
+
     /// The next one; the one after it must exist too, because UIDNEXT has to.
     fn take(&mut self) -> Result<Uid, BuildError> {
         let uid = self.0;

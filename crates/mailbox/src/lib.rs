@@ -11,6 +11,7 @@ mod directory;
 mod email;
 mod error;
 mod flags;
+mod import;
 mod keys;
 mod keywords;
 mod mail;

@@ -136,6 +136,15 @@ impl Mailbox {
     /// [`MailError::NoSuchMailbox`], [`MailError::OverQuota`], [`MailError::Limit`],
     /// [`MailError::Full`], [`MailError::Busy`], [`MailError::Unavailable`], [`MailError::Unknown`].
     pub async fn append(self: &Arc<Self>, messages: Vec<Append>) -> Result<Appended> {
+        self.append_with(messages, &[]).await
+    }
+
+    /// Appends messages, with the UIDs given for the first of them.
+    pub(crate) async fn append_with(
+        self: &Arc<Self>,
+        messages: Vec<Append>,
+        uids: &[Option<Uid>],
+    ) -> Result<Appended> {
         if messages.len() > APPEND_MAX {
             return Err(MailError::Limit(Limit::Messages));
         }
@@ -155,13 +164,17 @@ impl Mailbox {
                 }
             };
             let now_ms = core.now_ms();
-            let rows = messages.iter().map(|message| AppendRow {
-                email: message.email.id,
-                size: message.email.size,
-                internal_date: message.internal_date,
-                save_date_s: now_ms.div_euclid(1000),
-                flags: message.flags.clone(),
-            });
+            let rows = messages
+                .iter()
+                .enumerate()
+                .map(|(index, message)| AppendRow {
+                    uid: uids.get(index).copied().flatten(),
+                    email: message.email.id,
+                    size: message.email.size,
+                    internal_date: message.internal_date,
+                    save_date_s: now_ms.div_euclid(1000),
+                    flags: message.flags.clone(),
+                });
             let tried = {
                 let mut state = self.lock();
                 let Some(pending) = state.pending().cloned() else {
@@ -301,6 +314,7 @@ impl Mailbox {
                 return Err(MailError::Expunged);
             }
             let row = AppendRow {
+                uid: None,
                 email: message.email.id,
                 size: message.email.size,
                 internal_date: message.internal_date,

@@ -31,6 +31,7 @@ fn names(system: Flags, keywords: &[&str]) -> FlagNames {
 fn row(flags: FlagNames) -> AppendRow {
     let (email, internal_date) = (EmailId(5), DateTime::utc(9));
     AppendRow {
+        uid: None,
         email,
         size: 100,
         internal_date,

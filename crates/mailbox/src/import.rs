@@ -1,0 +1,111 @@
+//! Mailboxes from elsewhere: UIDs and UIDVALIDITY that clients know are kept.
+
+use std::sync::Arc;
+
+use crate::{
+    account::Account,
+    error::{MailError, Result},
+    keys,
+    mailbox::Mailbox,
+    name::MailboxName,
+    ops::{Append, Appended},
+    tail::TailState,
+    tree::TreeEffect,
+    types::{Uid, UidValidity},
+};
+
+impl Account {
+    /// Puts a mailbox with the given UIDVALIDITY in the place of one that was never used, which may be
+    /// INBOX. Its special use and its subscription stay.
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchMailbox`]; [`MailError::Conflict`] if there are, or were, messages in it.
+    pub async fn renew(self: &Arc<Self>, name: &MailboxName, to: UidValidity) -> Result<()> {
+        let mailbox = self.mailbox(name).await?;
+        mailbox.refresh().await?;
+        let (old, id, name) = (mailbox.clone(), mailbox.id(), name.clone());
+        let outcome = self
+            .change_tree(move |tree, change| {
+                let entry = tree.get(&name).filter(|entry| entry.id == id);
+                let special_use = entry.ok_or(MailError::NoSuchMailbox)?.special_use;
+                let pending = old.lock().pending().cloned().ok_or(MailError::Conflict)?;
+                let mut tail = pending.tail;
+                if tail.uid_next != Uid::MIN || tail.messages != 0 {
+                    return Err(MailError::Conflict);
+                }
+                tail.state = TailState::Deleted;
+                let key = keys::tail(change.account(), id);
+                change.batch.require_equal.push((key.clone(), pending.row));
+                change.batch.put(key, tail.encode());
+                change.effects.push(TreeEffect::Delete { id });
+                let entry = change.new_mailbox(special_use, Some(to))?;
+                let name = name.clone();
+                change.effects.push(TreeEffect::Create { name, entry });
+                Ok(())
+            })
+            .await;
+        mailbox.refresh_anew().await?;
+        outcome
+    }
+}
+
+impl Mailbox {
+    /// As [`Mailbox::append`]; a message gets the UID given for it, if that is not too small.
+    ///
+    /// # Errors
+    /// As [`Mailbox::append`].
+    pub async fn append_at(
+        self: &Arc<Self>,
+        messages: Vec<Append>,
+        uids: &[Option<Uid>],
+    ) -> Result<Appended> {
+        self.append_with(messages, uids).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use restante_store::{MemoryOptions, Store};
+
+    use super::*;
+    use crate::{DateTime, FlagNames, Mail, MailOptions};
+
+    async fn append(account: &Arc<Account>) -> Append {
+        let mut draft = account.new_email();
+        draft.write(b"Subject: x\r\n\r\nx\r\n").await.unwrap();
+        Append {
+            email: draft.finish().await.unwrap(),
+            flags: FlagNames::default(),
+            internal_date: DateTime::utc(0),
+        }
+    }
+
+    #[tokio::test]
+    async fn inbox_takes_uidvalidity_and_uids_from_elsewhere() {
+        let store = Store::memory(MemoryOptions::default());
+        let mail = Mail::open(store, MailOptions::default()).await.unwrap();
+        let user = mail.user_add("ada", None).await.unwrap();
+        let account = mail.account(user.account).await.unwrap();
+        let inbox = MailboxName::inbox();
+        let validity = UidValidity::new(1_234_567).unwrap();
+        let before = account.mailbox(&inbox).await.unwrap().id();
+        account.renew(&inbox, validity).await.unwrap();
+        let mailbox = account.mailbox(&inbox).await.unwrap();
+        assert_ne!(mailbox.id(), before);
+        let mut messages = Vec::new();
+        for _ in 0..4 {
+            messages.push(append(&account).await);
+        }
+        let uids = [Uid::new(5), None, Uid::new(3), Uid::new(9)];
+        let appended = mailbox.append_at(messages, &uids).await.unwrap();
+        let given: Vec<u32> = appended.uids.iter().map(|uid| uid.get()).collect();
+        assert_eq!(given, [5, 6, 7, 9]);
+        let tail = mailbox.tail().await.unwrap();
+        assert_eq!(
+            (tail.uid_validity, tail.uid_next.get(), tail.messages),
+            (validity, 10, 4)
+        );
+        let again = account.renew(&inbox, UidValidity::new(7).unwrap()).await;
+        assert!(matches!(again, Err(MailError::Conflict)), "{again:?}");
+    }
+}
