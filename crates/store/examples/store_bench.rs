@@ -102,13 +102,13 @@ async fn write(store: Store, account: u32, blob_bytes: usize) -> Vec<Duration> {
     while start.elapsed() < TIME {
         let began = Instant::now();
         let mut batch = Batch::new(account);
-        batch.require_absent.push(key(2, id));
         if id > 0 {
             batch
                 .require_equal
                 .push((key(0, 0), id.to_be_bytes().repeat(12).into()));
         }
         id += 1;
+        batch.require_absent.push(key(2, id));
         batch.put(key(0, 0), id.to_be_bytes().repeat(12));
         batch
             .put(key(1, id), vec![1; 200])

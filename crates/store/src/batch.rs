@@ -69,6 +69,10 @@ impl Batch {
     pub const VALUE_BYTES_MAX: usize = 8 << 20;
     /// The most that the keys and values of one batch may come to, in bytes (blobs not counted).
     pub const BYTES_MAX: usize = 32 << 20;
+    /// The most that the blobs of one batch may come to that have no file of their own, in bytes.
+    pub const BLOB_BYTES_MAX: usize = 256 << 20;
+    /// The most operations in one batch.
+    pub const OPERATIONS_MAX: usize = 1 << 20;
     /// The most blobs in one batch.
     pub const BLOBS_MAX: usize = 4096;
 
@@ -113,6 +117,19 @@ impl Batch {
         }
         if self.blobs.len() > Self::BLOBS_MAX {
             return Err(format!("{} blobs in one batch", self.blobs.len()));
+        }
+        let blob_bytes: usize = self
+            .blobs
+            .iter()
+            .filter_map(|b| b.bytes())
+            .map(Bytes::len)
+            .sum();
+        if blob_bytes > Self::BLOB_BYTES_MAX {
+            return Err(format!("blobs of {blob_bytes} bytes in one batch"));
+        }
+        let operations = self.put.len() + self.delete.len() + self.release.len();
+        if operations > Self::OPERATIONS_MAX {
+            return Err(format!("{operations} operations in one batch"));
         }
         if self.op_bytes() > Self::BYTES_MAX {
             return Err(format!("a batch of {} bytes", self.op_bytes()));

@@ -103,9 +103,9 @@ pub struct StoreStats {
     pub floor: u64,
     /// Segments of the log on disk.
     pub segments: u64,
-    /// Bytes of blobs that rows own, in segments and in files of their own (a hint).
+    /// Bytes of blobs in segments that rows own, as of the last maintenance (a hint).
     pub blob_bytes_live: u64,
-    /// Bytes on disk for segments and large blobs.
+    /// Bytes on disk for the index, and for segments and large blobs as of the last maintenance.
     pub disk_bytes: u64,
     /// Times that the committer waited for the index to keep up.
     pub throttled: u64,

@@ -4,6 +4,7 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant, SystemTime},
 };
@@ -106,8 +107,16 @@ impl Committer {
         }
     }
 
-    /// Works until the store is closed or has failed.
-    pub(crate) fn run(mut self) {
+    /// Works until the store is closed or has failed. A panic, which would be our own mistake, is a
+    /// failure of the store: nobody waits for ever.
+    pub(crate) fn run_guarded(self) {
+        let shared = self.shared.clone();
+        if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            shared.fail("the committer has panicked".into());
+        }
+    }
+
+    fn run(mut self) {
         loop {
             match self.shared.queue.next(self.deadline()) {
                 Work::Group(pending) => self.group(pending),

@@ -101,6 +101,7 @@ struct Counters {
     log_bytes: AtomicU64,
     throttled: AtomicU64,
     blob_bytes_live: AtomicU64,
+    disk_bytes: AtomicU64,
     /// The segment that is written to, or would be next.
     segment: AtomicU32,
     file_id: AtomicU64,
@@ -183,9 +184,7 @@ impl Embedded {
                 .sealed_segments()
                 .map_or(0, |sealed| sealed.len() as u64),
             blob_bytes_live: shared.counters.blob_bytes_live.load(Relaxed),
-            disk_bytes: index_bytes
-                + directory_bytes(&shared.files)
-                + directory_bytes(shared.segments.dir()),
+            disk_bytes: index_bytes + shared.counters.disk_bytes.load(Relaxed),
         }
     }
 }
@@ -279,6 +278,11 @@ impl Shared {
 
     /// Gives up the index and the directory.
     fn let_go(&self) {
+        // Maintenance that is under way ends at its next step, and must not outlive the lock.
+        let _maintenance = self
+            .maintenance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let index = self
             .index
             .write()
@@ -294,18 +298,6 @@ impl Shared {
     fn file_path(&self, id: u64) -> PathBuf {
         file_path(&self.files, id)
     }
-}
-
-/// The bytes of the files in a directory, as far as they can be told.
-fn directory_bytes(dir: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return 0;
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.metadata().ok())
-        .map(|file| file.len())
-        .sum()
 }
 
 /// The path of a large blob.

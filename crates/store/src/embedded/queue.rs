@@ -170,6 +170,11 @@ impl Queue {
         self.wake(state);
     }
 
+    /// Whether nothing more is taken.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state().closing
+    }
+
     /// Waits for work, at most until `deadline`.
     pub(crate) fn next(&self, deadline: Option<Instant>) -> Work {
         let mut state = self.state();

@@ -41,8 +41,6 @@ pub(crate) struct Maintenance {
     usage: BTreeMap<u32, Usage>,
     /// Newest first, at most two.
     pub(crate) snapshots: Vec<Manifest>,
-    /// What [`super::Counters::log_bytes`] was at the last snapshot.
-    log_bytes_at_snapshot: u64,
     files_checked: bool,
     /// Large blobs in `lost/` and since when.
     lost: Vec<(PathBuf, Instant)>,
@@ -120,13 +118,15 @@ impl Shared {
         };
         let state = &mut *state;
         let deadline = Instant::now() + budget.time;
-        let over = || Instant::now() >= deadline || self.has_failed();
+        let over = || Instant::now() >= deadline || self.has_failed() || self.queue.is_closing();
 
         self.look_at_files(state, &mut report)?;
         self.look_at_segments(state, &mut report, &over)?;
         self.copy_forward(state, budget, &mut report, &over)?;
         self.snapshot_if_due(state, &mut report)?;
         self.drop_segments(state, &mut report)?;
+        let bytes = directory_bytes(self.segments.dir()) + directory_bytes(&self.files);
+        self.counters.disk_bytes.store(bytes, Relaxed);
         Ok(report)
     }
 
@@ -308,9 +308,12 @@ impl Shared {
         state: &mut Maintenance,
         report: &mut MaintenanceReport,
     ) -> Result<(), StoreError> {
-        let logged = self.counters.log_bytes.load(Relaxed);
-        let grown =
-            logged.saturating_sub(state.log_bytes_at_snapshot) >= self.options.snapshot_bytes;
+        let newest = state.snapshots.first().map_or(0, Manifest::commit);
+        let since = state
+            .usage
+            .values()
+            .filter(|usage| usage.last_commit > newest);
+        let grown = since.map(|usage| usage.bytes).sum::<u64>() >= self.options.snapshot_bytes;
         let covered = covered(&state.snapshots);
         let floor = self.floor.load(Relaxed);
         let blocked = state
@@ -329,7 +332,6 @@ impl Shared {
     /// Writes a snapshot, and says so in the log. Returns how many parts were written.
     pub(crate) fn write_snapshot(&self, state: &mut Maintenance) -> Result<u64, StoreError> {
         let index = self.index()?;
-        let logged = self.counters.log_bytes.load(Relaxed);
         let commit = || self.counters.last_commit.load(Relaxed);
         let before = state.snapshots.first();
         let (manifest, parts) =
@@ -345,7 +347,6 @@ impl Shared {
         self.commit_own(batch).map_err(commit_error)?;
         state.snapshots.insert(0, manifest);
         state.snapshots.truncate(2);
-        state.log_bytes_at_snapshot = logged;
         let keep: Vec<&Manifest> = state.snapshots.iter().collect();
         snapshot::sweep(&self.snapshots_dir, &keep).map_err(|e| io_error("the snapshots", e))?;
         Ok(parts)
@@ -560,6 +561,18 @@ impl Copy<'_> {
         }
         Ok(())
     }
+}
+
+/// The bytes of the files in a directory, as far as they can be told.
+fn directory_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|file| file.len())
+        .sum()
 }
 
 /// The commit up to which no snapshot that is kept needs the log; 0 before there are two.

@@ -87,6 +87,7 @@ pub(crate) fn open(dir: &Path, options: EmbeddedOptions) -> Result<Embedded, Ope
         None => 0,
     };
     check_dropped(&layout, &index, &numbers)?;
+    remove_aside(&layout).map_err(io_error("cannot remove an old index"))?;
 
     let last_commit = end.last.as_ref().map_or(0, GroupHeader::last);
     let segment_next = numbers.last().map_or(1, |number| number.saturating_add(1));
@@ -129,7 +130,7 @@ pub(crate) fn open(dir: &Path, options: EmbeddedOptions) -> Result<Embedded, Ope
     let committer = Committer::new(shared.clone(), index, position);
     let thread = std::thread::Builder::new()
         .name("store-committer".into())
-        .spawn(move || committer.run())
+        .spawn(move || committer.run_guarded())
         .map_err(io_error("cannot start the committer"))?;
     Ok(Embedded {
         shared,
@@ -375,16 +376,20 @@ impl Start<'_> {
 
 /// Moves an index that was refused out of the way.
 pub(crate) fn set_aside(layout: &Layout) -> io::Result<()> {
-    let aside = layout.lost.join("index");
-    match std::fs::remove_dir_all(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    if !layout.index.exists() {
+        return Ok(());
     }
-    match std::fs::rename(&layout.index, &aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_aside(layout)?;
+    std::fs::rename(&layout.index, layout.lost.join("index"))?;
     sync_dir(&layout.dir)
+}
+
+/// Removes an index that was set aside.
+fn remove_aside(layout: &Layout) -> io::Result<()> {
+    match std::fs::remove_dir_all(layout.lost.join("index")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes sure of the log's end before anything is built on it: what the page cache shows may not be
