@@ -65,7 +65,7 @@ async fn run(
     let opened = Instant::now();
     let store = Store::open(dir, EmbeddedOptions::default()).await?;
     let opened = opened.elapsed();
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), cpu_ticks());
     let tasks: Vec<_> = (0..writers)
         .map(|account| tokio::spawn(write(store.clone(), account, blob_bytes)))
         .collect();
@@ -74,12 +74,14 @@ async fn run(
         latencies.extend(task.await?);
     }
     let seconds = start.elapsed().as_secs_f64();
+    // A tick is 10 ms: what the kernel shows to programs.
+    let cpu_us = (cpu_ticks() - cpu) as f64 * 10_000.0 / latencies.len() as f64;
     latencies.sort_unstable();
     let at = |part: f64| latencies[(latencies.len() as f64 * part) as usize];
     let stats = store.stats();
     println!(
         "{writers:3} writers, blobs of {blob_bytes:5}: {:6.0} batches/s, {:5.0} groups/s, p50 {:?}, p99 {:?}, \
-         throttled {}, RSS {} MB, opened in {opened:?}",
+         CPU {cpu_us:.0} µs/batch, throttled {}, RSS {} MB, opened in {opened:?}",
         latencies.len() as f64 / seconds,
         stats.groups as f64 / seconds,
         at(0.5),
@@ -144,4 +146,16 @@ fn rss_mb() -> u64 {
         .and_then(|kb| kb.parse::<u64>().ok())
         .unwrap_or(0)
         / 1024
+}
+
+/// User and system time of this process.
+fn cpu_ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    after
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|n| n.parse::<u64>().ok())
+        .sum()
 }

@@ -25,6 +25,16 @@ pub fn prefix_range(prefix: &[u8]) -> KeyRange {
     (Bound::Included(prefix.to_vec()), Bound::Unbounded)
 }
 
+/// Whether no key can lie in a range (`BTreeMap::range` panics on such).
+pub(crate) fn is_empty(range: &KeyRange) -> bool {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    match range {
+        (Unbounded, _) | (_, Unbounded) => false,
+        (Included(a), Included(b)) => a > b,
+        (Included(a) | Excluded(a), Included(b) | Excluded(b)) => a >= b,
+    }
+}
+
 /// The number of a batch in the order of the log. Ascends, is never used twice; the first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CommitNumber(pub u64);

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    batch::{Batch, CommitNumber, Direction, Key, KeyRange},
+    batch::{Batch, CommitNumber, Direction, Key, KeyRange, is_empty},
     blob::{BlobKind, BlobRef, slice},
     error::{CommitError, StoreError},
     options::StoreStats,
@@ -184,15 +184,5 @@ impl State {
         };
         self.blobs.insert(self.blob_next, (owner.to_vec(), bytes));
         reference
-    }
-}
-
-/// Whether no key can lie in a range (`BTreeMap::range` panics on such).
-pub(crate) fn is_empty(range: &KeyRange) -> bool {
-    use std::ops::Bound::{Excluded, Included, Unbounded};
-    match range {
-        (Unbounded, _) | (_, Unbounded) => false,
-        (Included(a), Included(b)) => a > b,
-        (Included(a) | Excluded(a), Included(b) | Excluded(b)) => a >= b,
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use common::{copy_dir, files, open, options, pattern, put, put_blob, read_blob, rows};
-use restante_store::{Batch, OpenError, Store, StoreError};
+use restante_store::{Batch, DiskCall, DiskFault, DiskFaults, OpenError, Store, StoreError};
 
 type Rows = Vec<(Bytes, Bytes)>;
 
@@ -120,6 +120,87 @@ async fn a_torn_last_group_is_cut_whatever_is_left_of_it() {
         drop(store);
         let store = open(dir.path()).await;
         assert_eq!(rows(&store).await.len(), found.len() + 1);
+    }
+}
+
+/// A generator for choices; the same every time.
+struct Choices(u64);
+
+impl Choices {
+    fn next(&mut self) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+}
+
+#[tokio::test]
+async fn a_last_group_of_which_any_sectors_are_missing_happened_whole_or_not_at_all() {
+    let original = tempfile::tempdir().unwrap();
+    let store = open(original.path()).await;
+    put(&store, b"\x01before", b"1").await;
+    put_blob(&store, b"\x02last", &pattern(20_000)).await;
+    drop(store);
+    let segment = only_segment(original.path());
+    let last = groups(&segment)[1];
+    let bytes = std::fs::read(&segment).unwrap();
+    let mut choices = Choices(1);
+    for round in 0..40 {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(original.path(), dir.path());
+        let file = OpenOptions::new()
+            .write(true)
+            .open(only_segment(dir.path()))
+            .unwrap();
+        let mut torn = false;
+        for sector in (last..last + 20_480).step_by(512) {
+            // From few to nearly all.
+            if choices.next() % 40 < round {
+                file.write_all_at(&[0; 512], sector as u64).unwrap();
+                torn |= bytes[sector..sector + 512] != [0; 512];
+            }
+        }
+        let store = open(dir.path()).await;
+        let there = store.get(b"\x02last").await.unwrap().is_some();
+        assert_eq!(there, !torn, "round {round}");
+        if there {
+            assert!(read_blob(&store, b"\x02last").await.unwrap()[..] == pattern(20_000)[..]);
+        }
+        assert!(store.get(b"\x01before").await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_recovery_that_is_interrupted_anywhere_is_done_by_the_next() {
+    let original = tempfile::tempdir().unwrap();
+    let want = small_store(original.path(), true).await;
+    // A torn group behind the last whole one.
+    let segment = only_segment(original.path());
+    let end = groups(&segment).last().unwrap() + 4096;
+    let file = OpenOptions::new().write(true).open(&segment).unwrap();
+    file.write_all_at(b"RestGrp1 torn", end as u64).unwrap();
+    for call in [DiskCall::Write, DiskCall::Sync, DiskCall::Truncate] {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(original.path(), dir.path());
+        let mut interrupted = 0;
+        for after in 0.. {
+            let mut options = options();
+            let faults = DiskFaults::default();
+            faults.inject(call, after, 1, DiskFault::Eio);
+            options.faults = Some(faults);
+            match Store::open(dir.path(), options).await {
+                Ok(_) => break,
+                Err(_) => interrupted += 1,
+            }
+            let store = open(dir.path()).await;
+            assert!(rows(&store).await == want, "{call:?} after {after}");
+            drop(store);
+            std::fs::remove_dir_all(dir.path()).unwrap();
+            copy_dir(original.path(), dir.path());
+        }
+        assert!(interrupted > 0, "{call:?} is never made");
     }
 }
 

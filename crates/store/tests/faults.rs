@@ -3,9 +3,11 @@
 
 mod common;
 
+use std::{process::Command, time::Duration};
+
 use common::{blob_batch, open, options, pattern, put, put_blob, read_blob, rows};
 use restante_store::{
-    Batch, CommitError, DiskCall, DiskFault, DiskFaults, EmbeddedOptions, StageError, Store,
+    Batch, Budget, CommitError, DiskCall, DiskFault, DiskFaults, EmbeddedOptions, StageError, Store,
 };
 
 fn with_faults() -> (EmbeddedOptions, DiskFaults) {
@@ -192,4 +194,72 @@ async fn the_reserve_is_kept_for_batches_without_blobs() {
         Err(CommitError::Full { .. })
     ));
     put(&store, b"expunge", b"still works").await;
+}
+
+/// A small file system of its own; unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=24m", "none"])
+            .arg(dir.path());
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).output();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_for_real() {
+    let Some(disk) = SmallDisk::new() else {
+        eprintln!("skipped: cannot mount a small file system here");
+        return;
+    };
+    let dir = disk.0.path().join("store");
+    let mut options = options();
+    options.reserve_bytes = 8 << 20;
+    options.floor_bytes = 1;
+    let store = Store::open(&dir, options.clone()).await.unwrap();
+    let mut delivered = 0u8;
+    let full = loop {
+        let batch = blob_batch(&store, &[2, delivered], &pattern(200_000)).await;
+        match store.commit(batch).await {
+            Ok(_) => delivered += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, CommitError::Full { .. }), "{full:?}");
+    assert!(delivered > 20);
+    // There is room for expunges, and they make room for deliveries.
+    for i in 0..delivered {
+        let mut batch = Batch::new(0);
+        batch.release.push(common::reference(&store, &[2, i]).await);
+        batch.delete.push(vec![2, i]);
+        if i % 4 != 0 {
+            store.commit(batch).await.unwrap();
+        }
+    }
+    store.close().await;
+    let store = Store::open(&dir, options).await.unwrap();
+    let mut freed = 0;
+    for _ in 0..20 {
+        put(&store, b"\x01tick", b"").await;
+        freed += store.maintain(Budget::default()).await.unwrap().bytes_freed;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(freed > 2 << 20, "only {freed} bytes were freed: {:?}", store.stats());
+    let batch = blob_batch(&store, &[2, 0xff], &pattern(200_000)).await;
+    store.commit(batch).await.unwrap();
+    for i in (0..delivered).step_by(4) {
+        assert!(read_blob(&store, &[2, i]).await.unwrap()[..] == pattern(200_000)[..]);
+    }
+    store.close().await;
 }

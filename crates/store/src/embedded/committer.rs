@@ -13,13 +13,14 @@ use bytes::Bytes;
 
 use super::{
     Shared,
-    disk::{free_bytes, is_full, sync_dir},
+    disk::{is_full, sync_dir},
     format::{
         self, BlobHeader, GROUP_ALIGN, GroupHeader, HEADER_BYTES, align_up, block_crcs,
         segment_reference,
     },
     index::{Index, Mark, Overlay},
     queue::{Answer, Pending, RollAnswer, Sealed, Work},
+    reclaim::OWN_TURN,
     segments,
 };
 use crate::{
@@ -30,8 +31,6 @@ use crate::{
 
 /// How often a floor in the making is looked at while nothing else happens.
 const FLOOR_POLL: Duration = Duration::from_millis(20);
-/// How long the knowledge about free space lasts.
-const SPACE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the log goes on.
 #[derive(Clone, Debug)]
@@ -54,7 +53,6 @@ pub(crate) struct Committer {
     unfloored_since: Option<Instant>,
     /// The commit whose floor is in the making.
     floor_pending: Option<u64>,
-    space: Option<(Instant, u64)>,
     buffer: Vec<u8>,
     ops: Vec<u8>,
 }
@@ -101,7 +99,6 @@ impl Committer {
             segment: None,
             unfloored_since,
             floor_pending: None,
-            space: None,
             buffer: Vec::new(),
             ops: Vec::new(),
         }
@@ -186,7 +183,7 @@ impl Committer {
     }
 
     /// Whether a batch's conditions hold after everything accepted before it.
-    fn judge(&mut self, overlay: &Overlay, batch: &Batch) -> Result<(), CommitError> {
+    fn judge(&self, overlay: &Overlay, batch: &Batch) -> Result<(), CommitError> {
         let read = |key: &[u8]| match overlay.get(key) {
             Some(value) => Ok(value.clone()),
             None => self.shared.get(key).map_err(|error| refused(&error)),
@@ -209,12 +206,10 @@ impl Committer {
             }
         }
         let reserve = self.shared.options.reserve_bytes;
-        let wanted = if batch.blobs.is_empty() {
-            reserve / 4
-        } else {
-            reserve
-        };
-        let free = self.free_bytes();
+        // What gives space back may take of the reserve.
+        let gives_back = batch.blobs.is_empty() || batch.turn == OWN_TURN;
+        let wanted = if gives_back { reserve / 4 } else { reserve };
+        let free = self.shared.space.free(&self.shared.dir);
         if free < wanted {
             let reason = format!("{free} bytes are free, {wanted} are kept in reserve");
             return Err(CommitError::Full {
@@ -222,17 +217,6 @@ impl Committer {
             });
         }
         Ok(())
-    }
-
-    fn free_bytes(&mut self) -> u64 {
-        match self.space {
-            Some((when, free)) if when.elapsed() < SPACE_INTERVAL => free,
-            _ => {
-                let free = free_bytes(&self.shared.dir).unwrap_or(u64::MAX);
-                self.space = Some((Instant::now(), free));
-                free
-            }
-        }
     }
 
     /// Writes a batch's blobs and operations into the group.
@@ -355,6 +339,8 @@ impl Committer {
         self.position.previous = header.crc;
         self.position.begins_epoch = false;
         self.position.ops_since_floor += self.ops.len() as u64;
+        // Once more in the index's journal, and again in its tables.
+        shared.space.spend(2 * self.ops.len() as u64);
         shared.counters.groups.fetch_add(1, Relaxed);
         shared
             .counters
@@ -380,7 +366,7 @@ impl Committer {
             .segment
             .store(self.position.segment_next, Relaxed);
         if is_full(error) {
-            self.space = None;
+            self.shared.space.forget();
             return WriteError::Definite(CommitError::Full { reason });
         }
         self.shared.fail(reason.clone());
@@ -449,6 +435,7 @@ impl Committer {
             .create_new(true)
             .open(path)?;
         shared.disk.allocate(&file, length)?;
+        shared.space.spend(length);
         shared.disk.sync_all(&file)?;
         sync_dir(shared.segments.dir())?;
         Ok(file)

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use crate::error::OpenError;
@@ -175,9 +176,44 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 }
 
 /// The bytes that an unprivileged process may still take on the file system of `path`.
-pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+fn free_bytes(path: &Path) -> io::Result<u64> {
     let stat = rustix::fs::statvfs(path)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// How much space is left: asked now and then, and counted down between.
+#[derive(Debug, Default)]
+pub(crate) struct Space(Mutex<Option<(Instant, u64)>>);
+
+impl Space {
+    /// How long the file system's word lasts.
+    const INTERVAL: Duration = Duration::from_millis(200);
+
+    /// The bytes that are left, about.
+    pub(crate) fn free(&self, dir: &Path) -> u64 {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *state {
+            Some((when, free)) if when.elapsed() < Self::INTERVAL => free,
+            _ => {
+                let free = free_bytes(dir).unwrap_or(u64::MAX);
+                *state = Some((Instant::now(), free));
+                free
+            }
+        }
+    }
+
+    /// So much has been, or will be, taken.
+    pub(crate) fn spend(&self, bytes: u64) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, free)) = &mut *state {
+            *free = free.saturating_sub(bytes);
+        }
+    }
+
+    /// The next question goes to the file system.
+    pub(crate) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// Takes the lock that only one process can have. The file is never renamed or removed.

@@ -102,6 +102,19 @@ impl FileWriter {
     /// Writes what was collected: whole blocks, except at the end of the blob.
     async fn flush(&mut self) -> Result<(), StageError> {
         let bytes = self.buffer.split().freeze();
+        let space = &self.staged.shared.space;
+        let left = space.free(&self.staged.shared.dir);
+        if left
+            < self
+                .staged
+                .shared
+                .options
+                .reserve_bytes
+                .saturating_add(bytes.len() as u64)
+        {
+            return Err(StageError::Full);
+        }
+        space.spend(bytes.len() as u64);
         let (shared, file) = (self.staged.shared.clone(), self.staged.file.clone());
         let offset = self.staged.length;
         self.staged.length += bytes.len() as u64;

@@ -22,7 +22,7 @@ use fjall::{
 
 use super::format::LogId;
 use crate::{
-    batch::{Direction, Key, KeyRange},
+    batch::{Direction, Key, KeyRange, is_empty},
     error::StoreError,
 };
 
@@ -154,7 +154,7 @@ impl Index {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        if crate::memory::is_empty(&range) {
+        if is_empty(&range) {
             return Ok(Vec::new());
         }
         let entries = self.database.snapshot().range(&self.rows, range);
@@ -174,7 +174,7 @@ impl Index {
         range: KeyRange,
         mut see: impl FnMut(Bytes, Bytes) -> std::io::Result<ControlFlow<()>>,
     ) -> Result<(), VisitError> {
-        if crate::memory::is_empty(&range) {
+        if is_empty(&range) {
             return Ok(());
         }
         for guard in self.database.snapshot().range(&self.rows, range) {

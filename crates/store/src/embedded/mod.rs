@@ -49,7 +49,7 @@ pub(crate) use recover::recover;
 pub(crate) use recovery::open;
 pub use verify::{Problem, VerifyReport};
 
-use disk::Disk;
+use disk::{Disk, Space};
 use format::LogId;
 use index::{Index, RESERVED};
 use queue::Queue;
@@ -73,6 +73,7 @@ pub(crate) struct Shared {
     log: LogId,
     options: EmbeddedOptions,
     disk: Disk,
+    space: Space,
     /// `None` once the store is closed.
     index: RwLock<Option<Index>>,
     segments: Segments,

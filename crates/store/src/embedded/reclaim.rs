@@ -33,7 +33,7 @@ use crate::{
 /// Blobs that are copied at a time, in bytes.
 const COPY_BYTES: u64 = 2 << 20;
 /// The turn of the engine's own batches.
-const OWN_TURN: u32 = u32::MAX;
+pub(crate) const OWN_TURN: u32 = u32::MAX;
 
 /// What maintenance knows from one call to the next.
 #[derive(Debug, Default)]
@@ -122,12 +122,13 @@ impl Shared {
 
         self.look_at_files(state, &mut report)?;
         self.look_at_segments(state, &mut report, &over)?;
-        self.copy_forward(state, budget, &mut report, &over)?;
-        self.snapshot_if_due(state, &mut report)?;
+        // Without space neither of the first two works, but the third gives some back.
+        let copied = self.copy_forward(state, budget, &mut report, &over);
+        let written = self.snapshot_if_due(state, &mut report);
         self.drop_segments(state, &mut report)?;
         let bytes = directory_bytes(self.segments.dir()) + directory_bytes(&self.files);
         self.counters.disk_bytes.store(bytes, Relaxed);
-        Ok(report)
+        copied.and(written).map(|()| report)
     }
 
     /// Commits one of the engine's own batches, and waits for it.
@@ -288,6 +289,7 @@ impl Shared {
                 shared: self,
                 waiting: Vec::new(),
                 bytes: 0,
+                full: false,
                 report,
             };
             self.each_blob(number, |_, blob, row| match (blob, row) {
@@ -295,8 +297,15 @@ impl Shared {
                 _ => Ok(()),
             })?;
             copy.wait()?;
+            let full = copy.full;
             let usage = self.usage(number)?;
             state.usage.insert(number, usage);
+            if full {
+                tracing::warn!(
+                    "there is no space to copy live blobs; segments that are dead still go"
+                );
+                break;
+            }
         }
         Ok(())
     }
@@ -503,6 +512,7 @@ struct Copy<'a> {
     shared: &'a Shared,
     waiting: Vec<Waiting>,
     bytes: u64,
+    full: bool,
     report: &'a mut MaintenanceReport,
 }
 
@@ -555,6 +565,7 @@ impl Copy<'_> {
                 }
                 // The row was changed or deleted meanwhile.
                 Ok(Err(CommitError::Conflict { .. })) => {}
+                Ok(Err(CommitError::Full { .. })) => self.full = true,
                 Ok(Err(error)) => return Err(commit_error(error)),
                 Err(_) => return Err(StoreError::Closed),
             }

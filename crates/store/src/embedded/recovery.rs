@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::{
     Counters, Embedded, REBUILD, Shared,
     committer::{Committer, Position},
-    disk::{self, Disk, make_dir, sync_dir, write_file},
+    disk::{self, Disk, Space, make_dir, sync_dir, write_file},
     files,
     format::{GroupHeader, LogId, Op},
     index::{Index, Mark, Overlay},
@@ -112,6 +112,7 @@ pub(crate) fn open(dir: &Path, options: EmbeddedOptions) -> Result<Embedded, Ope
         log,
         options,
         disk,
+        space: Space::default(),
         index: RwLock::new(Some(index.clone())),
         segments: Segments::new(layout.log),
         files: layout.files,
