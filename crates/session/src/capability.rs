@@ -94,3 +94,45 @@ pub(crate) fn hidden(env: &Env, word: &str) -> bool {
             .eq_ignore_ascii_case(word.trim_end_matches('='))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::WORDS;
+
+    /// What is advertised has its row in docs/rfc/support.tsv, with its RFC and its transcripts; and
+    /// what has such a row is advertised.
+    #[test]
+    fn every_word_has_its_row() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let table = std::fs::read_to_string(root.join("docs/rfc/support.tsv")).expect("the table");
+        let mut lines = table.lines();
+        assert_eq!(lines.next(), Some("capability\trfc\tstatus\twhere"));
+        let mut supported = BTreeSet::new();
+        for line in lines {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let [word, rfc, status, place] = columns[..] else {
+                panic!("not four columns: {line}");
+            };
+            if status.starts_with("no") {
+                continue;
+            }
+            assert!(
+                rfc.starts_with("RFC ") || rfc.starts_with("draft-"),
+                "{line}"
+            );
+            assert!(status.starts_with("yes"), "{line}");
+            let transcripts = root.join(place).read_dir();
+            let transcripts = transcripts.unwrap_or_else(|error| panic!("{place}: {error}"));
+            assert!(transcripts.count() > 0, "no transcripts: {line}");
+            assert!(supported.insert(word.to_owned()), "twice: {line}");
+        }
+        let advertised: BTreeSet<String> = WORDS
+            .iter()
+            .map(|(word, _)| word.trim_end_matches('=').to_owned())
+            .collect();
+        assert_eq!(advertised, supported);
+    }
+}
