@@ -66,6 +66,9 @@ struct Arguments {
     /// User; "%d" in it is the number of the client, from 0
     #[arg(long)]
     user: String,
+    /// How many users there are: the number of a client begins anew after that
+    #[arg(long, default_value_t = 1_000_000)]
+    users: usize,
     /// Password of all users
     #[arg(long)]
     password: String,
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         lmtp: arguments.lmtp,
         tls: arguments.tls,
         user: arguments.user,
+        users: arguments.users.max(1),
         password: arguments.password,
         mailbox: arguments.mailbox,
         clients: arguments.clients.max(1),

@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     pub(crate) lmtp: String,
     pub(crate) tls: bool,
     pub(crate) user: String,
+    /// How many users there are.
+    pub(crate) users: usize,
     pub(crate) password: String,
     pub(crate) mailbox: String,
     pub(crate) clients: usize,
@@ -25,9 +27,10 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The user of a client: `%d` in its name is the client's number.
+    /// The user of a client: `%d` in its name is the client's number, or what is left of it by the
+    /// number of users.
     pub(crate) fn user_of(&self, client: usize) -> String {
-        self.user.replace("%d", &client.to_string())
+        self.user.replace("%d", &(client % self.users).to_string())
     }
 
     pub(crate) fn login(&self, client: usize, buffer: usize) -> io::Result<Conn> {

@@ -70,11 +70,15 @@ fn known_item(c: &mut Cursor<'_>) -> Result<FetchItem> {
         .iter()
         .position(|&b| !is_atom_char(b) || b == b'[')
         .unwrap_or(rest.len());
-    let name = rest[..length].to_ascii_uppercase();
     let start = c.clone();
+    // The names that are known are not longer; this is done for every item of every message.
+    let mut name = [0; 16];
+    let Some(name) = name.get_mut(..length) else { return c.error("data item") };
+    name.copy_from_slice(&rest[..length]);
+    name.make_ascii_uppercase();
     c.advance(length);
     if c.peek() == Some(b'[') {
-        return match &name[..] {
+        return match &*name {
             b"BODY" => body_section(c),
             b"BINARY" => binary(c),
             b"BINARY.SIZE" => {
@@ -87,7 +91,7 @@ fn known_item(c: &mut Cursor<'_>) -> Result<FetchItem> {
     }
     if c.lenient() && matches!(c.peek(), None | Some(b')')) {
         // An item without a value: RFC822 of one large server.
-        return Ok(match &name[..] {
+        return Ok(match &*name {
             b"RFC822" => FetchItem::Rfc822(None),
             b"RFC822.HEADER" => FetchItem::Rfc822Header(None),
             b"RFC822.TEXT" => FetchItem::Rfc822Text(None),
@@ -95,7 +99,7 @@ fn known_item(c: &mut Cursor<'_>) -> Result<FetchItem> {
         });
     }
     c.space()?;
-    Ok(match &name[..] {
+    Ok(match &*name {
         b"FLAGS" => FetchItem::Flags(flag_list(c)?),
         b"UID" => FetchItem::Uid(id(c)?),
         b"MODSEQ" => {
