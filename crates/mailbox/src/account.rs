@@ -390,6 +390,8 @@ impl Account {
                     let pending = pending.ok_or(MailError::Conflict)?;
                     let mut tail = pending.tail;
                     tail.state = TailState::Deleted;
+                    // The retention time begins now.
+                    tail.wall_ms = change.now_ms.max(tail.wall_ms);
                     let key = keys::tail(change.account, id);
                     change.batch.require_equal.push((key.clone(), pending.row));
                     change.batch.put(key, tail.encode());

@@ -21,6 +21,7 @@ mod ops;
 mod options;
 mod quota;
 mod record;
+mod retention;
 mod snapshot;
 mod stored;
 mod tail;
@@ -30,6 +31,7 @@ mod types;
 mod uid_set;
 mod vanished;
 mod warm;
+mod window;
 
 pub use account::{Account, AccountEvent};
 pub use build::{ExpungeWhat, FlagAction, FlagNames, StoreFlags};
@@ -48,6 +50,7 @@ pub use ops::{Append, Appended, Change, Copied, Expunged, Replaced, Stored};
 pub use options::MailOptions;
 pub use quota::{Quota, Reservation};
 pub use record::{Effect, NewRow, NoModSeq, Record};
+pub use retention::RetentionReport;
 pub use snapshot::{
     Annotations, Checkpoint, ChunkRef, Diff, FlagFilter, FoldError, Import, ImportError, LoadError,
     Loaded, NotLoaded, PartKey, PartKind, Parts, Rows, Snapshot, Wanted, chunks_of,
@@ -56,3 +59,4 @@ pub use tail::{RootRef, Tail, TailState};
 pub use tree::{Entry, SpecialUse, Tree};
 pub use types::{AccountId, DateTime, EmailId, MailboxId, ModSeq, Row, ThreadId, Uid, UidValidity};
 pub use uid_set::UidSet;
+pub use window::{ExpungedMessage, Restored};

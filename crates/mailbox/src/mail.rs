@@ -42,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) emails: EmailCache,
     pub(crate) warm: Weak<Warm>,
     nonces: AtomicU64,
+    /// Retention does one thing at a time.
+    pub(crate) retention: tokio::sync::Mutex<()>,
     /// Mailboxes of which a checkpoint is due.
     pub(crate) due: Mutex<HashSet<(AccountId, MailboxId)>>,
 }
@@ -94,6 +96,7 @@ impl Mail {
             emails: EmailCache::new(options.email_cache_bytes),
             warm: Arc::downgrade(&warm),
             nonces: AtomicU64::new(RandomState::new().hash_one(0u8)),
+            retention: tokio::sync::Mutex::default(),
             due: Mutex::default(),
             store,
             options,

@@ -49,6 +49,11 @@ async fn open(dir: &tempfile::TempDir) -> Store {
 
 impl World {
     pub(crate) async fn new(engine: Engine) -> Self {
+        Self::with(engine, |_| {}).await
+    }
+
+    /// With other settings.
+    pub(crate) async fn with(engine: Engine, set: impl FnOnce(&mut MailOptions)) -> Self {
         let clock = ManualClock::new(1_790_000_000_000);
         let (store, dir) = match engine {
             Engine::Memory => (Store::memory(MemoryOptions::default()), None),
@@ -57,7 +62,9 @@ impl World {
                 (open(&dir).await, Some(dir))
             }
         };
-        let mail = Mail::open(store, options(&clock)).await.unwrap();
+        let mut options = options(&clock);
+        set(&mut options);
+        let mail = Mail::open(store, options).await.unwrap();
         mail.user_add(USER, None).await.unwrap();
         Self {
             mail,

@@ -1,0 +1,183 @@
+//! What is kept, what comes back, and what goes.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Engine, World, append, name, text};
+use restante_mailbox::*;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn uids(uids: impl IntoIterator<Item = u32>) -> UidSet {
+    uids.into_iter().filter_map(Uid::new).collect()
+}
+
+async fn expunge(mailbox: &std::sync::Arc<Mailbox>, which: impl IntoIterator<Item = u32>) {
+    let what = ExpungeWhat::Uids(uids(which));
+    mailbox.expunge(&what, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn expunged_messages_come_back() {
+    let world = World::new(Engine::Memory).await;
+    let inbox = world.inbox().await;
+    for n in 1..=6 {
+        append(&inbox, &text(n)).await.unwrap();
+    }
+    let flags = StoreFlags {
+        uids: uids([3]),
+        action: FlagAction::Add,
+        flags: FlagNames {
+            system: Flags::DELETED | Flags::FLAGGED,
+            keywords: vec!["$Work".into()],
+        },
+        unchanged_since: None,
+        visible: None,
+    };
+    inbox.store(&flags).await.unwrap();
+    let deleted = inbox.expunge(&ExpungeWhat::Deleted(None), None).await;
+    assert_eq!(deleted.unwrap().uids, uids([3]));
+    inbox.checkpoint().await.unwrap();
+    expunge(&inbox, [5]).await;
+    let kept = inbox.expunged().await.unwrap();
+    assert_eq!(kept.iter().map(|m| m.uid.get()).collect::<Vec<_>>(), [3, 5]);
+    assert_eq!(kept[0].expunged_ms, 1_790_000_000_000);
+    let restored = inbox.restore(&uids([3, 4])).await.unwrap();
+    assert_eq!(restored.source, [Uid::new(3).unwrap()]);
+    assert_eq!(restored.destination, [Uid::new(7).unwrap()]);
+    let loaded = inbox
+        .ensure(&restored.change.after, Wanted::All)
+        .await
+        .unwrap();
+    let row = loaded.row(restored.destination[0]).unwrap();
+    let work = loaded.keywords().flag("$work").unwrap();
+    assert_eq!(row.flags, Flags::FLAGGED | work);
+    assert_eq!(row.email, kept[0].email);
+    assert!(inbox.restore(&uids([99])).await.unwrap().source.is_empty());
+    world.check().await;
+}
+
+/// Runs until nothing older than the retention time and two graces can be left.
+async fn days(world: &World, days: u32) -> RetentionReport {
+    let mut sum = RetentionReport::default();
+    for _ in 0..days {
+        world.clock.advance(DAY + Duration::from_secs(1));
+        let report = world.mail.retention().await.unwrap();
+        sum.emails += report.emails;
+        sum.records += report.records;
+        sum.mailboxes += report.mailboxes;
+        sum.marked += report.marked;
+        world.check().await;
+    }
+    sum
+}
+
+async fn what_is_dead_goes(engine: Engine) {
+    let world = World::new(engine).await;
+    let account = world.account().await;
+    let inbox = world.inbox().await;
+    account.create(&name("b"), SpecialUse::NONE).await.unwrap();
+    account.create(&name("c"), SpecialUse::NONE).await.unwrap();
+    let b = account.mailbox(&name("b")).await.unwrap();
+    let c = account.mailbox(&name("c")).await.unwrap();
+    for n in 1..=9 {
+        append(&inbox, &text(n)).await.unwrap();
+    }
+    append(&c, &text(20)).await.unwrap();
+    inbox.copy(&uids([9]), &c).await.unwrap();
+    // Moved and copied ones live on, though they were expunged here.
+    inbox.move_to(&uids([1, 2]), &b).await.unwrap();
+    inbox.copy(&uids([3]), &b).await.unwrap();
+    let before = inbox.snapshot().await.unwrap();
+    expunge(&inbox, [3, 4, 5]).await;
+    account.delete(&name("c")).await.unwrap();
+    drop((b, c));
+
+    let early = days(&world, 13).await;
+    assert_eq!((early.emails, early.mailboxes), (0, 0));
+    assert_eq!(inbox.expunged().await.unwrap().len(), 5);
+    let late = days(&world, 5).await;
+    // 4 and 5 of INBOX, 20 of c. 9 is still in INBOX.
+    assert_eq!((late.emails, late.mailboxes, late.marked), (3, 1, 3));
+    assert!(late.records > 0);
+    assert!(inbox.expunged().await.unwrap().is_empty());
+    let tail = inbox.tail().await.unwrap();
+    assert!(tail.vanished_floor > before.modseq());
+    // What a client knew long ago is answered by absence.
+    let now = inbox.snapshot().await.unwrap();
+    let vanished = inbox.vanished_since(&now, ModSeq(3), &uids(1..=20)).await;
+    assert_eq!(vanished.unwrap(), uids(1..=5));
+    let loaded = inbox.ensure(&now, Wanted::All).await.unwrap();
+    for row in loaded.rows(..) {
+        account.email(row.email).await.unwrap();
+    }
+    drop((account, inbox));
+    let world = world.crash().await;
+    let inbox = world.inbox().await;
+    let read = inbox.snapshot().await.unwrap();
+    assert_eq!(read.tail(), now.tail());
+    append(&inbox, &text(30)).await.unwrap();
+    world.check().await;
+}
+
+#[tokio::test]
+async fn what_is_dead_goes_memory() {
+    what_is_dead_goes(Engine::Memory).await;
+}
+
+#[tokio::test]
+async fn what_is_dead_goes_embedded() {
+    what_is_dead_goes(Engine::Embedded).await;
+}
+
+#[tokio::test]
+async fn with_no_retention_the_grace_is_kept() {
+    let world = World::with(Engine::Memory, |options| options.retention = Duration::ZERO).await;
+    let inbox = world.inbox().await;
+    append(&inbox, &text(1)).await.unwrap();
+    expunge(&inbox, [1]).await;
+    inbox.checkpoint().await.unwrap();
+    let report = world.mail.retention().await.unwrap();
+    assert_eq!((report.marked, report.emails, report.records), (0, 0, 0));
+    // Base after one grace, marked then, dead after another.
+    assert_eq!(days(&world, 1).await.emails, 0);
+    assert_eq!(days(&world, 1).await.emails, 1);
+}
+
+#[tokio::test]
+async fn a_removed_user_goes_after_the_retention_time() {
+    let world = World::new(Engine::Memory).await;
+    let inbox = world.inbox().await;
+    append(&inbox, &text(1)).await.unwrap();
+    let id = inbox.account().id();
+    drop(inbox);
+    world.mail.user_remove(common::USER).await.unwrap();
+    assert!(world.mail.user(common::USER).await.unwrap().is_none());
+    world.clock.advance(DAY);
+    assert_eq!(world.mail.retention().await.unwrap().accounts, 0);
+    world.clock.advance(14 * DAY);
+    assert_eq!(world.mail.retention().await.unwrap().accounts, 1);
+    let again = world.mail.user_add(common::USER, None).await.unwrap();
+    assert_ne!(again.account, id);
+}
+
+#[tokio::test]
+async fn a_jump_after_a_restore() {
+    let world = World::new(Engine::Memory).await;
+    let account = world.account().await;
+    let inbox = world.inbox().await;
+    for n in 1..=3 {
+        append(&inbox, &text(n)).await.unwrap();
+    }
+    let before = inbox.snapshot().await.unwrap();
+    account.jump_all().await.unwrap();
+    let after = inbox.snapshot().await.unwrap();
+    assert_eq!(after.uid_validity(), before.uid_validity());
+    assert!(after.uid_next().get() >= before.uid_next().get() + 100_000);
+    let loaded = inbox.ensure(&after, Wanted::All).await.unwrap();
+    assert!(loaded.rows(..).all(|row| row.modseq == after.modseq()));
+    let appended = append(&inbox, &text(4)).await.unwrap();
+    assert_eq!(appended.uids[0], after.uid_next());
+    world.check().await;
+}
