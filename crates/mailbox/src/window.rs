@@ -194,6 +194,7 @@ impl Mailbox {
         let source: Vec<_> = messages.iter().map(|message| message.uid).collect();
         self.change(Wanted::End, |loaded| {
             let rows = messages.iter().map(|message| AppendRow {
+                uid: None,
                 email: message.email,
                 size: message.size,
                 internal_date: message.internal_date,
