@@ -38,6 +38,7 @@ mod blob;
 mod embedded;
 mod error;
 mod memory;
+mod memory_options;
 mod options;
 mod store;
 
@@ -47,6 +48,6 @@ pub use embedded::{BackupReport, Problem, RecoverReport, VerifyReport};
 #[doc(hidden)]
 pub use embedded::{DiskCall, DiskFault, DiskFaults};
 pub use error::{CommitError, Damage, OpenError, StageError, StoreError};
-pub use memory::MemoryOptions;
+pub use memory_options::MemoryOptions;
 pub use options::{Budget, EmbeddedOptions, MaintenanceReport, StoreStats};
 pub use store::{CommitFuture, Store};

@@ -17,7 +17,8 @@ use crate::{
     blob::{BlobRef, BlobWriter},
     embedded::{self, BackupReport, Embedded, RecoverReport, VerifyReport},
     error::{CommitError, OpenError, StoreError},
-    memory::{Memory, MemoryOptions},
+    memory::Memory,
+    memory_options::MemoryOptions,
     options::{Budget, EmbeddedOptions, MaintenanceReport, StoreStats},
 };
 
@@ -72,10 +73,24 @@ impl Store {
 
     /// A new, empty store in memory.
     pub fn memory(options: MemoryOptions) -> Self {
-        let (_, failed) = watch::channel(None);
+        Self::of_memory(Memory::new(options))
+    }
+
+    fn of_memory(engine: Memory) -> Self {
+        let failed = engine.failed();
         Self {
-            engine: Engine::Memory(Arc::new(Memory::new(options))),
+            engine: Engine::Memory(Arc::new(engine)),
             failed,
+        }
+    }
+
+    /// Crashes the memory engine (unless it has crashed, or was closed) and gives a new store with what
+    /// was durable; of what waited to be written, a part may be. This store refuses everything from
+    /// then on. `options` are those of the new one. `None` from the embedded engine: its tests end processes.
+    pub fn crash(&self, options: MemoryOptions) -> Option<Self> {
+        match &self.engine {
+            Engine::Embedded(_) => None,
+            Engine::Memory(engine) => Some(Self::of_memory(engine.crash(options))),
         }
     }
 
@@ -86,7 +101,7 @@ impl Store {
     pub async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.shared().get(key),
-            Engine::Memory(engine) => Ok(engine.get_many(&[key])?.pop().flatten()),
+            Engine::Memory(engine) => engine.get(key).await,
         }
     }
 
@@ -97,9 +112,7 @@ impl Store {
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.shared().get_many(keys),
-            Engine::Memory(engine) => {
-                engine.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())
-            }
+            Engine::Memory(engine) => engine.get_many(keys).await,
         }
     }
 
@@ -115,7 +128,7 @@ impl Store {
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.shared().scan(range, direction, limit),
-            Engine::Memory(engine) => engine.scan(range, direction, limit),
+            Engine::Memory(engine) => engine.scan(range, direction, limit).await,
         }
     }
 
@@ -141,7 +154,7 @@ impl Store {
     pub fn submit(&self, batch: Batch) -> CommitFuture {
         match &self.engine {
             Engine::Embedded(engine) => CommitFuture(engine.submit(batch)),
-            Engine::Memory(engine) => CommitFuture(Outcome::Ready(Some(engine.commit(batch)))),
+            Engine::Memory(engine) => CommitFuture(engine.submit(batch)),
         }
     }
 
@@ -159,7 +172,7 @@ impl Store {
     ) -> Result<Bytes, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.shared().read_blob(owner, blob, range).await,
-            Engine::Memory(engine) => engine.read_blob(owner, blob, range),
+            Engine::Memory(engine) => engine.read_blob(owner, blob, range).await,
         }
     }
 
