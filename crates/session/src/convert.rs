@@ -83,6 +83,11 @@ pub(crate) fn date_time(date: wire::DateTime) -> DateTime {
     }
 }
 
+/// A moment for a response. What no client could have given is shown as the beginning of 1970.
+pub(crate) fn wire_date_time(date: DateTime) -> wire::DateTime {
+    wire::DateTime::new(date.unix_s, date.zone_min).unwrap_or(wire::DateTime::EPOCH)
+}
+
 /// MAILBOXID (RFC 8474 §4). It carries the account's number, so it is unique on the server.
 pub(crate) fn mailbox_id(account: AccountId, id: MailboxId) -> Id {
     Id::new('F', account, u64::from(id.0))

@@ -23,6 +23,8 @@ pub(crate) enum Tell {
     /// The client's own changes, where it wants no flags (`.SILENT`): the modseq only, and that only
     /// if it is CONDSTORE-aware (RFC 7162 §3.1.3).
     ModSeqOnly,
+    /// None: the command's own answer tells them.
+    Nothing,
 }
 
 /// Tells the client everything that happened in its mailbox; expunges only if `expunge`.
@@ -175,7 +177,8 @@ pub(crate) async fn tell_flags(
     tell: Tell,
 ) -> Result<(), Failure> {
     let condstore = cx.enabled.condstore();
-    if changed.is_empty() || (tell == Tell::ModSeqOnly && !condstore) {
+    let nothing = tell == Tell::Nothing || (tell == Tell::ModSeqOnly && !condstore);
+    if changed.is_empty() || nothing {
         return Ok(());
     }
     let uid = cx.enabled.fetch_tells_uid();

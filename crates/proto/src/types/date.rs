@@ -164,6 +164,12 @@ pub struct DateTime {
 }
 
 impl DateTime {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self {
+        seconds: 0,
+        zone_minutes: 0,
+    };
+
     /// The moment `seconds` after 1970-01-01T00:00:00Z, as seen in a zone that is `zone_minutes`
     /// east of Greenwich (less than a day). Fails if its local year is not 0 to 9999.
     pub fn new(seconds: i64, zone_minutes: i16) -> Result<Self, DateError> {

@@ -1,0 +1,215 @@
+//! The answer for one message: its items in the order asked for.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use restante_mailbox::{Account, EmailRow, MailError};
+use restante_message::Structure;
+use restante_proto::encode::FetchItems;
+use restante_proto::types as wire;
+
+use super::plan::{EmailItem, Item, Plan, RowItem};
+use super::{Problem, RowWriter, Told, problem_is};
+use crate::convert;
+use crate::cx::Cx;
+use crate::reply::Failure;
+
+/// Answers message by message.
+pub(super) struct Fetcher<'a> {
+    pub(super) writer: RowWriter<'a>,
+    pub(super) account: &'a Arc<Account>,
+    pub(super) plan: &'a Plan,
+    /// What went wrong so far, though the command goes on.
+    pub(super) problem: Option<Problem>,
+}
+
+/// A message while it is told.
+pub(super) struct Message<'a> {
+    pub(super) email: &'a EmailRow,
+    /// The part tree, once it is needed.
+    pub(super) structure: Option<Structure>,
+    /// The header block, once it is needed and if it is small.
+    pub(super) header: Option<Bytes>,
+}
+
+/// The FETCH response that is being written.
+pub(super) struct Response {
+    pub(super) items: FetchItems,
+    /// Where it begins in the output, unless a part of it has been sent.
+    start: Option<usize>,
+    /// Where its items begin.
+    first: usize,
+}
+
+/// Why an item is not told.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// It is left out, the rest is told.
+    Item(Problem),
+    /// Nothing can be told any more.
+    All(Failure),
+}
+
+impl From<MailError> for Missing {
+    fn from(error: MailError) -> Missing {
+        match error {
+            MailError::Damaged { .. } => {
+                tracing::error!(%error, "a message is damaged");
+                Missing::Item(Problem::Damaged)
+            }
+            MailError::Expunged => Missing::Item(Problem::Expunged),
+            error => Missing::All(error.into()),
+        }
+    }
+}
+
+impl From<io::Error> for Missing {
+    fn from(error: io::Error) -> Missing {
+        Missing::All(error.into())
+    }
+}
+
+impl Response {
+    fn begin(out: &mut Vec<u8>, number: wire::SeqNum) -> Response {
+        let start = Some(out.len());
+        let items = FetchItems::begin(out, number);
+        Response {
+            items,
+            start,
+            first: out.len(),
+        }
+    }
+
+    /// Writes out what is collected, if it is much: the client sets the pace.
+    pub(super) async fn flush_if_large(&mut self, cx: &mut Cx) -> io::Result<()> {
+        let before = cx.conn.out().len();
+        cx.conn.flush_if_large().await?;
+        if cx.conn.out().len() < before {
+            self.start = None;
+        }
+        Ok(())
+    }
+
+    /// Ends it; one without items is taken back, because there is none such.
+    fn end(self, out: &mut Vec<u8>) {
+        match self.start {
+            Some(start) if out.len() == self.first => out.truncate(start),
+            _ => self.items.end(out),
+        }
+    }
+
+    /// Takes it back. If a part of it has been sent, the connection cannot go on.
+    fn take_back(self, out: &mut Vec<u8>, failure: Failure) -> Failure {
+        match self.start {
+            Some(start) => {
+                out.truncate(start);
+                failure
+            }
+            None => {
+                tracing::error!(?failure, "a message cannot be read to its end");
+                io::Error::other("a message cannot be read to its end").into()
+            }
+        }
+    }
+}
+
+impl Fetcher<'_> {
+    /// Tells one message.
+    pub(super) async fn message(
+        &mut self,
+        cx: &mut Cx,
+        told: &Told,
+        email: &EmailRow,
+    ) -> Result<(), Failure> {
+        let Some(number) = wire::SeqNum::new(told.number) else {
+            return Ok(());
+        };
+        let mut message = Message {
+            email,
+            structure: None,
+            header: None,
+        };
+        let out = cx.conn.out();
+        let mut response = Response::begin(out, number);
+        if told.newly_seen {
+            self.seen(cx, &mut response, told);
+        }
+        let plan = self.plan;
+        for item in &plan.items {
+            let result = match item {
+                Item::Row(item) => {
+                    let items = &mut response.items;
+                    self.writer.write(cx.conn.out(), items, *item, &told.row);
+                    Ok(())
+                }
+                Item::Email(item) => {
+                    self.email(cx, &mut response, *item, email);
+                    Ok(())
+                }
+                Item::Octets(item) => self.octets(cx, &mut response, &mut message, item).await,
+                Item::Binary(item) => self.binary(cx, &mut response, &mut message, item).await,
+            };
+            match result {
+                Ok(()) => {}
+                Err(Missing::Item(problem)) => problem_is(&mut self.problem, problem),
+                Err(Missing::All(failure)) => {
+                    return Err(response.take_back(cx.conn.out(), failure));
+                }
+            }
+        }
+        response.end(cx.conn.out());
+        Ok(())
+    }
+
+    /// Flags that this command changed are told, with all that a flag change has (RFC 9051 §6.4.5;
+    /// RFC 7162 §3.2.4).
+    fn seen(&mut self, cx: &mut Cx, response: &mut Response, told: &Told) {
+        let mut items = vec![RowItem::Flags];
+        if cx.enabled.fetch_tells_uid() {
+            items.insert(0, RowItem::Uid);
+        }
+        if cx.enabled.condstore() {
+            items.push(RowItem::ModSeq);
+        }
+        for item in items {
+            if !self.plan.has(item) {
+                let out = cx.conn.out();
+                self.writer.write(out, &mut response.items, item, &told.row);
+            }
+        }
+    }
+
+    fn email(&self, cx: &mut Cx, response: &mut Response, item: EmailItem, email: &EmailRow) {
+        let utf8 = cx.enabled.utf8_quoted();
+        let (out, items) = (cx.conn.out(), &mut response.items);
+        match item {
+            EmailItem::Envelope => items.ready(out, "ENVELOPE", email.envelope()),
+            EmailItem::BodyStructure => items.ready(out, "BODYSTRUCTURE", email.bodystructure()),
+            EmailItem::Body => {
+                items.ready(out, "BODY", b"");
+                email.body(out);
+            }
+            EmailItem::ThreadId => {
+                let id = convert::thread_id(self.account.id(), email.thread());
+                items.object_id(out, "THREADID", id.as_str());
+            }
+            EmailItem::Preview => items.preview(out, Some(email.preview()), utf8),
+        }
+    }
+}
+
+impl Message<'_> {
+    /// The part tree.
+    pub(super) fn structure(&mut self) -> Result<&Structure, MailError> {
+        if self.structure.is_none() {
+            self.structure = Some(self.email.structure()?);
+        }
+        // Set a line above.
+        self.structure
+            .as_ref()
+            .ok_or_else(|| MailError::Damaged {
+                what: "a part tree".into(),
+            })
+    }
+}
