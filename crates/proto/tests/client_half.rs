@@ -256,16 +256,18 @@ fn body() -> impl Strategy<Value = CommandBody> {
             })
         }),
         vec((text(), option::of(text())), 1..3).prop_map(|fields| C::Id(Some(fields))),
-        (mailbox(), vec(("[a-z]{1,6}", option::of(text())), 1..3)).prop_map(|(mailbox, entries)| {
-            let entries = entries.into_iter().map(|(name, value)| MetadataEntry {
-                name: format!("/shared/{name}").into_bytes(),
-                value,
-            });
-            C::SetMetadata {
-                mailbox,
-                entries: entries.collect(),
+        (mailbox(), vec(("[a-z]{1,6}", option::of(text())), 1..3)).prop_map(
+            |(mailbox, entries)| {
+                let entries = entries.into_iter().map(|(name, value)| MetadataEntry {
+                    name: format!("/shared/{name}").into_bytes(),
+                    value,
+                });
+                C::SetMetadata {
+                    mailbox,
+                    entries: entries.collect(),
+                }
             }
-        }),
+        ),
     ]
 }
 

@@ -43,6 +43,8 @@
 //! - `A! TEXT`: no response since A last sent may contain TEXT.
 //! - `A< ...`: other responses may stand between the expected ones, from A's last sending to
 //!   its next one; `A!` has the same effect. Without them every response must be expected.
+//! - In an expected line, too, `<crlf>` is a line end and `<xHH>` an ASCII character; octets that are
+//!   not UTF-8 are seen as U+FFFD.
 //! - In an expected line `<any>` is any text, `<n>` a number, `<$name>` a word without spaces,
 //!   parentheses and brackets, remembered: the same text is wanted (or sent) where it stands again.
 //! - `wait: MS` lets time pass. `deliver: NAME` puts a message into a mailbox, as LMTP would.
@@ -953,6 +955,20 @@ fn matches_from(
                 .chain([text.len()])
                 .any(|at| matches_from(rest, &text[at..], whole, names));
         }
+        if let Some(rest) = pattern.strip_prefix("<crlf>") {
+            match text.strip_prefix("\r\n") {
+                Some(left) => (pattern, text) = (rest, left),
+                None => return false,
+            }
+            continue;
+        }
+        if let Some((byte, rest)) = hex_byte(pattern) {
+            match text.strip_prefix(char::from(byte)) {
+                Some(left) if byte.is_ascii() => (pattern, text) = (rest, left),
+                _ => return false,
+            }
+            continue;
+        }
         if let Some(rest) = pattern.strip_prefix("<n>") {
             let digits = text.bytes().take_while(u8::is_ascii_digit).count();
             if digits == 0 {
@@ -986,6 +1002,13 @@ fn matches_from(
         }
         (pattern, text) = (wanted.as_str(), given.as_str());
     }
+}
+
+/// The byte that `<xHH>` at the beginning stands for, and what follows it.
+fn hex_byte(pattern: &str) -> Option<(u8, &str)> {
+    let (digits, rest) = pattern.strip_prefix("<x")?.split_once('>')?;
+    let byte = u8::from_str_radix(digits, 16).ok()?;
+    (digits.len() == 2).then_some((byte, rest))
 }
 
 /// One runnable case: a file under one version.
@@ -1055,6 +1078,8 @@ mod tests {
     #[test]
     fn patterns_match_what_they_say() {
         assert!(fits("* 1 EXISTS", "* 1 EXISTS", true));
+        assert!(fits("a<crlf>b<x00>", "a\r\nb\0", true));
+        assert!(!fits("a<crlf>b<x00>", "a\r\nb\u{1}", true));
         assert!(!fits("* 1 EXISTS", "* 1 EXISTS ", true));
         assert!(fits("* OK [UIDNEXT <n>]", "* OK [UIDNEXT 12] Next", false));
         assert!(!fits("* OK [UIDNEXT <n>]", "* OK [UIDNEXT ]", false));

@@ -206,10 +206,8 @@ impl Message<'_> {
             self.structure = Some(self.email.structure()?);
         }
         // Set a line above.
-        self.structure
-            .as_ref()
-            .ok_or_else(|| MailError::Damaged {
-                what: "a part tree".into(),
-            })
+        self.structure.as_ref().ok_or_else(|| MailError::Damaged {
+            what: "a part tree".into(),
+        })
     }
 }

@@ -178,7 +178,13 @@ impl Plan {
         self.octets(Item::Octets(octets), seen);
     }
 
-    fn binary(&mut self, part: &SectionPart, partial: Option<Partial>, size_only: bool, seen: bool) {
+    fn binary(
+        &mut self,
+        part: &SectionPart,
+        partial: Option<Partial>,
+        size_only: bool,
+        seen: bool,
+    ) {
         let binary = Binary {
             part: part.clone(),
             path: path(part),
