@@ -222,7 +222,11 @@ impl World {
         Ok(())
     }
 
-    async fn account(&self, name: &str) -> Result<Arc<restante_mailbox::Account>, String> {
+    /// The account of a user.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub async fn account(&self, name: &str) -> Result<Arc<restante_mailbox::Account>, String> {
         let account = self
             .users
             .lock()

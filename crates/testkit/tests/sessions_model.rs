@@ -1,0 +1,307 @@
+//! Several sessions on one mailbox against clients that believe what they are told.
+//!
+//! A client keeps a list of UIDs and flags and changes it only by responses (design §7.5, §7.6): every
+//! number in a response must mean what it thinks, nothing alive is told to be gone, and what it would
+//! remember as HIGHESTMODSEQ never hides an expunge from it (RFC 7162 §3.2, §6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use restante_mailbox::{Flags, ModSeq, MailboxName, UidSet, Wanted};
+use restante_proto::types::{Code, Condition, FetchItem, UntaggedData};
+use restante_testkit::strict::{Answer, StrictClient};
+use restante_testkit::world::{World, WorldOptions};
+
+#[derive(Debug, Clone)]
+enum Op {
+    Noop,
+    Idle,
+    Store { from: Index, to: Index, uid: bool, silent: bool, add: bool, flag: &'static str },
+    Expunge,
+    UidExpunge { from: Index },
+    Append,
+    Copy { from: Index, to: Index },
+    Move { from: Index, to: Index, uid: bool },
+}
+
+impl Op {
+    /// Whether the command uses sequence numbers in a way that forbids EXPUNGE (RFC 9051 §7.5.1).
+    fn forbids_expunge(&self) -> bool {
+        matches!(self, Op::Store { uid: false, .. })
+    }
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let index = any::<Index>;
+    let store = (index(), index(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let store = store.prop_map(|(from, to, uid, silent, add, deleted)| {
+        let flag = if deleted { "\\Deleted" } else { "$Work" };
+        Op::Store { from, to, uid, silent, add, flag }
+    });
+    prop_oneof![
+        2 => Just(Op::Noop),
+        1 => Just(Op::Idle),
+        8 => store,
+        2 => Just(Op::Expunge),
+        1 => index().prop_map(|from| Op::UidExpunge { from }),
+        2 => Just(Op::Append),
+        1 => (index(), index()).prop_map(|(from, to)| Op::Copy { from, to }),
+        1 => (index(), index(), any::<bool>()).prop_map(|(from, to, uid)| Op::Move { from, to, uid }),
+    ]
+}
+
+/// A message as a client knows it.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Known {
+    uid: Option<u32>,
+    flags: Option<BTreeSet<String>>,
+}
+
+struct Client {
+    connection: StrictClient,
+    qresync: bool,
+    messages: Vec<Known>,
+    /// What a client of QRESYNC would keep as HIGHESTMODSEQ.
+    highest: u64,
+}
+
+/// UID and flags of every message that is there.
+async fn truth(world: &World) -> BTreeMap<u32, BTreeSet<String>> {
+    let account = world.account("alice").await.expect("alice");
+    let mailbox = account.mailbox(&MailboxName::inbox()).await.expect("INBOX");
+    let snapshot = mailbox.snapshot().await.expect("a snapshot");
+    let loaded = mailbox.ensure(&snapshot, Wanted::All).await.expect("rows");
+    let names = |flags: Flags| {
+        let system = Flags::SYSTEM_NAMES.iter().filter(|(flag, _)| flags.contains(*flag));
+        let keywords = snapshot.keywords().names_of(flags).map(str::to_owned);
+        system.map(|(_, name)| (*name).to_owned()).chain(keywords).collect()
+    };
+    loaded.rows(..).map(|row| (row.uid.get(), names(row.flags))).collect()
+}
+
+impl Client {
+    async fn new(world: &World, enable: &str) -> Client {
+        let mut connection = StrictClient::new(world.connect(true));
+        connection.response().await.expect("a greeting");
+        let mut client = Client {
+            connection,
+            qresync: enable.contains("QRESYNC"),
+            messages: Vec::new(),
+            highest: 0,
+        };
+        for command in ["LOGIN alice secret", &format!("ENABLE {enable}"), "SELECT INBOX"] {
+            let answer = client.connection.command(command).await.expect("an answer");
+            assert!(answer.is_ok(), "{command}: {answer:?}");
+            client.read(&answer, false, &BTreeMap::new());
+        }
+        client
+    }
+
+    /// Takes an answer as a client does.
+    fn read(&mut self, answer: &Answer, no_expunge: bool, alive: &BTreeMap<u32, BTreeSet<String>>) {
+        let mut mod_seqs = 0;
+        for data in &answer.data {
+            match data {
+                UntaggedData::Exists(exists) => {
+                    let exists = *exists as usize;
+                    assert!(exists >= self.messages.len(), "EXISTS takes no messages away");
+                    self.messages.resize(exists, Known::default());
+                }
+                UntaggedData::Expunge(number) => {
+                    assert!(!self.qresync && !no_expunge, "EXPUNGE must not come here");
+                    let gone = self.messages.remove(number.get() as usize - 1);
+                    let uid = gone.uid.expect("it was asked for");
+                    assert!(!alive.contains_key(&uid), "{uid} is alive");
+                }
+                UntaggedData::Vanished { earlier, uids } => {
+                    assert!(self.qresync && !no_expunge && !earlier);
+                    for range in &uids.ranges {
+                        let (first, last) = range.numbers().expect("no star");
+                        for uid in first.get()..=last.get() {
+                            assert!(!alive.contains_key(&uid), "{uid} is alive");
+                            let before = self.messages.len();
+                            self.messages.retain(|known| known.uid != Some(uid));
+                            assert_eq!(self.messages.len() + 1, before, "{uid} was not known");
+                        }
+                    }
+                }
+                UntaggedData::Fetch { seq, items } => {
+                    let known = &mut self.messages[seq.get() as usize - 1];
+                    for item in items {
+                        match item {
+                            FetchItem::Uid(uid) => {
+                                assert!(known.uid.is_none_or(|known| known == uid.get()));
+                                known.uid = Some(uid.get());
+                            }
+                            FetchItem::Flags(flags) => {
+                                let names = flags.iter().map(ToString::to_string);
+                                known.flags = Some(names.filter(|f| f != "\\Recent").collect());
+                            }
+                            FetchItem::ModSeq(mod_seq) => mod_seqs = mod_seqs.max(mod_seq.get()),
+                            other => panic!("nobody asked for {other:?}"),
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        // RFC 7162 §6: a code counts more than what can be computed from FETCH.
+        let statuses = answer.statuses.iter().chain([&answer.tagged]);
+        let code = statuses
+            .filter_map(|status| match &status.code {
+                Some(Code::HighestModSeq(highest)) => Some(highest.get()),
+                _ => None,
+            })
+            .last();
+        match code {
+            Some(code) => {
+                assert!(code >= self.highest, "HIGHESTMODSEQ fell from {} to {code}", self.highest);
+                self.highest = code;
+            }
+            None => self.highest = self.highest.max(mod_seqs),
+        }
+    }
+
+    /// Asks until the UIDs and flags of all messages are known. A change that changes nothing has the
+    /// flags and UIDs of all messages as its answer.
+    async fn learn(&mut self, world: &World) {
+        while self.messages.iter().any(|known| known.uid.is_none() || known.flags.is_none()) {
+            let answer = self.connection.command("STORE 1:* -FLAGS ($Never)").await;
+            let answer = answer.expect("an answer");
+            self.read(&answer, true, &truth(world).await);
+        }
+    }
+
+    fn range(&self, from: &Index, to: &Index) -> Option<(usize, usize)> {
+        let len = self.messages.len();
+        if len == 0 {
+            return None;
+        }
+        let (a, b) = (from.index(len), to.index(len));
+        Some((a.min(b), a.max(b)))
+    }
+
+    async fn run(&mut self, world: &World, op: &Op) {
+        let command = match op {
+            Op::Noop => "NOOP".to_owned(),
+            Op::Idle => "IDLE\r\nDONE".to_owned(),
+            Op::Expunge => "EXPUNGE".to_owned(),
+            Op::Append => "APPEND INBOX {14+}\r\nSubject: x\r\n\r\n".to_owned(),
+            Op::UidExpunge { from } => match self.range(from, from) {
+                Some((at, _)) => format!("UID EXPUNGE {}:*", self.uid(at)),
+                None => return,
+            },
+            Op::Store { from, to, uid, silent, add, flag } => {
+                let Some((a, b)) = self.range(from, to) else { return };
+                let silent = if *silent { ".SILENT" } else { "" };
+                let sign = if *add { '+' } else { '-' };
+                format!("{} {sign}FLAGS{silent} ({flag})", self.named("STORE", a, b, *uid))
+            }
+            Op::Copy { from, to } => match self.range(from, to) {
+                Some((a, b)) => format!("{} INBOX", self.named("COPY", a, b, false)),
+                None => return,
+            },
+            Op::Move { from, to, uid } => match self.range(from, to) {
+                Some((a, b)) => format!("{} Other", self.named("MOVE", a, b, *uid)),
+                None => return,
+            },
+        };
+        let before = self.messages.clone();
+        let answer = self.connection.command(&command).await.expect("an answer");
+        assert_ne!(answer.tagged.condition, Condition::Bad, "{command}: {answer:?}");
+        self.read(&answer, op.forbids_expunge(), &truth(world).await);
+        if let Op::Store { from, to, silent: true, add, flag, .. } = op
+            && !before.is_empty()
+        {
+            // The client knows what it did itself.
+            let len = before.len();
+            let (a, b) = (from.index(len), to.index(len));
+            let own: BTreeSet<_> =
+                before[a.min(b)..=a.max(b)].iter().filter_map(|known| known.uid).collect();
+            for known in &mut self.messages {
+                if known.uid.is_some_and(|uid| own.contains(&uid))
+                    && let Some(flags) = &mut known.flags
+                {
+                    match add {
+                        true => flags.insert((*flag).to_owned()),
+                        false => flags.remove(*flag),
+                    };
+                }
+            }
+        }
+        self.learn(world).await;
+        self.check_highest(world).await;
+    }
+
+    fn uid(&self, at: usize) -> u32 {
+        self.messages[at].uid.expect("it was asked for")
+    }
+
+    fn named(&self, command: &str, a: usize, b: usize, uid: bool) -> String {
+        match uid {
+            true => format!("UID {command} {}:{}", self.uid(a), self.uid(b)),
+            false => format!("{command} {}:{}", a + 1, b + 1),
+        }
+    }
+
+    /// If the connection broke now, the client would come back with its HIGHESTMODSEQ and be told of
+    /// every message that it still has and that is gone.
+    async fn check_highest(&self, world: &World) {
+        if !self.qresync {
+            return;
+        }
+        let account = world.account("alice").await.expect("alice");
+        let mailbox = account.mailbox(&MailboxName::inbox()).await.expect("INBOX");
+        let snapshot = mailbox.snapshot().await.expect("a snapshot");
+        let since = ModSeq(self.highest);
+        let told = mailbox.vanished_since(&snapshot, since, &UidSet::all()).await.expect("UIDs");
+        let alive = truth(world).await;
+        for known in &self.messages {
+            let uid = known.uid.expect("it was asked for");
+            let vanished = told.iter().any(|told| told.get() == uid);
+            assert!(alive.contains_key(&uid) || vanished, "{uid} would stay for ever");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn clients_that_are_told_everything_know_the_mailbox(
+        ops in prop::collection::vec((0usize..3, op()), 1..30),
+        kinds in prop::collection::vec(
+            prop::sample::select(&["CONDSTORE", "QRESYNC", "IMAP4rev2", "IMAP4rev2 QRESYNC"][..]),
+            3,
+        ),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let world = World::new(WorldOptions::default()).await;
+            world.mailbox("INBOX", 5).await.expect("messages");
+            world.mailbox("Other", 0).await.expect("a mailbox");
+            let mut clients = Vec::new();
+            for kind in &kinds {
+                let mut client = Client::new(&world, kind).await;
+                client.learn(&world).await;
+                clients.push(client);
+            }
+            for (who, op) in &ops {
+                clients[*who].run(&world, op).await;
+            }
+            for client in &mut clients {
+                client.run(&world, &Op::Noop).await;
+                let truth = truth(&world).await;
+                let known: Vec<_> = client
+                    .messages
+                    .iter()
+                    .map(|known| (known.uid.unwrap_or(0), known.flags.clone().unwrap_or_default()))
+                    .collect();
+                prop_assert_eq!(known, truth.into_iter().collect::<Vec<_>>());
+            }
+            prop_assert_eq!(world.check().await, Ok(()));
+            Ok(())
+        })?;
+    }
+}
