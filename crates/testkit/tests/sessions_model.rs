@@ -5,10 +5,11 @@
 //! remember as HIGHESTMODSEQ never hides an expunge from it (RFC 7162 §3.2, §6).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use restante_mailbox::{Flags, ModSeq, MailboxName, UidSet, Wanted};
+use restante_mailbox::{Flags, MailboxName, ModSeq, UidSet, Wanted};
 use restante_proto::types::{Code, Condition, FetchItem, UntaggedData};
 use restante_testkit::strict::{Answer, StrictClient};
 use restante_testkit::world::{World, WorldOptions};
@@ -17,12 +18,28 @@ use restante_testkit::world::{World, WorldOptions};
 enum Op {
     Noop,
     Idle,
-    Store { from: Index, to: Index, uid: bool, silent: bool, add: bool, flag: &'static str },
+    Store {
+        from: Index,
+        to: Index,
+        uid: bool,
+        silent: bool,
+        add: bool,
+        flag: &'static str,
+    },
     Expunge,
-    UidExpunge { from: Index },
+    UidExpunge {
+        from: Index,
+    },
     Append,
-    Copy { from: Index, to: Index },
-    Move { from: Index, to: Index, uid: bool },
+    Copy {
+        from: Index,
+        to: Index,
+    },
+    Move {
+        from: Index,
+        to: Index,
+        uid: bool,
+    },
 }
 
 impl Op {
@@ -34,10 +51,24 @@ impl Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let index = any::<Index>;
-    let store = (index(), index(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let store = (
+        index(),
+        index(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
     let store = store.prop_map(|(from, to, uid, silent, add, deleted)| {
         let flag = if deleted { "\\Deleted" } else { "$Work" };
-        Op::Store { from, to, uid, silent, add, flag }
+        Op::Store {
+            from,
+            to,
+            uid,
+            silent,
+            add,
+            flag,
+        }
     });
     prop_oneof![
         2 => Just(Op::Noop),
@@ -73,11 +104,19 @@ async fn truth(world: &World) -> BTreeMap<u32, BTreeSet<String>> {
     let snapshot = mailbox.snapshot().await.expect("a snapshot");
     let loaded = mailbox.ensure(&snapshot, Wanted::All).await.expect("rows");
     let names = |flags: Flags| {
-        let system = Flags::SYSTEM_NAMES.iter().filter(|(flag, _)| flags.contains(*flag));
+        let system = Flags::SYSTEM_NAMES
+            .iter()
+            .filter(|(flag, _)| flags.contains(*flag));
         let keywords = snapshot.keywords().names_of(flags).map(str::to_owned);
-        system.map(|(_, name)| (*name).to_owned()).chain(keywords).collect()
+        system
+            .map(|(_, name)| (*name).to_owned())
+            .chain(keywords)
+            .collect()
     };
-    loaded.rows(..).map(|row| (row.uid.get(), names(row.flags))).collect()
+    loaded
+        .rows(..)
+        .map(|row| (row.uid.get(), names(row.flags)))
+        .collect()
 }
 
 impl Client {
@@ -90,7 +129,11 @@ impl Client {
             messages: Vec::new(),
             highest: 0,
         };
-        for command in ["LOGIN alice secret", &format!("ENABLE {enable}"), "SELECT INBOX"] {
+        for command in [
+            "LOGIN alice secret",
+            &format!("ENABLE {enable}"),
+            "SELECT INBOX",
+        ] {
             let answer = client.connection.command(command).await.expect("an answer");
             assert!(answer.is_ok(), "{command}: {answer:?}");
             client.read(&answer, false, &BTreeMap::new());
@@ -105,7 +148,10 @@ impl Client {
             match data {
                 UntaggedData::Exists(exists) => {
                     let exists = *exists as usize;
-                    assert!(exists >= self.messages.len(), "EXISTS takes no messages away");
+                    assert!(
+                        exists >= self.messages.len(),
+                        "EXISTS takes no messages away"
+                    );
                     self.messages.resize(exists, Known::default());
                 }
                 UntaggedData::Expunge(number) => {
@@ -156,7 +202,11 @@ impl Client {
             .last();
         match code {
             Some(code) => {
-                assert!(code >= self.highest, "HIGHESTMODSEQ fell from {} to {code}", self.highest);
+                assert!(
+                    code >= self.highest,
+                    "HIGHESTMODSEQ fell from {} to {code}",
+                    self.highest
+                );
                 self.highest = code;
             }
             None => self.highest = self.highest.max(mod_seqs),
@@ -166,7 +216,11 @@ impl Client {
     /// Asks until the UIDs and flags of all messages are known. A change that changes nothing has the
     /// flags and UIDs of all messages as its answer.
     async fn learn(&mut self, world: &World) {
-        while self.messages.iter().any(|known| known.uid.is_none() || known.flags.is_none()) {
+        while self
+            .messages
+            .iter()
+            .any(|known| known.uid.is_none() || known.flags.is_none())
+        {
             let answer = self.connection.command("STORE 1:* -FLAGS ($Never)").await;
             let answer = answer.expect("an answer");
             self.read(&answer, true, &truth(world).await);
@@ -192,11 +246,23 @@ impl Client {
                 Some((at, _)) => format!("UID EXPUNGE {}:*", self.uid(at)),
                 None => return,
             },
-            Op::Store { from, to, uid, silent, add, flag } => {
-                let Some((a, b)) = self.range(from, to) else { return };
+            Op::Store {
+                from,
+                to,
+                uid,
+                silent,
+                add,
+                flag,
+            } => {
+                let Some((a, b)) = self.range(from, to) else {
+                    return;
+                };
                 let silent = if *silent { ".SILENT" } else { "" };
                 let sign = if *add { '+' } else { '-' };
-                format!("{} {sign}FLAGS{silent} ({flag})", self.named("STORE", a, b, *uid))
+                format!(
+                    "{} {sign}FLAGS{silent} ({flag})",
+                    self.named("STORE", a, b, *uid)
+                )
             }
             Op::Copy { from, to } => match self.range(from, to) {
                 Some((a, b)) => format!("{} INBOX", self.named("COPY", a, b, false)),
@@ -209,16 +275,29 @@ impl Client {
         };
         let before = self.messages.clone();
         let answer = self.connection.command(&command).await.expect("an answer");
-        assert_ne!(answer.tagged.condition, Condition::Bad, "{command}: {answer:?}");
+        assert_ne!(
+            answer.tagged.condition,
+            Condition::Bad,
+            "{command}: {answer:?}"
+        );
         self.read(&answer, op.forbids_expunge(), &truth(world).await);
-        if let Op::Store { from, to, silent: true, add, flag, .. } = op
+        if let Op::Store {
+            from,
+            to,
+            silent: true,
+            add,
+            flag,
+            ..
+        } = op
             && !before.is_empty()
         {
             // The client knows what it did itself.
             let len = before.len();
             let (a, b) = (from.index(len), to.index(len));
-            let own: BTreeSet<_> =
-                before[a.min(b)..=a.max(b)].iter().filter_map(|known| known.uid).collect();
+            let own: BTreeSet<_> = before[a.min(b)..=a.max(b)]
+                .iter()
+                .filter_map(|known| known.uid)
+                .collect();
             for known in &mut self.messages {
                 if known.uid.is_some_and(|uid| own.contains(&uid))
                     && let Some(flags) = &mut known.flags
@@ -245,6 +324,20 @@ impl Client {
         }
     }
 
+    /// The client, told everything, knows what is there.
+    async fn check_all(&self, world: &World) {
+        let known = self.messages.iter();
+        let known: Vec<_> = known
+            .map(|known| {
+                (
+                    known.uid.unwrap_or(0),
+                    known.flags.clone().unwrap_or_default(),
+                )
+            })
+            .collect();
+        assert_eq!(known, truth(world).await.into_iter().collect::<Vec<_>>());
+    }
+
     /// If the connection broke now, the client would come back with its HIGHESTMODSEQ and be told of
     /// every message that it still has and that is gone.
     async fn check_highest(&self, world: &World) {
@@ -255,12 +348,18 @@ impl Client {
         let mailbox = account.mailbox(&MailboxName::inbox()).await.expect("INBOX");
         let snapshot = mailbox.snapshot().await.expect("a snapshot");
         let since = ModSeq(self.highest);
-        let told = mailbox.vanished_since(&snapshot, since, &UidSet::all()).await.expect("UIDs");
+        let told = mailbox
+            .vanished_since(&snapshot, since, &UidSet::all())
+            .await
+            .expect("UIDs");
         let alive = truth(world).await;
         for known in &self.messages {
             let uid = known.uid.expect("it was asked for");
             let vanished = told.iter().any(|told| told.get() == uid);
-            assert!(alive.contains_key(&uid) || vanished, "{uid} would stay for ever");
+            assert!(
+                alive.contains_key(&uid) || vanished,
+                "{uid} would stay for ever"
+            );
         }
     }
 }
@@ -292,13 +391,45 @@ proptest! {
             }
             for client in &mut clients {
                 client.run(&world, &Op::Noop).await;
-                let truth = truth(&world).await;
-                let known: Vec<_> = client
-                    .messages
-                    .iter()
-                    .map(|known| (known.uid.unwrap_or(0), known.flags.clone().unwrap_or_default()))
-                    .collect();
-                prop_assert_eq!(known, truth.into_iter().collect::<Vec<_>>());
+                client.check_all(&world).await;
+            }
+            prop_assert_eq!(world.check().await, Ok(()));
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn clients_that_act_at_the_same_time_end_with_the_same_mailbox(
+        ops in prop::collection::vec(prop::collection::vec(op(), 1..12), 3),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let world = Arc::new(World::new(WorldOptions::default()).await);
+            world.mailbox("INBOX", 5).await.expect("messages");
+            world.mailbox("Other", 0).await.expect("a mailbox");
+            let mut tasks = Vec::new();
+            for (ops, kind) in ops.into_iter().zip(["CONDSTORE", "QRESYNC", "IMAP4rev2 QRESYNC"]) {
+                let world = world.clone();
+                tasks.push(tokio::spawn(async move {
+                    let mut client = Client::new(&world, kind).await;
+                    client.learn(&world).await;
+                    for mut op in ops {
+                        if let Op::Store { silent, .. } = &mut op {
+                            // Which of two changes at the same time won, only an answer tells.
+                            *silent = false;
+                        }
+                        client.run(&world, &op).await;
+                    }
+                    client
+                }));
+            }
+            let mut clients = Vec::new();
+            for task in tasks {
+                clients.push(task.await.expect("a client that is content"));
+            }
+            for client in &mut clients {
+                client.run(&world, &Op::Noop).await;
+                client.check_all(&world).await;
             }
             prop_assert_eq!(world.check().await, Ok(()));
             Ok(())
