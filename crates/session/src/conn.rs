@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use restante_proto::types::LiteralHead;
 use tokio::io::{AsyncWriteExt as _, ReadBuf};
+use tokio::time::Instant;
 
 use crate::env::Limits;
 use crate::io::Io;
@@ -36,7 +37,9 @@ pub(crate) struct Conn {
     framing: Framing,
     out: Vec<u8>,
     out_bytes: usize,
-    write_timeout: Duration,
+    stall_timeout: Duration,
+    /// When the command that is being read must be there at last.
+    deadline: Instant,
 }
 
 impl Conn {
@@ -46,7 +49,8 @@ impl Conn {
             framing: Framing::new(limits),
             out: Vec::new(),
             out_bytes: limits.out_bytes,
-            write_timeout: limits.write_timeout,
+            stall_timeout: limits.write_timeout,
+            deadline: Instant::now() + limits.login_timeout,
         }
     }
 
@@ -103,7 +107,7 @@ impl Conn {
             io.write_all(out).await?;
             io.flush().await
         };
-        match tokio::time::timeout(self.write_timeout, write).await {
+        match tokio::time::timeout(self.stall_timeout, write).await {
             Ok(written) => written?,
             Err(_) => {
                 return Err(io::Error::new(
@@ -139,16 +143,28 @@ impl Conn {
         .await
     }
 
+    /// Until when the input of the command that begins now must be there.
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// The next input inside a command (a continuation line, a literal): what is collected is written
-    /// first.
+    /// first. A client that does not go on is given up.
     pub(crate) async fn next(&mut self) -> io::Result<Input> {
         loop {
             if let Some(input) = self.buffered() {
                 return Ok(input);
             }
             self.flush().await?;
-            if !self.fill().await? {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            let wait = self.deadline.min(Instant::now() + self.stall_timeout);
+            match tokio::time::timeout_at(wait, self.fill()).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    let text = "client does not go on with its command";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+                }
             }
         }
     }
@@ -192,7 +208,7 @@ impl Conn {
 
     /// Writes out what is collected and closes the connection; nobody is waited for for long.
     pub(crate) async fn close(&mut self) {
-        self.write_timeout = self.write_timeout.min(Duration::from_secs(5));
+        self.stall_timeout = self.stall_timeout.min(Duration::from_secs(5));
         let _ = self.flush().await;
         if let Some(io) = self.io.as_mut() {
             let _ = tokio::time::timeout(Duration::from_secs(5), io.shutdown()).await;

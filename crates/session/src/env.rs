@@ -127,7 +127,8 @@ pub struct Limits {
     pub login_timeout: Duration,
     /// Inactivity after the login, at least 30 minutes (RFC 9051 §5.4); also in IDLE.
     pub idle_timeout: Duration,
-    /// A client that does not take what it is sent for this long is cut off.
+    /// A client that for this long takes nothing of what it is sent, or sends nothing more of a
+    /// command that it began, is cut off.
     pub write_timeout: Duration,
     /// In IDLE, `* OK Still here` after this much silence, for middleboxes that forget connections;
     /// `None`: never. It wakes phones, so keep it above 20 minutes.

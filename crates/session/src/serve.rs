@@ -22,6 +22,10 @@ use crate::table::{self, Rule};
 use crate::wire::Input;
 use crate::{cmd, sync};
 
+/// No command, and no upload, takes longer: well below the time for which what it refers to is kept
+/// after it was expunged (design §5).
+const COMMAND_TIME_MAX: Duration = Duration::from_secs(6 * 3600);
+
 /// Serves one connection until it ends.
 ///
 /// The greeting is sent first; the caller has done TLS already where the port wants it.
@@ -191,6 +195,10 @@ impl Session {
     }
 
     async fn input(&mut self, input: Input) -> io::Result<Flow> {
+        self.cx.conn.set_deadline(match self.state {
+            State::NotAuthenticated(_) => self.deadline,
+            _ => Instant::now() + COMMAND_TIME_MAX,
+        });
         match input {
             Input::Command(command) => self.command(*command).await,
             Input::Append(head) => {

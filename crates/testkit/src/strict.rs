@@ -77,6 +77,16 @@ impl StrictClient {
         }
     }
 
+    /// Sends a line as it stands.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn send(&mut self, line: &str) -> Result<(), String> {
+        let line = format!("{line}\r\n");
+        let sent = self.stream.write_all(line.as_bytes()).await;
+        sent.map_err(|error| error.to_string())
+    }
+
     /// Sends a command and takes everything up to its tagged response. Literals in it must be
     /// non-synchronizing.
     ///

@@ -57,6 +57,7 @@ impl WorldOptions {
         match name {
             "login_timeout" => limits.login_timeout = time,
             "idle_timeout" => limits.idle_timeout = time,
+            "write_timeout" => limits.write_timeout = time,
             "idle_keepalive" => limits.idle_keepalive = Some(time),
             "login_delay" => limits.login_delay = time,
             "login_attempts_max" => limits.login_attempts_max = number,

@@ -1,0 +1,99 @@
+//! How sessions end: shutdown of the server, clients that do not read, clients that vanish.
+
+use std::time::{Duration, Instant};
+
+use restante_testkit::strict::StrictClient;
+use restante_testkit::world::{World, WorldOptions};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+async fn ends(task: tokio::task::JoinHandle<()>) {
+    let end = tokio::time::timeout(Duration::from_secs(10), task).await;
+    end.expect("it ends").expect("without a panic");
+}
+
+#[tokio::test]
+async fn shutdown_is_told_in_every_state() {
+    let world = World::new(WorldOptions::default()).await;
+    world.mailbox("INBOX", 1).await.expect("a message");
+    let inputs = [
+        "",
+        "a LOGIN alice secret\r\n",
+        "a LOGIN alice secret\r\nb SELECT INBOX\r\n",
+        "a LOGIN alice secret\r\nb SELECT INBOX\r\nc IDLE\r\n",
+        "a LOGIN alice secret\r\nb NOO",
+    ];
+    let mut sessions = Vec::new();
+    for input in inputs {
+        let (mut stream, task) = world.session(true);
+        stream.write_all(input.as_bytes()).await.expect("it reads");
+        sessions.push((stream, task));
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    world.shut_down();
+    for (mut stream, task) in sessions {
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.expect("text");
+        let last = told.lines().last().unwrap_or_default();
+        assert!(last.starts_with("* BYE [UNAVAILABLE] "), "{told}");
+        ends(task).await;
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_cut_off() {
+    let mut options = WorldOptions::default();
+    options.limits.write_timeout = Duration::from_millis(100);
+    let world = World::new(options).await;
+    let (mut stream, task) = world.session(true);
+    let mut input = "a LOGIN alice secret\r\n".to_owned();
+    // More answers than all buffers between the two can hold.
+    input.extend((0..4000).map(|_| "b CAPABILITY\r\n"));
+    let write = stream.write_all(input.as_bytes());
+    let written = tokio::time::timeout(Duration::from_secs(10), write).await;
+    written.expect("it takes the commands or ends").ok();
+    ends(task).await;
+}
+
+#[tokio::test]
+async fn who_vanishes_is_forgotten() {
+    let world = World::new(WorldOptions::default()).await;
+    for input in [
+        "",
+        "a LOGIN alice",
+        "a LOGIN alice secret\r\nb IDLE\r\n",
+        "a AUTHENTICATE PLAIN\r\n",
+    ] {
+        let (mut stream, task) = world.session(true);
+        stream.write_all(input.as_bytes()).await.expect("it reads");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        drop(stream);
+        ends(task).await;
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_is_announced_at_once() {
+    let world = World::new(WorldOptions::default()).await;
+    world.mailbox("INBOX", 1).await.expect("a message");
+    let mut client = StrictClient::new(world.connect(true));
+    client.response().await.expect("a greeting");
+    for command in ["LOGIN alice secret", "SELECT INBOX"] {
+        assert!(client.command(command).await.expect("an answer").is_ok());
+    }
+    client.send("i IDLE").await.expect("it is sent");
+    client.response().await.expect("+ idling");
+    let mut fastest = Duration::MAX;
+    for _ in 0..10 {
+        world
+            .message("INBOX", &[], None, b"Subject: x\r\n\r\ny")
+            .await
+            .expect("it is delivered");
+        let delivered = Instant::now();
+        // EXISTS, and in IMAP4rev1 RECENT.
+        client.response().await.expect("EXISTS");
+        fastest = fastest.min(delivered.elapsed());
+        client.response().await.expect("RECENT");
+    }
+    // The machine may be busy; ten times in a row it is not.
+    assert!(fastest < Duration::from_millis(5), "{fastest:?}");
+}
