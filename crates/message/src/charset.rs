@@ -13,6 +13,12 @@ pub(crate) fn is_known(label: &[u8]) -> bool {
     is_utf7(label) || known(label).is_some()
 }
 
+/// Whether text in the charset of this name can be converted by [`CharsetDecoder`]; without regard
+/// to case.
+pub fn is_known_charset(label: &str) -> bool {
+    is_known(label.as_bytes())
+}
+
 fn known(label: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     encoding_rs::Encoding::for_label(label).filter(|encoding| *encoding != REPLACEMENT)
 }

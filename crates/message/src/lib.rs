@@ -43,7 +43,7 @@ mod text;
 mod transfer;
 
 pub use address::{Address, addresses};
-pub use charset::{CharsetDecoder, TextDecoder};
+pub use charset::{CharsetDecoder, TextDecoder, is_known_charset};
 pub use date::{SentDate, parse_date};
 pub use encoded_word::decode_header;
 pub use header::{Field, Fields, field, fields, header_fields, unfold};

@@ -2,11 +2,13 @@
 //!
 //! [`fold`] is the collation `i;unicode-casemap` (RFC 5051) that SEARCH, SORT and THREAD compare by
 //! (RFC 9051 §6.4.4, RFC 5255 §4.6); [`Needle`] and [`Scan`] find a string in text of any length with
-//! bounded memory; [`thread`] builds the trees of RFC 5256.
+//! bounded memory; [`envelope_text`] reads the fields of a kept ENVELOPE; [`thread`] builds the trees of RFC 5256.
 
 mod casemap;
+mod envelope;
 mod needle;
 pub mod thread;
 
 pub use casemap::{fold, folded};
+pub use envelope::{EnvelopeField, envelope_text};
 pub use needle::{Needle, Scan};

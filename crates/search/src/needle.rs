@@ -27,9 +27,14 @@ impl Needle {
 
     /// Whether `text` has the needle as a substring by `i;unicode-casemap`.
     pub fn is_in(&self, text: &str) -> bool {
-        let mut scan = Scan::new(std::slice::from_ref(self));
-        scan.push(text);
-        scan.found(0)
+        self.is_in_with(text, &mut Vec::new())
+    }
+
+    /// As [`Needle::is_in`], with memory that many calls share.
+    pub fn is_in_with(&self, text: &str, scratch: &mut Vec<u8>) -> bool {
+        scratch.clear();
+        fold(text, scratch);
+        self.finder.find(scratch).is_some()
     }
 }
 
@@ -87,6 +92,11 @@ impl<'n> Scan<'n> {
     /// Ends a text: what comes next does not continue it, so no needle spans the two.
     pub fn end_text(&mut self) {
         self.window.clear();
+    }
+
+    /// Whether every needle has been found, so that the rest need not be read.
+    pub fn is_done(&self) -> bool {
+        self.missing == 0
     }
 
     /// Whether the needle of that index has been found so far.
