@@ -67,6 +67,9 @@ const WORDS: &[(&str, Condition)] = &[
     ("MULTIAPPEND", always),
     ("CONDSTORE", always),
     ("QRESYNC", always),
+    ("ESEARCH", always),
+    ("SEARCHRES", always),
+    ("WITHIN", always),
     ("UTF8=ACCEPT", always),
     ("APPENDLIMIT=", always),
 ];

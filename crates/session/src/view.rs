@@ -116,6 +116,11 @@ impl View {
         self.ghosts.rows.len()
     }
 
+    /// The rows that wait for their expunge to be told, by UID.
+    pub(crate) fn ghost_rows(&self) -> &[Row] {
+        &self.ghosts.rows
+    }
+
     /// The messages that wait for their expunge to be told.
     pub(crate) fn ghosts(&self) -> UidSet {
         self.ghosts.uids()

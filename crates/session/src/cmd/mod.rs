@@ -18,6 +18,9 @@ mod namespace;
 mod noop;
 mod rename;
 mod search;
+mod search_program;
+mod search_run;
+mod search_text;
 mod select;
 mod starttls;
 mod status;
@@ -59,7 +62,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Unselect => close::unselect(state),
         C::Expunge(uids) => expunge::run(cx, state, uids).await,
         C::Check => noop::check(),
-        C::Search(args) => search::run(cx, state, args).await,
+        C::Search(args) => search::run(cx, state, command.tag, args).await,
         C::Fetch(args) => fetch::run(cx, state, args).await,
         C::Store(args) => store::run(cx, state, args).await,
         C::Copy { set, mailbox } => copy::copy(state, set, mailbox).await,

@@ -1,13 +1,227 @@
-//! SEARCH and UID SEARCH (RFC 9051 §6.4.4).
+//! SEARCH and UID SEARCH (RFC 9051 §6.4.4; RFC 3501 §6.4.4, RFC 4731, RFC 5182).
 
-use restante_proto::types::Search;
+use std::num::NonZeroU32;
 
-use super::unsupported;
+use restante_mailbox::{ModSeq, Uid, UidSet};
+use restante_proto::types::{
+    self as wire, Condition, EsearchCorrelator, Search, SearchReturn, Tag,
+};
+
+use super::search_program::Program;
+use super::search_run;
 use crate::cx::Cx;
-use crate::reply::Outcome;
-use crate::state::State;
+use crate::reply::{Failure, Outcome, Reply, client_bug};
+use crate::state::{Selected, State};
+use crate::view::ViewRows;
 
-pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Search) -> Outcome {
-    let _ = (cx, state, args);
-    Err(unsupported("SEARCH"))
+pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outcome {
+    let save = args.returns.as_ref().is_some_and(|returns| returns.save);
+    let outcome = search(cx, state, tag, args).await;
+    if save && says_no(&outcome) {
+        // RFC 9051 §6.4.4.1; BAD leaves it as it was.
+        state.selected()?.1.view.save(UidSet::new());
+    }
+    outcome
+}
+
+/// Whether a command is answered with NO.
+fn says_no(outcome: &Outcome) -> bool {
+    match outcome {
+        Ok(reply) | Err(Failure::Reply(reply)) => reply.condition == Condition::No,
+        Err(Failure::Mail(_)) => true,
+        Err(_) => false,
+    }
+}
+
+async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outcome {
+    let (login, selected) = state.selected()?;
+    if let Some(returns) = &args.returns {
+        check_returns(returns)?;
+    }
+    let program = Program::new(cx, login, selected, args.charset.as_deref(), args.key).await?;
+    let returns = match args.returns {
+        Some(returns) => Some(returns),
+        None if cx.enabled.esearch_always() => Some(SearchReturn {
+            all: true,
+            ..SearchReturn::default()
+        }),
+        None => None,
+    };
+    let first = returns
+        .as_ref()
+        .is_some_and(|returns| returns.min && !returns.max && !returns.all && !returns.count);
+    let found = search_run::find(login, selected, &program, first).await?;
+    let Some(returns) = returns else {
+        tell_numbers(cx, selected, args.uid, &found, program.tells_mod_seq).await?;
+        return Ok(Reply::ok("SEARCH completed"));
+    };
+    let picked = picked(&returns, &found);
+    if says_anything(&returns) {
+        let answer = Answer {
+            tag,
+            uid: args.uid,
+            returns: &returns,
+            found: &found,
+            picked: program.tells_mod_seq.then_some(&picked),
+        };
+        answer.tell(cx, selected).await?;
+    }
+    if returns.save {
+        selected.view.save(picked);
+        return Ok(Reply::ok("SEARCH completed, result saved"));
+    }
+    Ok(Reply::ok("SEARCH completed"))
+}
+
+/// Options of extensions that this server does not have are BAD (RFC 9051 §6.4.4).
+fn check_returns(returns: &SearchReturn) -> Result<(), Failure> {
+    let other = returns.partial.is_some()
+        || returns.update.is_some()
+        || returns.context
+        || returns.relevancy;
+    match other {
+        true => Err(client_bug("Unknown search return option")),
+        false => Ok(()),
+    }
+}
+
+/// SAVE alone suppresses the response (RFC 9051 §6.4.4).
+fn says_anything(returns: &SearchReturn) -> bool {
+    returns.min || returns.max || returns.all || returns.count || !returns.save
+}
+
+/// What `$` becomes, and whose modseqs count: with MIN and MAX alone only these messages (RFC 9051
+/// §6.4.4.1, table 4; RFC 4731 §3.2).
+fn picked(returns: &SearchReturn, found: &UidSet) -> UidSet {
+    if returns.all || returns.count || !(returns.min || returns.max) {
+        return found.clone();
+    }
+    let min = found.first().filter(|_| returns.min);
+    let max = found.last().filter(|_| returns.max);
+    min.into_iter().chain(max).collect()
+}
+
+/// The highest modseq of some messages; none if there are none.
+async fn highest(selected: &Selected, uids: &UidSet) -> Result<Option<wire::ModSeq>, Failure> {
+    let rows = selected.view.rows(uids).await?;
+    let highest: Option<ModSeq> = rows.iter(uids).map(|(_, row)| row.modseq).max();
+    Ok(highest.map(|modseq| wire::ModSeq(modseq.0)))
+}
+
+/// SEARCH (RFC 3501 §7.2.5).
+async fn tell_numbers(
+    cx: &mut Cx,
+    selected: &Selected,
+    uid: bool,
+    found: &UidSet,
+    tells_mod_seq: bool,
+) -> Result<(), Failure> {
+    let mod_seq = match tells_mod_seq {
+        true => highest(selected, found).await?,
+        false => None,
+    };
+    if uid {
+        let uids = found.iter().filter_map(|uid| NonZeroU32::new(uid.get()));
+        cx.writer().search(uids, mod_seq);
+        return Ok(());
+    }
+    let rows = selected.view.rows(found).await?;
+    let numbers = number_ranges(&rows, found)
+        .flat_map(|(first, last)| first..=last)
+        .filter_map(NonZeroU32::new);
+    cx.writer().search(numbers, mod_seq);
+    Ok(())
+}
+
+/// The sequence numbers of messages that are all in the view. Between two neighbouring UIDs of the set
+/// there is no other message, so a range of UIDs is a range of numbers.
+fn number_ranges<'a>(
+    rows: &'a ViewRows<'a>,
+    found: &'a UidSet,
+) -> impl Iterator<Item = (u32, u32)> + 'a {
+    let mut ranges = found.ranges().map(|range| {
+        let (first, last) = (*range.start(), *range.end());
+        let number = rows.number(first);
+        (number, number + (last.get() - first.get()))
+    });
+    let mut next = ranges.next();
+    std::iter::from_fn(move || {
+        let (first, mut last) = next?;
+        loop {
+            next = ranges.next();
+            match next {
+                Some((more, end)) if more == last + 1 => last = end,
+                _ => return Some((first, last)),
+            }
+        }
+    })
+}
+
+/// ESEARCH (RFC 9051 §7.3.4).
+struct Answer<'a> {
+    tag: Tag,
+    uid: bool,
+    returns: &'a SearchReturn,
+    found: &'a UidSet,
+    /// The messages whose highest modseq is told.
+    picked: Option<&'a UidSet>,
+}
+
+impl Answer<'_> {
+    async fn tell(self, cx: &mut Cx, selected: &Selected) -> Result<(), Failure> {
+        let mod_seq = match self.picked {
+            Some(picked) => highest(selected, picked).await?,
+            None => None,
+        };
+        let rows = match self.uid {
+            true => None,
+            false => Some(selected.view.rows(self.found).await?),
+        };
+        let number = |uid: Uid| match &rows {
+            Some(rows) => NonZeroU32::new(rows.number(uid)),
+            None => NonZeroU32::new(uid.get()),
+        };
+        let correlator = EsearchCorrelator {
+            tag: Some(self.tag),
+            ..EsearchCorrelator::default()
+        };
+        let mut writer = cx.writer();
+        let mut answer = writer.esearch(&correlator, self.uid);
+        if let Some(min) = self
+            .found
+            .first()
+            .filter(|_| self.returns.min)
+            .and_then(number)
+        {
+            answer.min(min);
+        }
+        if let Some(max) = self
+            .found
+            .last()
+            .filter(|_| self.returns.max)
+            .and_then(number)
+        {
+            answer.max(max);
+        }
+        if self.returns.count {
+            let count = u32::try_from(self.found.len()).unwrap_or(u32::MAX);
+            answer.count(count);
+        }
+        if self.returns.all && !self.found.is_empty() {
+            let pair = |(first, last)| Some((NonZeroU32::new(first)?, NonZeroU32::new(last)?));
+            match &rows {
+                Some(rows) => answer.all_ranges(number_ranges(rows, self.found).filter_map(pair)),
+                None => answer.all_ranges(
+                    self.found
+                        .ranges()
+                        .filter_map(|range| pair((range.start().get(), range.end().get()))),
+                ),
+            }
+        }
+        if let Some(mod_seq) = mod_seq {
+            answer.mod_seq(mod_seq);
+        }
+        answer.end();
+        Ok(())
+    }
 }

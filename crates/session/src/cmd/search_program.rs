@@ -1,0 +1,531 @@
+//! A search key made ready to run: numbers resolved, strings converted and folded, what is cheap to
+//! find out separated from what is not (RFC 9051 §6.4.4).
+
+use std::ops::Range;
+
+use restante_mailbox::{EmailId, FlagFilter, Flags, Keywords, ModSeq, Row, ThreadId, UidSet};
+use restante_message::{CharsetDecoder, is_known_charset};
+use restante_proto::types::{Code, Date, Keyword, SearchKey};
+use restante_search::{EnvelopeField, Needle};
+
+use crate::convert;
+use crate::cx::Cx;
+use crate::reply::{Failure, Reply, client_bug};
+use crate::state::{Login, Selected};
+
+/// Keys that look into the message, in one command. Each of them is looked for in each message.
+const LOOKS_MAX: usize = 1000;
+
+const DAY_S: i64 = 86_400;
+
+/// The charsets that BADCHARSET names; there are more (RFC 9051 §7.1).
+const CHARSETS: &[&str] = &[
+    "US-ASCII",
+    "UTF-8",
+    "ISO-8859-1",
+    "ISO-8859-2",
+    "ISO-8859-15",
+    "windows-1250",
+    "windows-1251",
+    "windows-1252",
+    "KOI8-R",
+    "ISO-2022-JP",
+    "Shift_JIS",
+    "EUC-JP",
+    "EUC-KR",
+    "GB18030",
+    "Big5",
+];
+
+/// What a message must be like.
+#[derive(Debug)]
+pub(crate) enum Test {
+    /// Every message, or none.
+    Always(bool),
+    /// Flags.
+    Flags(FlagFilter),
+    /// UIDs; sequence numbers have become UIDs.
+    Uids(UidSet),
+    /// Days since 1970 on the calendar of the internal date.
+    Arrived(Range<i64>),
+    /// Seconds since 1970 of the internal date (RFC 5032).
+    ArrivedAt(Range<i64>),
+    /// Days since 1970 of the save date (RFC 8514).
+    Saved(Range<i64>),
+    /// Bytes.
+    Size(Range<u64>),
+    /// This modseq or a later one (RFC 7162 §3.1.5).
+    ModSeq(ModSeq),
+    /// One email (RFC 8474).
+    Email(EmailId),
+    /// What is not in the mailbox's columns: index in [`Program::looks`].
+    Look(usize),
+    /// Not this.
+    Not(Box<Test>),
+    /// All of these.
+    All(Vec<Test>),
+    /// Any of these.
+    Any(Vec<Test>),
+}
+
+/// A look into the email, cheapest first.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// Row: days since 1970 of the Date field, on the sender's calendar.
+    Sent(Range<i64>),
+    /// Row: the thread (RFC 8474).
+    Thread(ThreadId),
+    /// Row: a field of the envelope.
+    Envelope(EnvelopeField, Needle),
+    /// Header: fields of this name.
+    Header {
+        /// The field's name.
+        name: Vec<u8>,
+        /// What its text must contain.
+        needle: Needle,
+    },
+    /// Message: index in [`Program::body`].
+    Body(usize),
+    /// Message: index in [`Program::text`].
+    Text(usize),
+}
+
+impl Look {
+    /// 1: the email's row, 2: the header, 3: the whole message.
+    fn cost(&self) -> u8 {
+        match self {
+            Look::Sent(_) | Look::Thread(_) | Look::Envelope(..) => 1,
+            Look::Header { .. } => 2,
+            Look::Body(_) | Look::Text(_) => 3,
+        }
+    }
+}
+
+/// A search that can be run.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// What every message found must be like.
+    pub(crate) root: Test,
+    /// What has to be found out about emails.
+    pub(crate) looks: Vec<Look>,
+    /// The strings of BODY.
+    pub(crate) body: Vec<Needle>,
+    /// The strings of TEXT.
+    pub(crate) text: Vec<Needle>,
+    /// Whether a MODSEQ key occurs: the answer tells the highest (RFC 7162 §3.1.6).
+    pub(crate) tells_mod_seq: bool,
+}
+
+impl Program {
+    /// Makes a search ready.
+    pub(crate) async fn new(
+        cx: &mut Cx,
+        login: &Login,
+        selected: &mut Selected,
+        charset: Option<&str>,
+        key: SearchKey,
+    ) -> Result<Program, Failure> {
+        if let Some(charset) = charset {
+            check_charset(cx, charset)?;
+        }
+        let mut sets = Vec::new();
+        resolve_sets(selected, &key, &mut sets).await?;
+        let mut compiler = Compiler {
+            login,
+            keywords: selected.view.snapshot().keywords(),
+            recent: cx.enabled.recent().then(|| selected.view.recent()),
+            all_uids: selected.view.all_uids(),
+            charset,
+            now_s: login.account.now_ms().div_euclid(1000),
+            sets: sets.into_iter(),
+            program: Program {
+                root: Test::Always(true),
+                looks: Vec::new(),
+                body: Vec::new(),
+                text: Vec::new(),
+                tells_mod_seq: false,
+            },
+        };
+        let root = compiler.test(key)?;
+        let mut program = compiler.program;
+        program.root = root;
+        if program.tells_mod_seq {
+            cx.condstore_aware(Some(selected));
+        }
+        Ok(program)
+    }
+
+    /// Whether a message is one, as far as it is known. `look` answers for [`Test::Look`].
+    pub(crate) fn decide(
+        &self,
+        row: &Row,
+        look: &mut dyn FnMut(usize) -> Option<bool>,
+    ) -> Option<bool> {
+        self.root.decide(row, look)
+    }
+}
+
+/// RFC 9051 §6.4.4: UTF-8 and US-ASCII must be; NO [BADCHARSET] for what is not known.
+fn check_charset(cx: &Cx, charset: &str) -> Result<(), Failure> {
+    // RFC 9755 §3
+    if cx.enabled.utf8_accept() && !charset.eq_ignore_ascii_case("UTF-8") {
+        return Err(client_bug("UTF8=ACCEPT is enabled: the charset is UTF-8"));
+    }
+    if is_known_charset(charset) {
+        return Ok(());
+    }
+    let known = CHARSETS.iter().map(|name| (*name).to_owned()).collect();
+    Err(Reply::no("The charset is not supported")
+        .code(Code::BadCharset(known))
+        .into())
+}
+
+/// The UIDs of all sets in a key, in the order in which they occur. The decoder bounds the depth.
+async fn resolve_sets(
+    selected: &Selected,
+    key: &SearchKey,
+    out: &mut Vec<UidSet>,
+) -> Result<(), Failure> {
+    let mut keys = vec![key];
+    while let Some(key) = keys.pop() {
+        match key {
+            SearchKey::Sequence(set) => out.push(selected.view.resolve_numbers(set).await?),
+            SearchKey::Uid(set) => out.push(selected.view.resolve_uids(set).await?),
+            SearchKey::Not(key) => keys.push(key),
+            SearchKey::Or(list) | SearchKey::And(list) => keys.extend(list.iter().rev()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+struct Compiler<'a> {
+    login: &'a Login,
+    keywords: &'a Keywords,
+    /// None: IMAP4rev2 is enabled, which has no `\Recent`.
+    recent: Option<&'a UidSet>,
+    all_uids: UidSet,
+    charset: Option<&'a str>,
+    now_s: i64,
+    sets: std::vec::IntoIter<UidSet>,
+    program: Program,
+}
+
+impl Compiler<'_> {
+    fn test(&mut self, key: SearchKey) -> Result<Test, Failure> {
+        use SearchKey as K;
+        let with = |flags| Test::Flags(FlagFilter::with(flags));
+        let without = |flags| Test::Flags(FlagFilter::without(flags));
+        Ok(match key {
+            K::All | K::SaveDateSupported => Test::Always(true),
+            K::Answered => with(Flags::ANSWERED),
+            K::Deleted => with(Flags::DELETED),
+            K::Draft => with(Flags::DRAFT),
+            K::Flagged => with(Flags::FLAGGED),
+            K::Seen => with(Flags::SEEN),
+            K::Unanswered => without(Flags::ANSWERED),
+            K::Undeleted => without(Flags::DELETED),
+            K::Undraft => without(Flags::DRAFT),
+            K::Unflagged => without(Flags::FLAGGED),
+            K::Unseen => without(Flags::SEEN),
+            K::Recent => Test::Uids(self.recent()?.clone()),
+            K::Old => Test::Uids(self.all_uids.difference(self.recent()?)),
+            K::New => Test::all(vec![
+                Test::Uids(self.recent()?.clone()),
+                without(Flags::SEEN),
+            ]),
+            K::Keyword(keyword) => match self.keyword(&keyword) {
+                Some(flag) => with(flag),
+                None => Test::Always(false),
+            },
+            K::Unkeyword(keyword) => match self.keyword(&keyword) {
+                Some(flag) => without(flag),
+                None => Test::Always(true),
+            },
+            K::Before(date) => Test::Arrived(before(date)),
+            K::On(date) => Test::Arrived(on(date)),
+            K::Since(date) => Test::Arrived(since(date)),
+            K::SavedBefore(date) => Test::Saved(before(date)),
+            K::SavedOn(date) => Test::Saved(on(date)),
+            K::SavedSince(date) => Test::Saved(since(date)),
+            // RFC 5032 §2: the moment itself belongs to both.
+            K::Older(seconds) => {
+                Test::ArrivedAt(i64::MIN..self.now_s - i64::from(seconds.get()) + 1)
+            }
+            K::Younger(seconds) => Test::ArrivedAt(self.now_s - i64::from(seconds.get())..i64::MAX),
+            K::Larger(size) => Test::Size(size.saturating_add(1)..u64::MAX),
+            K::Smaller(size) => Test::Size(0..size),
+            K::Sequence(_) | K::Uid(_) => Test::Uids(self.sets.next().unwrap_or_default()),
+            // There is one modseq for all metadata of a message: the entry is ignored, as it must be.
+            K::ModSeq { mod_seq, .. } => {
+                self.program.tells_mod_seq = true;
+                Test::ModSeq(ModSeq(mod_seq.get()))
+            }
+            K::EmailId(id) => match convert::parse_id('M', self.login.account.id(), &id) {
+                Some(id) => Test::Email(EmailId(id)),
+                None => Test::Always(false),
+            },
+            K::ThreadId(id) => match convert::parse_id('T', self.login.account.id(), &id) {
+                Some(id) => self.look(Look::Thread(ThreadId(id)))?,
+                None => Test::Always(false),
+            },
+            K::SentBefore(date) => self.look(Look::Sent(before(date)))?,
+            K::SentOn(date) => self.look(Look::Sent(on(date)))?,
+            K::SentSince(date) => self.look(Look::Sent(since(date)))?,
+            K::Bcc(text) => self.envelope(EnvelopeField::Bcc, &text)?,
+            K::Cc(text) => self.envelope(EnvelopeField::Cc, &text)?,
+            K::From(text) => self.envelope(EnvelopeField::From, &text)?,
+            K::To(text) => self.envelope(EnvelopeField::To, &text)?,
+            K::Subject(text) => self.envelope(EnvelopeField::Subject, &text)?,
+            // The envelope has the whole field, and clients ask for it often.
+            K::Header { name, value } if name.eq_ignore_ascii_case(b"Message-ID") => {
+                self.envelope(EnvelopeField::MessageId, &value)?
+            }
+            K::Header { name, value } => {
+                let needle = self.needle(&value)?;
+                self.look(Look::Header { name, needle })?
+            }
+            K::Body(text) => {
+                let needle = self.needle(&text)?;
+                self.program.body.push(needle);
+                self.look(Look::Body(self.program.body.len() - 1))?
+            }
+            K::Text(text) => {
+                let needle = self.needle(&text)?;
+                self.program.text.push(needle);
+                self.look(Look::Text(self.program.text.len() - 1))?
+            }
+            K::Not(key) => self.test(*key)?.not(&self.all_uids),
+            K::And(keys) => Test::all(self.tests(keys)?).sorted(&self.program.looks),
+            K::Or(keys) => Test::any(self.tests(keys)?).sorted(&self.program.looks),
+            K::Fuzzy(_) => return Err(client_bug("FUZZY is not supported")),
+            K::Filter(_) => return Err(client_bug("FILTER is not supported")),
+        })
+    }
+
+    fn tests(&mut self, keys: Vec<SearchKey>) -> Result<Vec<Test>, Failure> {
+        keys.into_iter().map(|key| self.test(key)).collect()
+    }
+
+    /// `\Recent` (RFC 3501 §6.4.4); RFC 9051 has no such keys.
+    fn recent(&self) -> Result<&UidSet, Failure> {
+        self.recent
+            .ok_or_else(|| client_bug("IMAP4rev2 has no RECENT, NEW and OLD"))
+    }
+
+    fn keyword(&self, keyword: &Keyword) -> Option<Flags> {
+        self.keywords.flag(keyword.as_str())
+    }
+
+    fn envelope(&mut self, field: EnvelopeField, text: &[u8]) -> Result<Test, Failure> {
+        let needle = self.needle(text)?;
+        self.look(Look::Envelope(field, needle))
+    }
+
+    fn look(&mut self, look: Look) -> Result<Test, Failure> {
+        if self.program.looks.len() >= LOOKS_MAX {
+            return Err(Reply::no("Too many search keys").code(Code::Limit).into());
+        }
+        self.program.looks.push(look);
+        Ok(Test::Look(self.program.looks.len() - 1))
+    }
+
+    /// A string of the command, in its charset.
+    fn needle(&self, text: &[u8]) -> Result<Needle, Failure> {
+        let not_text = || client_bug("A string is not in the charset of the command");
+        match self.charset {
+            // RFC 9051 §6.4.4; RFC 3501 leaves other octets than ASCII open.
+            None => std::str::from_utf8(text)
+                .map(Needle::new)
+                .map_err(|_| not_text()),
+            Some(charset) if charset.eq_ignore_ascii_case("UTF-8") => std::str::from_utf8(text)
+                .map(Needle::new)
+                .map_err(|_| not_text()),
+            Some(charset) => {
+                let mut converted = String::new();
+                let mut decoder = CharsetDecoder::new(Some(charset));
+                decoder.push(text, &mut converted);
+                decoder.finish(&mut converted);
+                match converted.contains(char::REPLACEMENT_CHARACTER) {
+                    true => Err(not_text()),
+                    false => Ok(Needle::new(&converted)),
+                }
+            }
+        }
+    }
+}
+
+/// Days before a date.
+fn before(date: Date) -> Range<i64> {
+    i64::MIN..date.days_since_epoch()
+}
+
+/// The day of a date.
+fn on(date: Date) -> Range<i64> {
+    date.days_since_epoch()..date.days_since_epoch() + 1
+}
+
+/// The day of a date and later ones.
+fn since(date: Date) -> Range<i64> {
+    date.days_since_epoch()..i64::MAX
+}
+
+impl Test {
+    /// All of `tests`: what is about flags or UIDs is joined.
+    fn all(tests: Vec<Test>) -> Test {
+        let mut joined = Vec::with_capacity(tests.len());
+        let (mut filter, mut uids) = (FlagFilter::default(), None::<UidSet>);
+        for test in tests {
+            match test {
+                Test::Always(true) => {}
+                Test::Always(false) => return Test::Always(false),
+                Test::Flags(more) => {
+                    filter.all = filter.all | more.all;
+                    filter.none = filter.none | more.none;
+                }
+                Test::Uids(more) => {
+                    uids = Some(match uids {
+                        Some(uids) => uids.intersect(&more),
+                        None => more,
+                    });
+                }
+                Test::All(more) => {
+                    for test in more {
+                        match test {
+                            Test::Flags(more) => {
+                                filter.all = filter.all | more.all;
+                                filter.none = filter.none | more.none;
+                            }
+                            Test::Uids(more) => {
+                                uids = Some(match uids {
+                                    Some(uids) => uids.intersect(&more),
+                                    None => more,
+                                });
+                            }
+                            other => joined.push(other),
+                        }
+                    }
+                }
+                other => joined.push(other),
+            }
+        }
+        if filter.all.intersects(filter.none) || uids.as_ref().is_some_and(UidSet::is_empty) {
+            return Test::Always(false);
+        }
+        if let Some(uids) = uids {
+            joined.insert(0, Test::Uids(uids));
+        }
+        if filter != FlagFilter::default() {
+            joined.insert(0, Test::Flags(filter));
+        }
+        match joined.len() {
+            0 => Test::Always(true),
+            1 => joined.remove(0),
+            _ => Test::All(joined),
+        }
+    }
+
+    /// Any of `tests`: sets of UIDs are joined.
+    fn any(tests: Vec<Test>) -> Test {
+        let mut joined = Vec::with_capacity(tests.len());
+        let mut uids = Vec::new();
+        for test in tests {
+            match test {
+                Test::Always(false) => {}
+                Test::Always(true) => return Test::Always(true),
+                Test::Uids(more) => uids.extend(more.ranges().map(|r| (*r.start(), *r.end()))),
+                Test::Any(more) => joined.extend(more),
+                other => joined.push(other),
+            }
+        }
+        if !uids.is_empty() {
+            joined.insert(0, Test::Uids(UidSet::from_unsorted(uids)));
+        }
+        match joined.len() {
+            0 => Test::Always(false),
+            1 => joined.remove(0),
+            _ => Test::Any(joined),
+        }
+    }
+
+    /// The opposite.
+    fn not(self, all_uids: &UidSet) -> Test {
+        match self {
+            Test::Always(is) => Test::Always(!is),
+            Test::Uids(uids) => Test::Uids(all_uids.difference(&uids)),
+            Test::Not(test) => *test,
+            Test::Flags(FlagFilter { all, none }) if none.is_empty() && is_one(all) => {
+                Test::Flags(FlagFilter::without(all))
+            }
+            Test::Flags(FlagFilter { all, none }) if all.is_empty() && is_one(none) => {
+                Test::Flags(FlagFilter::with(none))
+            }
+            test => Test::Not(Box::new(test)),
+        }
+    }
+
+    /// With what is cheap to find out first.
+    fn sorted(mut self, looks: &[Look]) -> Test {
+        if let Test::All(tests) | Test::Any(tests) = &mut self {
+            tests.sort_by_key(|test| test.cost(looks));
+        }
+        self
+    }
+
+    fn cost(&self, looks: &[Look]) -> u8 {
+        match self {
+            Test::Look(index) => looks.get(*index).map_or(0, Look::cost),
+            Test::Not(test) => test.cost(looks),
+            Test::All(tests) | Test::Any(tests) => {
+                tests.iter().map(|test| test.cost(looks)).max().unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+
+    fn decide(&self, row: &Row, look: &mut dyn FnMut(usize) -> Option<bool>) -> Option<bool> {
+        Some(match self {
+            Test::Always(is) => *is,
+            Test::Flags(filter) => filter.passes(row.flags),
+            Test::Uids(uids) => uids.contains(row.uid),
+            Test::Arrived(days) => {
+                let date = row.internal_date;
+                let local = date.unix_s.saturating_add(i64::from(date.zone_min) * 60);
+                days.contains(&local.div_euclid(DAY_S))
+            }
+            Test::ArrivedAt(seconds) => seconds.contains(&row.internal_date.unix_s),
+            Test::Saved(days) => days.contains(&row.save_date_s.div_euclid(DAY_S)),
+            Test::Size(bytes) => bytes.contains(&row.size),
+            Test::ModSeq(modseq) => row.modseq >= *modseq,
+            Test::Email(email) => row.email == *email,
+            Test::Look(index) => return look(*index),
+            Test::Not(test) => !test.decide(row, look)?,
+            Test::All(tests) => {
+                let mut known = true;
+                for test in tests {
+                    match test.decide(row, look) {
+                        Some(true) => {}
+                        Some(false) => return Some(false),
+                        None => known = false,
+                    }
+                }
+                return known.then_some(true);
+            }
+            Test::Any(tests) => {
+                let mut known = true;
+                for test in tests {
+                    match test.decide(row, look) {
+                        Some(true) => return Some(true),
+                        Some(false) => {}
+                        None => known = false,
+                    }
+                }
+                return known.then_some(false);
+            }
+        })
+    }
+}
+
+fn is_one(flags: Flags) -> bool {
+    flags.0.is_power_of_two()
+}
