@@ -1,8 +1,8 @@
 //! APPEND and REPLACE, with messages streamed from any reader.
 
 use restante_proto::client::{AppendEncoder, AppendMessage};
+use restante_proto::types::ReplaceTarget;
 use restante_proto::types::{Code, DateTime, Flag, MailboxName, SetEnd, Uid, UidSet, UidValidity};
-use restante_proto::types::{ReplaceTarget, UntaggedData};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::client::{Client, Started, Untagged};
@@ -123,7 +123,6 @@ impl Client {
                 Untagged::Status(status) if matches!(status.code, Some(Code::AppendUid { .. })) => {
                     append_uid = append_uid.or(status.code.and_then(uid_code));
                 }
-                Untagged::Data(UntaggedData::Other(_)) => {}
                 other => self.deliver(other),
             }
         }

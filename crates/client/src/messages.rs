@@ -3,14 +3,14 @@
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
-use restante_proto::client::FetchedMessage;
+use restante_proto::client::{FetchedMessage, StreamedFetch};
 use restante_proto::types::{
     BodyStructure, Code, CommandBody, CopyUid, Envelope, Esearch, Fetch, FetchAttribute, FetchItem,
     FetchModifiers, Flag, IdSet, MailboxName, MessageSet, ModSeq, Search, SearchKey, Section,
     SeqNum, Store, StoreAction, Tag, Uid, UidSet, UntaggedData,
 };
 
-use crate::client::{Client, Untagged};
+use crate::client::{Client, Started, Untagged};
 use crate::connection::Incoming;
 use crate::error::{Error, Result};
 
@@ -379,51 +379,58 @@ impl FetchStream<'_> {
     /// # Errors
     /// As [`Client::run`].
     pub async fn next(&mut self) -> Result<Option<FetchEvent>> {
-        while let Some(tag) = &self.tag {
+        while let Some(tag) = self.tag.clone() {
+            let (own, done) = self.client.progress(&tag);
+            let mut own = own.into_iter();
+            if let Some(first) = own.next() {
+                // One response is accepted at a time; more can only be there at the start.
+                self.client.put_back(&tag, own);
+                match first {
+                    Untagged::Data(data) => match fetched(data) {
+                        Ok(one) => return Ok(Some(FetchEvent::Message(one))),
+                        Err(data) => self.client.deliver(Untagged::Data(data)),
+                    },
+                    status => self.client.deliver(status),
+                }
+                continue;
+            }
+            if done {
+                self.tag = None;
+                self.client.connection.stream_over(None);
+                drop(self.client.finish(Started { tag }).await?);
+                break;
+            }
             match self.client.incoming().await? {
                 Incoming::BodyStart(start, size) => {
-                    let before = match start.message {
-                        FetchedMessage::Seq(seq) => Fetched {
-                            seq: Some(seq),
-                            items: start.items,
-                        },
-                        FetchedMessage::Uid(uid) => {
-                            let uid = [FetchItem::Uid(uid)];
-                            Fetched {
-                                seq: None,
-                                items: uid.into_iter().chain(start.items).collect(),
-                            }
-                        }
-                    };
+                    let before = before_body(start);
                     return Ok(Some(FetchEvent::BodyStart { before, size }));
                 }
                 Incoming::BodyChunk(chunk) => return Ok(Some(FetchEvent::BodyChunk(chunk))),
                 Incoming::BodyEnd => return Ok(Some(FetchEvent::BodyEnd)),
                 Incoming::Response(response) => {
-                    let tag = tag.clone();
                     if self.client.accept(response).is_some() {
                         return Err(Error::Protocol("a continuation request during FETCH"));
-                    }
-                    let (own, done) = self.client.progress(&tag);
-                    for untagged in own {
-                        match untagged {
-                            Untagged::Data(data) => match fetched(data) {
-                                Ok(one) => return Ok(Some(FetchEvent::Message(one))),
-                                Err(data) => self.client.deliver(Untagged::Data(data)),
-                            },
-                            status => self.client.deliver(status),
-                        }
-                    }
-                    if done {
-                        self.tag = None;
-                        self.client.connection.stream_over(None);
-                        let started = crate::client::Started { tag };
-                        drop(self.client.finish(started).await?);
                     }
                 }
             }
         }
         Ok(None)
+    }
+}
+
+fn before_body(start: StreamedFetch) -> Fetched {
+    match start.message {
+        FetchedMessage::Seq(seq) => Fetched {
+            seq: Some(seq),
+            items: start.items,
+        },
+        FetchedMessage::Uid(uid) => {
+            let items = [FetchItem::Uid(uid)]
+                .into_iter()
+                .chain(start.items)
+                .collect();
+            Fetched { seq: None, items }
+        }
     }
 }
 

@@ -64,6 +64,10 @@ fn list_attribute(c: &mut Cursor<'_>) -> Result<Option<ListAttribute>> {
 /// Each attribute once, at most one of those about selecting, and of those about children.
 fn attributes_agree(attributes: &[ListAttribute]) -> bool {
     use ListAttribute as A;
+    // There are not so many; and what follows compares each with each.
+    if attributes.len() > 64 {
+        return false;
+    }
     let count = |of: &[A]| attributes.iter().filter(|a| of.contains(a)).count();
     let once = attributes
         .iter()

@@ -113,7 +113,8 @@ fn condition(c: &mut Cursor<'_>) -> Option<Condition> {
 
 /// `resp-text = ["[" resp-text-code "]" SP] [text]`, after the condition and with its space.
 fn status(c: &mut Cursor<'_>, tag: Option<Tag>, condition: Condition) -> Result<StatusResponse> {
-    if !c.take_if(b' ') && !(c.lenient() && c.at_end()) {
+    let spaced = c.take_if(b' ') || (c.lenient() && c.at_end());
+    if !spaced {
         return c.error("space");
     }
     let mut code_found = None;

@@ -73,7 +73,9 @@ fn known_item(c: &mut Cursor<'_>) -> Result<FetchItem> {
     let start = c.clone();
     // The names that are known are not longer; this is done for every item of every message.
     let mut name = [0; 16];
-    let Some(name) = name.get_mut(..length) else { return c.error("data item") };
+    let Some(name) = name.get_mut(..length) else {
+        return c.error("data item");
+    };
     name.copy_from_slice(&rest[..length]);
     name.make_ascii_uppercase();
     c.advance(length);

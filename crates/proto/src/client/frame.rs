@@ -1,6 +1,5 @@
 //! Cuts a server's bytes into responses.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -135,14 +134,15 @@ enum State {
 pub struct ResponseFramer {
     limits: ResponseLimits,
     buffer: BytesMut,
-    /// Octets of the current response that precede the line being scanned.
+    /// The beginning of the current response, up to the last literal that was streamed: the
+    /// buffer goes on after it.
+    held: Vec<u8>,
+    /// Octets of the current response in the buffer that precede the line being scanned.
     line_start: usize,
     /// Octets already searched for a line end.
     scanned: usize,
     state: State,
     literals: Vec<FrameLiteral>,
-    /// Bytes of streamed literals are taken out of the buffer; events that are ready.
-    ready: VecDeque<ResponseEvent>,
     /// Whether the current response may hold literals, once its first line is known.
     literals_possible: Option<bool>,
     failed: Option<ResponseFrameError>,
@@ -154,11 +154,11 @@ impl ResponseFramer {
         Self {
             limits,
             buffer: BytesMut::new(),
+            held: Vec::new(),
             line_start: 0,
             scanned: 0,
             state: State::Line,
             literals: Vec::new(),
-            ready: VecDeque::new(),
             literals_possible: None,
             failed: None,
         }
@@ -177,12 +177,13 @@ impl ResponseFramer {
 
     /// Octets received and not yet given out.
     pub fn pending(&self) -> usize {
-        self.buffer.len()
+        self.held.len() + self.buffer.len()
     }
 
     /// Takes back all bytes that are not part of a response given out, for a change of the
     /// stream below (STARTTLS must find none; COMPRESS hands them to the inflater).
     pub fn take_pending(&mut self) -> Bytes {
+        self.held.clear();
         self.line_start = 0;
         self.scanned = 0;
         self.literals.clear();
@@ -201,9 +202,6 @@ impl ResponseFramer {
     /// # Errors
     /// A limit was passed. The error is repeated by every later call.
     pub fn next_event(&mut self) -> Result<Option<ResponseEvent>, ResponseFrameError> {
-        if let Some(event) = self.ready.pop_front() {
-            return Ok(Some(event));
-        }
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -273,8 +271,9 @@ impl ResponseFramer {
         }
     }
 
+    /// Checks the size of the response if it has so many octets in the buffer.
     fn check_size(&self, size: usize) -> Result<(), ResponseFrameError> {
-        if size > self.limits.response_bytes_max {
+        if size.saturating_add(self.held.len()) > self.limits.response_bytes_max {
             return Err(ResponseFrameError::ResponseTooLong {
                 max: self.limits.response_bytes_max,
             });
@@ -290,47 +289,51 @@ impl ResponseFramer {
             .get_or_insert_with(|| may_hold_literals(line));
         let header = if possible { literal_header(line) } else { None };
         let Some(header) = header else {
-            let bytes = self.buffer.split_to(end).freeze();
+            let bytes = self.take_response(end);
             let literals = std::mem::take(&mut self.literals);
-            self.line_start = 0;
-            self.scanned = 0;
             self.literals_possible = None;
             return Ok(Some(ResponseEvent::Frame(ResponseFrame {
                 bytes,
                 literals,
             })));
         };
-        let at = self.line_start + header.at;
+        let in_fetch = !self.held.is_empty() || is_fetch(&self.buffer[..end]);
         let streamed = self
             .limits
             .stream_over
             .is_some_and(|over| header.size > over)
-            && is_fetch(&self.buffer[..end])
+            && self.literals.len() < STREAMED_MAX
+            && in_fetch
             && is_body_position(&line[..header.at]);
         let max = if streamed {
             self.limits.streamed_literal_bytes_max
         } else {
             self.limits.literal_bytes_max
         };
+        let too_long = ResponseFrameError::LiteralTooLong {
+            size: header.size,
+            max,
+        };
         if header.size > max {
-            return Err(ResponseFrameError::LiteralTooLong {
-                size: header.size,
-                max,
-            });
+            return Err(too_long);
         }
+        let base = self.held.len();
+        let at = base + self.line_start + header.at;
         if streamed {
+            let bytes = self.take_response(end);
+            let data = bytes.len()..bytes.len();
             self.literals.push(FrameLiteral {
                 at,
-                data: end..end,
+                data,
                 size: header.size,
-                streamed: true,
+                streamed,
             });
+            self.held.extend_from_slice(&bytes);
+            self.state = State::Stream { left: header.size };
             let before = ResponseFrame {
-                bytes: Bytes::copy_from_slice(&self.buffer[..end]),
+                bytes,
                 literals: self.literals.clone(),
             };
-            self.line_start = end;
-            self.state = State::Stream { left: header.size };
             return Ok(Some(ResponseEvent::LiteralStart {
                 before,
                 size: header.size,
@@ -340,17 +343,15 @@ impl ResponseFramer {
             .ok()
             .and_then(|size| end.checked_add(size));
         let Some(data_end) = data_end else {
-            return Err(ResponseFrameError::LiteralTooLong {
-                size: header.size,
-                max,
-            });
+            return Err(too_long);
         };
         self.check_size(data_end)?;
+        let data = base + end..base + data_end;
         self.literals.push(FrameLiteral {
             at,
-            data: end..data_end,
+            data,
             size: header.size,
-            streamed: false,
+            streamed,
         });
         self.state = State::Literal {
             missing: header.size,
@@ -358,22 +359,35 @@ impl ResponseFramer {
         Ok(None)
     }
 
-    /// Takes octets of a streamed literal out of the buffer. They stand after what is kept of
-    /// the response (`line_start` octets), so that part is moved aside first; it is one line.
+    /// Takes the response up to `end` out of the buffer.
+    fn take_response(&mut self, end: usize) -> Bytes {
+        self.line_start = 0;
+        self.scanned = 0;
+        let last = self.buffer.split_to(end);
+        if self.held.is_empty() {
+            return last.freeze();
+        }
+        self.held.extend_from_slice(&last);
+        Bytes::from(std::mem::take(&mut self.held))
+    }
+
+    /// Takes octets of a streamed literal, which are all that is in the buffer.
     fn take_chunk(&mut self, left: u64) -> Option<ResponseEvent> {
-        let there = (self.buffer.len() - self.line_start) as u64;
-        let take = there.min(left);
+        let take = (self.buffer.len() as u64).min(left);
         if take == 0 {
             return None;
         }
-        let kept = self.buffer.split_to(self.line_start);
-        let chunk = self.buffer.split_to(take as usize).freeze();
-        let rest = std::mem::replace(&mut self.buffer, kept);
-        self.buffer.extend_from_slice(&rest);
         self.state = State::Stream { left: left - take };
-        Some(ResponseEvent::Chunk(chunk))
+        // `take` is at most what is in the buffer: it fits a usize.
+        Some(ResponseEvent::Chunk(
+            self.buffer.split_to(take as usize).freeze(),
+        ))
     }
 }
+
+/// How many literals of one response may be streamed. Each brings the response so far again, so
+/// without a bound the work would grow with their square.
+const STREAMED_MAX: usize = 1000;
 
 struct LiteralHeader {
     at: usize,
