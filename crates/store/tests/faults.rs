@@ -255,7 +255,11 @@ async fn a_disk_that_fills_up_for_real() {
         freed += store.maintain(Budget::default()).await.unwrap().bytes_freed;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(freed > 2 << 20, "only {freed} bytes were freed: {:?}", store.stats());
+    assert!(
+        freed > 2 << 20,
+        "only {freed} bytes were freed: {:?}",
+        store.stats()
+    );
     let batch = blob_batch(&store, &[2, 0xff], &pattern(200_000)).await;
     store.commit(batch).await.unwrap();
     for i in (0..delivered).step_by(4) {

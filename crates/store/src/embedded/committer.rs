@@ -32,6 +32,13 @@ use crate::{
 /// How often a floor in the making is looked at while nothing else happens.
 const FLOOR_POLL: Duration = Duration::from_millis(20);
 
+/// A small group that goes where nothing was written before takes so many zeros with it. Blocks that
+/// are allocated but were never written cost every sync a change of the file system's own journal;
+/// this way only one group in many pays for it. Nobody sees the zeros: they are where zeros are.
+const ZEROS_AHEAD: u64 = 256 << 10;
+/// What a small group is: a larger one has use for the bandwidth itself.
+const SMALL_GROUP_BYTES: u64 = 64 << 10;
+
 /// Where the log goes on.
 #[derive(Clone, Debug)]
 pub(crate) struct Position {
@@ -64,6 +71,8 @@ struct Active {
     file: File,
     offset: u64,
     length: u64,
+    /// Blocks below were written before.
+    written: u64,
 }
 
 /// A group in the making.
@@ -320,8 +329,16 @@ impl Committer {
         let mut head = [0; HEADER_BYTES];
         header.encode(&mut head);
         self.buffer[..HEADER_BYTES].copy_from_slice(&head);
-        self.buffer
-            .resize(align_up(length, GROUP_ALIGN) as usize, 0);
+        let padded = align_up(length, GROUP_ALIGN);
+        let end = segment.offset + padded;
+        let mut ahead = 0;
+        if end > segment.written {
+            if padded <= SMALL_GROUP_BYTES {
+                ahead = ZEROS_AHEAD.min(segment.length.saturating_sub(end));
+            }
+            segment.written = end + ahead;
+        }
+        self.buffer.resize((padded + ahead) as usize, 0);
 
         if let Err(error) = shared
             .disk
@@ -334,7 +351,7 @@ impl Committer {
                 format!("cannot sync the log: {error}").into(),
             ));
         }
-        segment.offset += self.buffer.len() as u64;
+        segment.offset = end;
         self.position.commit_next += u64::from(count);
         self.position.previous = header.crc;
         self.position.begins_epoch = false;
@@ -342,10 +359,7 @@ impl Committer {
         // Once more in the index's journal, and again in its tables.
         shared.space.spend(2 * self.ops.len() as u64);
         shared.counters.groups.fetch_add(1, Relaxed);
-        shared
-            .counters
-            .log_bytes
-            .fetch_add(self.buffer.len() as u64, Relaxed);
+        shared.counters.log_bytes.fetch_add(padded, Relaxed);
         // One huge batch must not keep its memory for ever.
         self.buffer.shrink_to(8 << 20);
         self.ops.shrink_to(8 << 20);
@@ -417,6 +431,7 @@ impl Committer {
             file,
             offset: 0,
             length: wanted,
+            written: 0,
         });
         if let Some(Err(error)) = old.map(|old| self.seal(&old)) {
             return Err(WriteError::Fatal(

@@ -9,7 +9,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ use crate::{
 
 /// Blobs that are copied at a time, in bytes.
 const COPY_BYTES: u64 = 2 << 20;
+/// Blobs may have died without a word in [`Batch::release`]: segments are looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// The turn of the engine's own batches.
 pub(crate) const OWN_TURN: u32 = u32::MAX;
 
@@ -69,6 +71,7 @@ struct Usage {
     dead_since: Option<(Instant, u64)>,
     /// It could not be read through; it stays as it is.
     damaged: bool,
+    looked: Instant,
 }
 
 /// What batches released since maintenance looked.
@@ -160,7 +163,8 @@ impl Shared {
             let known = state.usage.get(&number);
             let stale = known.is_none_or(|usage| {
                 let live = usage.live_bytes.saturating_sub(usage.released_bytes);
-                usage.released_bytes > 0 && live * 2 < usage.blob_bytes
+                usage.looked.elapsed() >= LOOK_AGAIN
+                    || usage.released_bytes > 0 && live * 2 < usage.blob_bytes
             });
             if !stale {
                 continue;
@@ -195,6 +199,7 @@ impl Shared {
             released_bytes: 0,
             dead_since: None,
             damaged: false,
+            looked: Instant::now(),
         };
         let observed = self.counters.last_commit.load(Relaxed);
         let whole = self.each_blob(number, |group, blob, row| {
