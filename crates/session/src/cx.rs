@@ -64,7 +64,7 @@ impl Cx {
             text,
         } = reply;
         self.writer()
-            .status_line(tag, *condition, code.as_ref(), text);
+            .status_line(tag, *condition, code.as_deref(), text);
     }
 
     /// Whether a password may be sent now (RFC 9051 §6.2.3, §11.1).

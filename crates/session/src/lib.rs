@@ -43,7 +43,7 @@
 //!    is for text of our own only: it knows no quoting.
 //! 5. Sequence numbers: `selected.view.resolve(&set).await?` gives UIDs; `view.rows(&uids).await?` rows
 //!    with their numbers (`iter` costs nothing for each row). What `resolve` gives may have UIDs that
-//!    do not exist; ghosts (`ViewRows::is_ghost`) are rows that others have expunged already.
+//!    do not exist; ghosts (`view.ghosts()`) are rows that others have expunged already.
 //! 6. A command that changes the selected mailbox tells two differences:
 //!    `sync::advance(cx, selected, &stored.change.base, may_expunge, Tell::Flags)` for what others did, then
 //!    the same with `&stored.change.after` and its own `Tell`. The sync point after the command does the

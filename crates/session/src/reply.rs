@@ -13,7 +13,8 @@ use restante_proto::types::{Code, Condition};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) condition: Condition,
-    pub(crate) code: Option<Code>,
+    /// Boxed: some codes are large, and replies are handed through many functions.
+    pub(crate) code: Option<Box<Code>>,
     pub(crate) text: Cow<'static, str>,
 }
 
@@ -45,9 +46,18 @@ impl Reply {
         }
     }
 
+    /// `BYE text`, never tagged.
+    pub(crate) fn bye(text: impl Into<Cow<'static, str>>) -> Reply {
+        Reply {
+            condition: Condition::Bye,
+            code: None,
+            text: text.into(),
+        }
+    }
+
     /// The same with a response code.
     pub(crate) fn code(mut self, code: Code) -> Reply {
-        self.code = Some(code);
+        self.code = Some(Box::new(code));
         self
     }
 }
@@ -66,7 +76,7 @@ pub(crate) enum Failure {
     /// A tagged reply, then BYE with this text.
     LastReply(Reply, Cow<'static, str>),
     /// The session ends with BYE.
-    Bye(Option<Code>, Cow<'static, str>),
+    Bye(Reply),
     /// The connection is gone.
     Io(io::Error),
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use restante_mailbox::MailError;
 use restante_proto::types::{Code, Command, CommandBody, Condition, Tag};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -167,9 +168,11 @@ impl Session {
                     State::NotAuthenticated(_) => "Login took too long",
                     _ => "Idle for too long",
                 };
-                self.bye(None, text)
+                self.bye(Reply::bye(text))
             }
-            Event::Shutdown => self.bye(Some(Code::Unavailable), "The server is going down"),
+            Event::Shutdown => {
+                self.bye(Reply::bye("The server is going down").code(Code::Unavailable))
+            }
         }
     }
 
@@ -180,16 +183,7 @@ impl Session {
         }
     }
 
-    fn bye(
-        &mut self,
-        code: Option<Code>,
-        text: impl Into<std::borrow::Cow<'static, str>>,
-    ) -> io::Result<Flow> {
-        let reply = Reply {
-            condition: Condition::Bye,
-            code,
-            text: text.into(),
-        };
+    fn bye(&mut self, reply: Reply) -> io::Result<Flow> {
         self.cx.status(None, &reply);
         Ok(Flow::End)
     }
@@ -229,9 +223,9 @@ impl Session {
             Input::Chunk(_)
             | Input::LiteralEnd
             | Input::AppendEnd
-            | Input::Catenate(_)
+            | Input::Catenate
             | Input::CatenateEnd => Ok(Flow::On),
-            Input::Bye(text) => self.bye(Some(Code::ClientBug), text),
+            Input::Bye(text) => self.bye(Reply::bye(text).code(Code::ClientBug)),
         }
     }
 
@@ -269,16 +263,11 @@ impl Session {
                 reply::mail_error(&error)
             }
             Err(Failure::LastReply(reply, text)) => {
-                after = Some((None, text));
+                after = Some(Reply::bye(text));
                 reply
             }
             Err(Failure::Logout) => {
-                let bye = Reply {
-                    condition: Condition::Bye,
-                    code: None,
-                    text: "Logging out".into(),
-                };
-                self.cx.status(None, &bye);
+                self.cx.status(None, &Reply::bye("Logging out"));
                 self.cx.status(Some(&tag), &Reply::ok("LOGOUT completed"));
                 return Ok(Flow::End);
             }
@@ -286,21 +275,15 @@ impl Session {
                 self.cx.status(Some(&tag), &reply);
                 return self.start_tls().await;
             }
-            Err(Failure::Bye(code, text)) => return self.bye(code, text),
+            Err(Failure::Bye(bye)) => return self.bye(bye),
             Err(Failure::Io(error)) => return Err(error),
         };
         let synced = match reply.condition {
-            Condition::Bad => Ok(()),
-            _ => sync::sync(&mut self.cx, &mut self.state, rule.expunge).await,
+            Condition::Bad => Ok(None),
+            _ => self.sync(rule.expunge).await,
         };
-        match synced {
-            Ok(()) => {}
-            // The command itself is done: its answer comes before the BYE.
-            Err(Failure::Bye(code, text)) => after = Some((code, text)),
-            Err(Failure::Io(error)) => return Err(error),
-            // The command itself is done; what could not be told now is told at the next sync point.
-            Err(failure) => tracing::error!(peer = %self.cx.peer, ?failure, "sync failed"),
-        }
+        // The command itself is done: its answer comes before a BYE.
+        after = synced?.or(after);
         tracing::debug!(
             peer = %self.cx.peer,
             user = self.state.login().map_or("", |login| &*login.name),
@@ -314,7 +297,7 @@ impl Session {
         self.cx.conn.utf8_names(self.cx.enabled.utf8_names());
         self.touch();
         match (after, reply.condition) {
-            (Some((code, text)), _) => self.bye(code, text),
+            (Some(bye), _) => self.bye(bye),
             (None, Condition::Bad) => self.count_bad(),
             (None, _) => Ok(Flow::On),
         }
@@ -325,7 +308,8 @@ impl Session {
         if let State::NotAuthenticated(guest) = &mut self.state {
             guest.bad_commands += 1;
             if guest.bad_commands >= self.cx.env.limits.bad_commands_max {
-                return self.bye(Some(Code::ClientBug), "Too many bad commands");
+                let bye = Reply::bye("Too many bad commands").code(Code::ClientBug);
+                return self.bye(bye);
             }
         }
         Ok(Flow::On)
@@ -362,16 +346,32 @@ impl Session {
             .map(|after: Duration| Instant::now() + after)
     }
 
+    /// The sync point; gives the BYE that has to follow, if one has to.
+    async fn sync(&mut self, expunge: bool) -> io::Result<Option<Reply>> {
+        match sync::sync(&mut self.cx, &mut self.state, expunge).await {
+            Ok(()) => Ok(None),
+            Err(Failure::Bye(bye)) => Ok(Some(bye)),
+            Err(Failure::Io(error)) => Err(error),
+            Err(Failure::Mail(error @ MailError::Damaged { .. })) => {
+                // What the client was shown cannot be compared with what is there now: it has to
+                // begin again.
+                tracing::error!(peer = %self.cx.peer, %error, "the view cannot go on");
+                let bye = Reply::bye("The mailbox has to be opened again");
+                Ok(Some(bye.code(Code::Unavailable)))
+            }
+            Err(failure) => {
+                // What cannot be told now is told at the next sync point.
+                tracing::error!(peer = %self.cx.peer, ?failure, "sync failed");
+                Ok(None)
+            }
+        }
+    }
+
     /// Tells what changed, expunges too.
     async fn announce(&mut self) -> io::Result<Flow> {
-        match sync::sync(&mut self.cx, &mut self.state, true).await {
-            Ok(()) => Ok(Flow::On),
-            Err(Failure::Bye(code, text)) => self.bye(code, text),
-            Err(Failure::Io(error)) => Err(error),
-            Err(failure) => {
-                tracing::error!(peer = %self.cx.peer, ?failure, "sync failed");
-                Ok(Flow::On)
-            }
+        match self.sync(true).await? {
+            Some(bye) => self.bye(bye),
+            None => Ok(Flow::On),
         }
     }
 

@@ -51,7 +51,7 @@ pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Resul
     }
     if selected.view.ghost_count() > cx.env.limits.ghosts_max {
         let text = "Too many messages were expunged while you could not be told";
-        return Err(Failure::Bye(Some(Code::ExpungeIssued), text.into()));
+        return Err(Failure::Bye(Reply::bye(text).code(Code::ExpungeIssued)));
     }
     Ok(())
 }
@@ -60,10 +60,8 @@ pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Resul
 /// selected any more (RFC 9051 §3.4, §7.1 CLOSED); others are disconnected (RFC 2180 §3.3).
 fn deselect_deleted(cx: &mut Cx, state: &mut State) -> Result<(), Failure> {
     if !cx.enabled.rev2() {
-        return Err(Failure::Bye(
-            Some(Code::NonExistent),
-            "The mailbox was deleted".into(),
-        ));
+        let bye = Reply::bye("The mailbox was deleted").code(Code::NonExistent);
+        return Err(Failure::Bye(bye));
     }
     cx.status(
         None,

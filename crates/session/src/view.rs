@@ -406,11 +406,6 @@ impl<'a> ViewRows<'a> {
             .saturating_add(1)
     }
 
-    /// Whether the message waits for its expunge to be told.
-    pub(crate) fn is_ghost(&self, uid: Uid) -> bool {
-        self.ghost(uid).is_some()
-    }
-
     fn ghost(&self, uid: Uid) -> Option<Row> {
         self.ghosts
             .rows

@@ -768,7 +768,7 @@ impl Session {
             } else if let Some(value) = word.strip_prefix('$').and_then(|name| names.get(name)) {
                 out.extend_from_slice(value.as_bytes());
             } else {
-                out.extend_from_slice(rest[..=end].as_bytes());
+                out.extend_from_slice(&rest.as_bytes()[..=end]);
             }
             rest = &rest[end + 1..];
         }

@@ -199,7 +199,7 @@ impl Client {
                 Some(Code::HighestModSeq(highest)) => Some(highest.get()),
                 _ => None,
             })
-            .last();
+            .next_back();
         match code {
             Some(code) => {
                 assert!(

@@ -58,7 +58,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
         let text = "Conditional STORE failed".into();
         return Ok(Reply {
             condition,
-            code: Some(code),
+            code: Some(Box::new(code)),
             text,
         });
     }
