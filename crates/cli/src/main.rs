@@ -1,7 +1,12 @@
 //! The `restante` command.
 
 mod admin;
+mod check;
 mod check_config;
+mod export;
+mod import;
+mod import_maildir;
+mod import_mbox;
 mod serve;
 mod user;
 
@@ -29,6 +34,12 @@ enum Command {
     /// Check a configuration file, or print a commented example.
     #[command(subcommand)]
     Config(check_config::ConfigCommand),
+    /// Bring mail from a Maildir or an mbox, with flags and UIDs (also while the server runs).
+    Import(import::ImportArgs),
+    /// Write a user's mail to a Maildir.
+    Export(export::ExportArgs),
+    /// Check that the data is whole (also while the server runs).
+    Check(check::CheckArgs),
     /// Say how the running server is.
     Status(Place),
 }
@@ -60,6 +71,9 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::User(command) => user::run(&command),
         Command::Config(command) => check_config::run(&command),
+        Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Status(place) => admin::status(&place),
     };
     match result {

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use crate::{
+    UidSet,
     account::Account,
     error::{MailError, Result},
     keys,
     mailbox::Mailbox,
     name::MailboxName,
     ops::{Append, Appended},
+    record::Effect,
+    snapshot::Wanted,
     tail::TailState,
     tree::TreeEffect,
     types::{Uid, UidValidity},
@@ -61,6 +64,24 @@ impl Mailbox {
     ) -> Result<Appended> {
         self.append_with(messages, uids).await
     }
+
+    /// Moves UIDNEXT ahead to `to`, if it is smaller: what lies between never was, or is gone.
+    ///
+    /// # Errors
+    /// As [`Mailbox::expunge`].
+    pub async fn raise_uid_next(self: &Arc<Self>, to: Uid) -> Result<()> {
+        self.change(Wanted::Uids(&UidSet::new()), |loaded| {
+            let uids = to.get().saturating_sub(loaded.uid_next().get());
+            let jump = Effect::Jump {
+                uids,
+                modseqs: 1,
+                touch: false,
+            };
+            let effects = if uids == 0 { Vec::new() } else { vec![jump] };
+            Ok((effects, |_| ()))
+        })
+        .await
+    }
 }
 
 #[cfg(test)]
@@ -105,6 +126,12 @@ mod tests {
             (tail.uid_validity, tail.uid_next.get(), tail.messages),
             (validity, 10, 4)
         );
+        mailbox
+            .raise_uid_next(Uid::new(100).unwrap())
+            .await
+            .unwrap();
+        mailbox.raise_uid_next(Uid::MIN).await.unwrap();
+        assert_eq!(mailbox.tail().await.unwrap().uid_next.get(), 100);
         let again = account.renew(&inbox, UidValidity::new(7).unwrap()).await;
         assert!(matches!(again, Err(MailError::Conflict)), "{again:?}");
     }

@@ -3,8 +3,12 @@
 //! Requests and replies are the lines of the control socket; the same code answers them when no
 //! server runs.
 
-use restante_mailbox::{Mail, MailError, NewUser, User};
+use bytes::Bytes;
+use restante_mailbox::{CheckScope, Mail, MailError, NewUser, User};
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncRead;
+
+use crate::transfer::{self, MailboxLine, MessageLine};
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +62,74 @@ pub enum Request {
         /// Who.
         name: String,
     },
+    /// Checks that the data is whole.
+    Check {
+        /// Only this user's.
+        user: Option<String>,
+        /// Read every message, too.
+        deep: bool,
+    },
+    /// Lists a user's mailboxes.
+    Mailboxes {
+        /// Whose.
+        user: String,
+    },
+    /// Opens a mailbox for import, making it if need be.
+    MailboxOpen {
+        /// Whose.
+        user: String,
+        /// Its name, UTF-8 with `/` between levels.
+        mailbox: String,
+        /// The UIDVALIDITY it shall have if it is new.
+        uid_validity: Option<u32>,
+        /// What its UIDNEXT shall be at least, if its UIDVALIDITY is the given one.
+        uid_next: Option<u32>,
+        /// Whether the user shall be subscribed to it.
+        subscribe: bool,
+    },
+    /// Lists messages with UIDs above `after`.
+    Messages {
+        /// Whose.
+        user: String,
+        /// The mailbox's name.
+        mailbox: String,
+        /// UIDs above this one.
+        after: u32,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Reads a piece of a message; its bytes follow the reply.
+    Read {
+        /// Whose.
+        user: String,
+        /// The mailbox's name.
+        mailbox: String,
+        /// Which message.
+        uid: u32,
+        /// From which byte on.
+        offset: u64,
+    },
+    /// Appends messages; their bytes follow the request, in the order of the list.
+    Append {
+        /// Whose.
+        user: String,
+        /// The mailbox's name.
+        mailbox: String,
+        /// The messages.
+        messages: Vec<MessageLine>,
+    },
+}
+
+impl Request {
+    /// How many bytes follow the request.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        match self {
+            Request::Append { messages, .. } => messages
+                .iter()
+                .fold(0, |sum, message| sum.saturating_add(message.size)),
+            _ => 0,
+        }
+    }
 }
 
 /// A user to add.
@@ -117,6 +189,49 @@ pub enum Reply {
         /// What the quota comes to, the default included.
         limit: Option<u64>,
     },
+    /// The data was checked.
+    Checked {
+        /// Accounts.
+        accounts: u64,
+        /// Mailboxes.
+        mailboxes: u64,
+        /// Messages in them.
+        messages: u64,
+        /// Bytes of messages that were read and compared with their checksums.
+        bytes_read: u64,
+        /// What is wrong; nothing if all is well. The first thousand, if there are more.
+        problems: Vec<String>,
+    },
+    /// Mailboxes.
+    Mailboxes {
+        /// In the order of their names.
+        mailboxes: Vec<MailboxLine>,
+    },
+    /// A page of messages; empty after the last.
+    Messages {
+        /// In the order of their UIDs.
+        messages: Vec<MessageLine>,
+    },
+    /// Bytes follow.
+    Bytes {
+        /// How many; 0 at the end of the message.
+        size: u64,
+    },
+    /// Messages were appended.
+    Appended {
+        /// Their UIDs.
+        uids: Vec<u32>,
+    },
+}
+
+impl Reply {
+    /// How many bytes follow the reply.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        match self {
+            Reply::Bytes { size } => *size,
+            _ => 0,
+        }
+    }
 }
 
 /// A user as shown: no password, no hash.
@@ -146,15 +261,66 @@ impl From<User> for UserLine {
     }
 }
 
+/// Problems in one reply.
+const PROBLEMS_MAX: usize = 1_000;
+
 /// Users in one request.
 pub const USERS_MAX: usize = 1_000;
 
-/// Does what a request asks for.
-pub async fn perform(mail: &Mail, request: Request) -> Reply {
-    match try_perform(mail, request).await {
-        Ok(reply) => reply,
-        Err(text) => Reply::Error { text },
-    }
+/// Does what a request asks for. Returns the reply and the bytes that follow it.
+pub(crate) async fn perform(
+    mail: &Mail,
+    request: Request,
+    payload: &mut (dyn AsyncRead + Unpin + Send),
+) -> (Reply, Bytes) {
+    let answer = match request {
+        Request::Mailboxes { user } => told(&user, transfer::list(mail, &user).await),
+        Request::MailboxOpen {
+            user,
+            mailbox,
+            uid_validity,
+            uid_next,
+            subscribe,
+        } => {
+            let uids = (uid_validity, uid_next);
+            let answer = transfer::open(mail, &user, &mailbox, uids, subscribe).await;
+            told(&format!("{user}, {mailbox}"), answer)
+        }
+        Request::Messages {
+            user,
+            mailbox,
+            after,
+            limit,
+        } => {
+            let answer = transfer::rows(mail, &user, &mailbox, after, limit).await;
+            told(&format!("{user}, {mailbox}"), answer)
+        }
+        Request::Read {
+            user,
+            mailbox,
+            uid,
+            offset,
+        } => {
+            let answer = transfer::read(mail, &user, &mailbox, uid, offset).await;
+            told(&format!("{user}, {mailbox}"), answer)
+        }
+        Request::Append {
+            user,
+            mailbox,
+            messages,
+        } => {
+            let answer = transfer::append(mail, &user, &mailbox, messages, payload).await;
+            told(&format!("{user}, {mailbox}"), answer)
+        }
+        request => try_perform(mail, request)
+            .await
+            .map(|reply| (reply, Bytes::new())),
+    };
+    answer.unwrap_or_else(|text| (Reply::Error { text }, Bytes::new()))
+}
+
+fn told(what: &str, answer: transfer::Answer) -> Result<(Reply, Bytes), String> {
+    answer.map_err(|error| about(what, &error))
 }
 
 async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
@@ -199,7 +365,40 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
             done(&name, mail.user_set_disabled(&name, disabled).await)
         }
         Request::UserRemove { name } => done(&name, mail.user_remove(&name).await),
+        Request::Check { user, deep } => check(mail, user, deep).await,
+        Request::Mailboxes { .. }
+        | Request::MailboxOpen { .. }
+        | Request::Messages { .. }
+        | Request::Read { .. }
+        | Request::Append { .. } => Err("a request with a payload".to_owned()),
     }
+}
+
+async fn check(mail: &Mail, user: Option<String>, deep: bool) -> Result<Reply, String> {
+    let scope = match user {
+        None => CheckScope::All,
+        Some(name) => {
+            let user = mail.user(&name).await.map_err(|e| about(&name, &e))?;
+            let user = user.ok_or_else(|| about(&name, &MailError::NoSuchUser))?;
+            CheckScope::Account(user.account)
+        }
+    };
+    let report = mail.check(scope, deep).await.map_err(|e| e.to_string())?;
+    for problem in &report.problems {
+        tracing::error!(%problem, "check");
+    }
+    Ok(Reply::Checked {
+        accounts: report.accounts,
+        mailboxes: report.mailboxes,
+        messages: report.messages,
+        bytes_read: report.bytes_read,
+        problems: report
+            .problems
+            .iter()
+            .take(PROBLEMS_MAX)
+            .map(ToString::to_string)
+            .collect(),
+    })
 }
 
 fn done<T>(name: &str, result: Result<T, MailError>) -> Result<Reply, String> {

@@ -1,5 +1,6 @@
-//! What is done beside serving: the store's upkeep.
+//! What is done beside serving: checkpoints, retention, the store's upkeep.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,22 +9,95 @@ use restante_store::Budget;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// How often it is asked which checkpoints are due.
+const CHECKPOINTS_EVERY: Duration = Duration::from_secs(1);
+
+/// Checkpoints in one go.
+const CHECKPOINTS_MAX: usize = 64;
+
 /// How often the store is looked after.
 const STORE_EVERY: Duration = Duration::from_secs(30);
 
+/// How often what is past its retention time is deleted.
+const RETENTION_EVERY: Duration = Duration::from_secs(3600);
+
+/// The first time after a start, when clients have come back.
+const RETENTION_AFTER: Duration = Duration::from_secs(300);
+
 /// Starts the background tasks; they end when `down` turns true.
 pub(crate) fn start(mail: &Arc<Mail>, down: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
-    vec![tokio::spawn(maintain_store(Arc::clone(mail), down.clone()))]
+    let spawn = |task: Task, mail: &Arc<Mail>| {
+        let (mail, down) = (Arc::clone(mail), down.clone());
+        tokio::spawn(async move {
+            match task {
+                Task::Checkpoints => {
+                    every(CHECKPOINTS_EVERY, CHECKPOINTS_EVERY, down, || {
+                        checkpoints(&mail)
+                    })
+                    .await;
+                }
+                Task::Store => every(STORE_EVERY, STORE_EVERY, down, || store(&mail)).await,
+                Task::Retention => {
+                    every(RETENTION_AFTER, RETENTION_EVERY, down, || retention(&mail)).await;
+                }
+            }
+        })
+    };
+    [Task::Checkpoints, Task::Store, Task::Retention]
+        .map(|task| spawn(task, mail))
+        .into()
 }
 
-async fn maintain_store(mail: Arc<Mail>, mut down: watch::Receiver<bool>) {
+/// Which task.
+enum Task {
+    Checkpoints,
+    Store,
+    Retention,
+}
+
+async fn every<F: Future<Output = ()>>(
+    first: Duration,
+    then: Duration,
+    mut down: watch::Receiver<bool>,
+    step: impl Fn() -> F,
+) {
+    let mut wait = first;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(STORE_EVERY) => {}
+            () = tokio::time::sleep(wait) => {}
             _ = down.wait_for(|down| *down) => return,
         }
-        if let Err(error) = mail.store().maintain(Budget::default()).await {
-            tracing::error!(%error, "upkeep of the store failed");
+        wait = then;
+        // A step that takes long must not hold up the end: what it leaves undone is done later.
+        tokio::select! {
+            () = step() => {}
+            _ = down.wait_for(|down| *down) => return,
         }
+    }
+}
+
+async fn checkpoints(mail: &Mail) {
+    if let Err(error) = mail.checkpoint_step(CHECKPOINTS_MAX).await {
+        tracing::warn!(%error, "a checkpoint could not be written");
+    }
+}
+
+async fn store(mail: &Mail) {
+    match mail.store().maintain(Budget::default()).await {
+        Ok(report) => tracing::debug!(?report, "upkeep of the store"),
+        Err(error) => tracing::error!(%error, "upkeep of the store failed"),
+    }
+}
+
+async fn retention(mail: &Mail) {
+    match mail.retention().await {
+        Ok(report) => tracing::info!(
+            emails = report.emails,
+            bytes = report.email_bytes,
+            mailboxes = report.mailboxes,
+            accounts = report.accounts,
+            "retention"
+        ),
+        Err(error) => tracing::error!(%error, "retention failed"),
     }
 }

@@ -18,6 +18,8 @@ pub mod storage;
 mod system;
 mod time;
 pub mod tls;
+pub mod transfer;
 
 pub use control::{Admin, AdminError};
 pub use run::{Origin, ServeError, serve};
+pub use time::days as days_from_civil;

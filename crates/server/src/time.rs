@@ -37,8 +37,8 @@ pub(crate) fn civil(days: i64) -> (i64, usize, i64) {
     (year, usize::try_from(month).unwrap_or(1), day)
 }
 
-/// The inverse of [`civil`].
-pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
+/// The day, counted from 1970-01-01, of a date of the Gregorian calendar (month 1–12, day 1–31).
+pub fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

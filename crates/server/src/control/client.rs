@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use restante_mailbox::{Mail, MailError};
 use restante_store::OpenError;
 use thiserror::Error;
@@ -125,15 +126,30 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Refused`] says what the reply said.
     pub async fn call(&mut self, request: Request) -> Result<Reply, AdminError> {
-        let reply = match &mut self.0 {
-            Way::Server(stream) => exchange(stream, &request)
+        self.call_with(request, &[]).await.map(|(reply, _)| reply)
+    }
+
+    /// As [`Admin::call`], with the bytes that follow the request, and those that follow the reply.
+    ///
+    /// # Errors
+    /// As [`Admin::call`].
+    pub async fn call_with(
+        &mut self,
+        request: Request,
+        mut payload: &[u8],
+    ) -> Result<(Reply, Bytes), AdminError> {
+        if request.payload_bytes() != payload.len() as u64 {
+            return Err(AdminError::Refused("sizes that do not add up".to_owned()));
+        }
+        let (reply, bytes) = match &mut self.0 {
+            Way::Server(stream) => exchange(stream, &request, payload)
                 .await
                 .map_err(|error| AdminError::NoAnswer(error.to_string()))?,
-            Way::Store(mail) => admin::perform(mail, request).await,
+            Way::Store(mail) => admin::perform(mail, request, &mut payload).await,
         };
         match reply {
             Reply::Error { text } => Err(AdminError::Refused(text)),
-            reply => Ok(reply),
+            reply => Ok((reply, bytes)),
         }
     }
 
@@ -145,19 +161,30 @@ impl Admin {
     }
 }
 
-async fn exchange(stream: &mut BufReader<UnixStream>, request: &Request) -> io::Result<Reply> {
+async fn exchange(
+    stream: &mut BufReader<UnixStream>,
+    request: &Request,
+    payload: &[u8],
+) -> io::Result<(Reply, Bytes)> {
     let mut line = serde_json::to_vec(request).map_err(io::Error::other)?;
     line.push(b'\n');
     stream.get_mut().write_all(&line).await?;
+    stream.get_mut().write_all(payload).await?;
     line.clear();
-    stream
+    (&mut *stream)
         .take(LINE_BYTES_MAX as u64)
         .read_until(b'\n', &mut line)
         .await?;
     if !line.ends_with(b"\n") {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    serde_json::from_slice(&line).map_err(io::Error::other)
+    let reply: Reply = serde_json::from_slice(&line).map_err(io::Error::other)?;
+    let mut bytes = Vec::new();
+    stream
+        .take(reply.payload_bytes())
+        .read_to_end(&mut bytes)
+        .await?;
+    Ok((reply, bytes.into()))
 }
 
 impl From<MailError> for AdminError {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 const SOCKET: &str = "control.sock";
 
 /// The longest request or reply, in bytes.
-const LINE_BYTES_MAX: usize = 4 << 20;
+const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// A path to the socket that is short enough for the kernel (108 bytes), however long the data
 /// directory's is. Valid as long as the returned directory is open.

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use restante_mailbox::Mail;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -81,6 +82,7 @@ async fn connection(stream: UnixStream, mail: &Mail, admission: &Admission) -> i
             return Ok(());
         }
         let too_long = read > LINE_BYTES_MAX;
+        let mut bytes = Bytes::new();
         let mut reply = if too_long {
             Reply::Error {
                 text: "request too long".to_owned(),
@@ -89,7 +91,12 @@ async fn connection(stream: UnixStream, mail: &Mail, admission: &Admission) -> i
             match serde_json::from_slice::<Request>(&line) {
                 Ok(request) => {
                     log(&request);
-                    admin::perform(mail, request).await
+                    let mut payload = (&mut stream).take(request.payload_bytes());
+                    let reply;
+                    (reply, bytes) = admin::perform(mail, request, &mut payload).await;
+                    // What was not looked at is no request.
+                    tokio::io::copy(&mut payload, &mut tokio::io::sink()).await?;
+                    reply
                 }
                 // The parser's words are about the shape, not the values.
                 Err(error) => Reply::Error {
@@ -103,6 +110,7 @@ async fn connection(stream: UnixStream, mail: &Mail, admission: &Admission) -> i
         let mut text = serde_json::to_vec(&reply).map_err(io::Error::other)?;
         text.push(b'\n');
         stream.get_mut().write_all(&text).await?;
+        stream.get_mut().write_all(&bytes).await?;
         if too_long {
             return Ok(());
         }
@@ -124,6 +132,16 @@ fn log(request: &Request) {
             tracing::info!(user = %name, disabled, "control: set disabled");
         }
         Request::UserRemove { name } => tracing::info!(user = %name, "control: remove user"),
-        Request::Status {} | Request::Users { .. } | Request::User { .. } => {}
+        Request::MailboxOpen { user, mailbox, .. } => {
+            tracing::info!(%user, %mailbox, "control: import");
+        }
+        Request::Check { deep, .. } => tracing::info!(deep, "control: check"),
+        Request::Mailboxes { user } => tracing::info!(%user, "control: list mailboxes"),
+        Request::Status {}
+        | Request::Users { .. }
+        | Request::User { .. }
+        | Request::Messages { .. }
+        | Request::Read { .. }
+        | Request::Append { .. } => {}
     }
 }

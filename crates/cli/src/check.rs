@@ -1,0 +1,56 @@
+//! `restante check`.
+
+use std::time::Instant;
+
+use clap::Args;
+use restante_server::admin::{Reply, Request};
+use restante_server::config::Size;
+
+use crate::Place;
+use crate::admin::{block_on, call};
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Only this user's mail
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Read every message, too, and compare it with its checksum
+    #[arg(long)]
+    deep: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn run(args: &CheckArgs) -> Result<(), String> {
+    let start = Instant::now();
+    let request = Request::Check {
+        user: args.user.clone(),
+        deep: args.deep,
+    };
+    let Reply::Checked {
+        accounts,
+        mailboxes,
+        messages,
+        bytes_read,
+        problems,
+    } = block_on(call(&args.place, request))?
+    else {
+        return Err("an unexpected answer".to_owned());
+    };
+    for problem in &problems {
+        println!("{problem}");
+    }
+    print!("{accounts} accounts, {mailboxes} mailboxes, {messages} messages");
+    if args.deep {
+        print!(", {} read", Size(bytes_read));
+    }
+    println!(", in {:.1} s", start.elapsed().as_secs_f64());
+    match problems.len() {
+        0 => {
+            println!("All is well.");
+            Ok(())
+        }
+        1 => Err("1 problem".to_owned()),
+        many => Err(format!("{many} problems")),
+    }
+}
