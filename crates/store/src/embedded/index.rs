@@ -29,6 +29,9 @@ use crate::{
 /// Keys that begin so are the engine's own.
 pub(crate) const RESERVED: [u8; 4] = [0xff; 4];
 
+/// From how many keys on a scan may be cheaper than asking for each.
+const SCAN_KEYS_MIN: usize = 16;
+
 /// The row that says which log the index belongs to and up to which commit its tables are whole.
 const MARK: [u8; 5] = [0xff, 0xff, 0xff, 0xff, b'm'];
 
@@ -124,12 +127,35 @@ impl Index {
         Ok(self.rows.get(key).map_err(failed)?.map(detach))
     }
 
-    /// Reads at one moment.
+    /// Reads at one moment. Ascending keys that lie close together are read as one scan, as long as
+    /// little lies between them.
     pub(crate) fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let snapshot = self.database.snapshot();
-        keys.iter()
-            .map(|key| Ok(snapshot.get(&self.rows, key).map_err(failed)?.map(detach)))
-            .collect()
+        let mut values = Vec::with_capacity(keys.len());
+        if let (Some(first), Some(last)) = (keys.first(), keys.last())
+            && keys.len() >= SCAN_KEYS_MIN
+            && keys.is_sorted()
+        {
+            let mut rows = snapshot.range(&self.rows, first.as_slice()..=last.as_slice());
+            let mut row = next_row(&mut rows)?;
+            let mut between = 0;
+            'keys: for key in keys {
+                while row.as_ref().is_some_and(|(at, _)| **at < **key) {
+                    between += 1;
+                    if between > values.len() + SCAN_KEYS_MIN {
+                        break 'keys;
+                    }
+                    row = next_row(&mut rows)?;
+                }
+                // The same key may be asked again: the row stays.
+                let found = row.as_ref().filter(|(at, _)| **at == **key);
+                values.push(found.map(|(_, value)| detach(value.clone())));
+            }
+        }
+        for key in &keys[values.len()..] {
+            values.push(snapshot.get(&self.rows, key).map_err(failed)?.map(detach));
+        }
+        Ok(values)
     }
 
     /// Reads at one moment; the engine's own rows are not in the range of all keys.
@@ -258,6 +284,13 @@ impl Index {
     }
 }
 
+fn next_row(rows: &mut fjall::Iter) -> Result<Option<fjall::KvPair>, StoreError> {
+    rows.next()
+        .map(fjall::Guard::into_inner)
+        .transpose()
+        .map_err(failed)
+}
+
 /// A small value as its own allocation, so that keeping it does not keep the block that it is in.
 fn detach(value: fjall::Slice) -> Bytes {
     if value.len() < 4096 {
@@ -289,5 +322,41 @@ fn failed(error: fjall::Error) -> StoreError {
     StoreError::Read {
         what: "the index".into(),
         source: Arc::new(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn many_are_what_each_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path(), 1 << 20).unwrap();
+        let rows = (0..3000u32).step_by(3).map(|n| {
+            let key = Bytes::copy_from_slice(&n.to_be_bytes());
+            (key.clone(), Some(key))
+        });
+        index.apply(rows.collect()).unwrap();
+        let config = ProptestConfig::with_cases(64);
+        let strategy = (
+            prop::collection::vec(0..3100u32, 0..200),
+            1..60u32,
+            any::<bool>(),
+        );
+        proptest!(config, |((mut numbers, spread, sorted) in strategy)| {
+            for number in &mut numbers {
+                *number /= spread;
+            }
+            if sorted {
+                numbers.sort_unstable();
+            }
+            let keys: Vec<Key> = numbers.iter().map(|n| n.to_be_bytes().to_vec()).collect();
+            let many = index.get_many(&keys).unwrap();
+            let each: Vec<_> = keys.iter().map(|key| index.get(key).unwrap()).collect();
+            prop_assert_eq!(many, each);
+        });
     }
 }
