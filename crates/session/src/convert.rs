@@ -3,12 +3,12 @@
 use std::num::NonZeroU32;
 
 use restante_mailbox::{
-    AccountId, DateTime, EmailId, FlagNames, Flags, MailError, MailboxId, MailboxName, ThreadId,
-    Uid, UidValidity,
+    AccountId, DateTime, EmailId, FlagNames, Flags, Keywords, MailError, MailboxId, MailboxName,
+    ThreadId, Uid, UidValidity,
 };
-use restante_proto::types::{self as wire, Flag, ListExtended, ObjectId};
+use restante_proto::types::{self as wire, Code, Flag, ListExtended, ObjectId};
 
-use crate::reply::{Failure, client_bug};
+use crate::reply::{Failure, Reply, client_bug};
 
 /// The canonical name of a mailbox that a client named.
 pub(crate) fn mailbox_name(name: &wire::MailboxName) -> Result<MailboxName, Failure> {
@@ -64,6 +64,10 @@ pub(crate) fn flag_names(flags: &[Flag]) -> Result<FlagNames, Failure> {
             Flag::Deleted => Flags::DELETED,
             Flag::Draft => Flags::DRAFT,
             Flag::Keyword(keyword) => {
+                if !Keywords::is_name(keyword.as_str()) {
+                    let reply = Reply::no("The keyword is too long").code(Code::Limit);
+                    return Err(reply.into());
+                }
                 names.keywords.push(keyword.as_str().into());
                 continue;
             }

@@ -20,6 +20,8 @@ use crate::view::{Changes, Expunges};
 pub(crate) enum Tell {
     /// All of them: others made the changes.
     Flags,
+    /// The answer to a UID command: with the UID whatever is enabled (RFC 9051 §6.4.9).
+    FlagsAndUid,
     /// The client's own changes, where it wants no flags (`.SILENT`): the modseq only, and that only
     /// if it is CONDSTORE-aware (RFC 7162 §3.1.3).
     ModSeqOnly,
@@ -179,7 +181,7 @@ pub(crate) async fn tell_flags(
     if changed.is_empty() || nothing {
         return Ok(());
     }
-    let uid = cx.enabled.fetch_tells_uid();
+    let uid = cx.enabled.fetch_tells_uid() || tell == Tell::FlagsAndUid;
     let rows = selected.view.rows(changed).await?;
     let keywords = selected.view.snapshot().keywords().clone();
     let mut writer = FlagWriter::new(&keywords);
@@ -194,7 +196,7 @@ pub(crate) async fn tell_flags(
             out.extend_from_slice(numbers.format(row.uid.get()).as_bytes());
             out.push(b' ');
         }
-        if tell == Tell::Flags {
+        if matches!(tell, Tell::Flags | Tell::FlagsAndUid) {
             out.extend_from_slice(b"FLAGS ");
             let recent = cx.enabled.recent() && selected.view.recent().contains(row.uid);
             writer.write(out, row.flags, recent);

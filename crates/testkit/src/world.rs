@@ -23,6 +23,8 @@ pub struct WorldOptions {
     pub limits: Limits,
     /// Capabilities that are switched off.
     pub hidden_capabilities: Vec<String>,
+    /// What an account may hold, in bytes; `None` is no limit.
+    pub quota_bytes: Option<u64>,
 }
 
 impl Default for WorldOptions {
@@ -34,6 +36,7 @@ impl Default for WorldOptions {
         WorldOptions {
             limits,
             hidden_capabilities: Vec::new(),
+            quota_bytes: None,
         }
     }
 }
@@ -55,6 +58,7 @@ impl WorldOptions {
         let size = number as usize;
         let limits = &mut self.limits;
         match name {
+            "quota_bytes" => self.quota_bytes = Some(number.into()),
             "login_timeout" => limits.login_timeout = time,
             "idle_timeout" => limits.idle_timeout = time,
             "write_timeout" => limits.write_timeout = time,
@@ -97,7 +101,9 @@ impl World {
     /// The store in memory cannot be opened.
     pub async fn new(options: WorldOptions) -> World {
         let store = Store::memory(MemoryOptions::default());
-        let mail = Mail::open(store, MailOptions::default())
+        let mut mail_options = MailOptions::default();
+        mail_options.quota_bytes = options.quota_bytes;
+        let mail = Mail::open(store, mail_options)
             .await
             .expect("an empty store opens");
         let users = Arc::new(Users::default());

@@ -57,11 +57,17 @@ async fn messages(
         let AppendData::Literal(literal) = head.data else {
             return Err(client_bug("CATENATE is not supported"));
         };
-        bytes = bytes.saturating_add(literal.size);
-        if bytes > cx.env.limits.append_bytes_max {
+        if literal.size > cx.env.limits.append_bytes_max {
             // RFC 7889 §3; RFC 4469 §5 has the code.
             return Err(Reply::no("The message is too large")
                 .code(Code::TooBig)
+                .into());
+        }
+        bytes = bytes.saturating_add(literal.size);
+        if bytes > cx.env.limits.append_bytes_max {
+            // Small messages wait in memory for the end of the command.
+            return Err(Reply::no("The messages of one APPEND are too large together")
+                .code(Code::Limit)
                 .into());
         }
         room.push(login.account.reserve(literal.size)?);
@@ -74,9 +80,17 @@ async fn messages(
         match cx.conn.next().await? {
             Input::Append(next) => head = *next,
             Input::AppendEnd => return Ok((appends, room)),
-            Input::Bad(_, reply) => return Err(reply.into()),
-            _ => return Err(client_bug("Unexpected input in APPEND")),
+            other => return Err(unexpected(other)),
         }
+    }
+}
+
+/// What does not belong into an APPEND ends it.
+fn unexpected(input: Input) -> Failure {
+    match input {
+        Input::Bad(_, reply) => reply.into(),
+        Input::Bye(text) => Failure::Bye(Some(Code::ClientBug), text.into()),
+        _ => client_bug("Unexpected input in APPEND"),
     }
 }
 
@@ -102,8 +116,7 @@ async fn message(cx: &mut Cx, login: &Login, literal: LiteralHead) -> Result<New
                 draft.write(&chunk).await?;
             }
             Input::LiteralEnd => return Ok(draft.finish().await?),
-            Input::Bad(_, reply) => return Err(reply.into()),
-            _ => return Err(client_bug("Unexpected input in APPEND")),
+            other => return Err(unexpected(other)),
         }
     }
 }

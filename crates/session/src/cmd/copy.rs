@@ -1,18 +1,24 @@
 //! COPY and MOVE with their UID forms (RFC 9051 §6.4.7, §6.4.8).
 
-use restante_mailbox::Copied;
+use restante_mailbox::{Copied, UidSet};
 use restante_proto::types::{Code, CopyUid, MailboxName, MessageSet, ModSeq};
 
 use super::store::expunge_issued;
 use crate::convert;
 use crate::cx::Cx;
-use crate::reply::{Outcome, Reply, try_create};
-use crate::state::State;
+use crate::reply::{Failure, Outcome, Reply, try_create};
+use crate::state::{Selected, State};
+use crate::sync::{self, Tell};
 
 /// COPY: all or nothing.
-pub(crate) async fn copy(state: &mut State, set: MessageSet, mailbox: MailboxName) -> Outcome {
+pub(crate) async fn copy(
+    cx: &mut Cx,
+    state: &mut State,
+    set: MessageSet,
+    mailbox: MailboxName,
+) -> Outcome {
     let (login, selected) = state.selected()?;
-    let uids = selected.view.resolve(&set).await?;
+    let uids = resolve(cx, selected, &set).await?;
     let name = convert::mailbox_name(&mailbox)?;
     let to = login.account.mailbox(&name).await.map_err(try_create)?;
     if !set.is_uid() && !uids.intersect(&selected.view.ghosts()).is_empty() {
@@ -39,7 +45,7 @@ pub(crate) async fn move_to(
 ) -> Outcome {
     let (login, writable) = state.writable()?;
     let selected = writable.0;
-    let uids = selected.view.resolve(&set).await?;
+    let uids = resolve(cx, selected, &set).await?;
     let name = convert::mailbox_name(&mailbox)?;
     let to = login.account.mailbox(&name).await.map_err(try_create)?;
     let gone = uids.intersect(&selected.view.ghosts());
@@ -61,6 +67,18 @@ pub(crate) async fn move_to(
         return Ok(reply.code(Code::HighestModSeq(highest)));
     }
     Ok(reply)
+}
+
+/// The messages that are named. Others' changes are told first, so that what is gone is known.
+async fn resolve(
+    cx: &mut Cx,
+    selected: &mut Selected,
+    set: &MessageSet,
+) -> Result<UidSet, Failure> {
+    let uids = selected.view.resolve(set).await?;
+    let newest = selected.mailbox.snapshot().await?;
+    sync::advance(cx, selected, &newest, false, Tell::Flags).await?;
+    Ok(uids)
 }
 
 /// COPYUID, unless no message was copied (RFC 4315 §3).

@@ -65,7 +65,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Search(args) => search::run(cx, state, command.tag, args).await,
         C::Fetch(args) => fetch::run(cx, state, args).await,
         C::Store(args) => store::run(cx, state, args).await,
-        C::Copy { set, mailbox } => copy::copy(state, set, mailbox).await,
+        C::Copy { set, mailbox } => copy::copy(cx, state, set, mailbox).await,
         C::Move { set, mailbox } => copy::move_to(cx, state, set, mailbox).await,
         other => Err(unsupported(other.name())),
     }

@@ -1,7 +1,7 @@
 //! STORE and UID STORE (RFC 9051 §6.4.6; RFC 7162 §3.1.3).
 
 use restante_mailbox::{FlagAction, ModSeq, StoreFlags, UidSet};
-use restante_proto::types::{Code, Condition, MessageSet, Store, StoreAction};
+use restante_proto::types::{Code, MessageSet, Store, StoreAction};
 
 use crate::convert;
 use crate::cx::Cx;
@@ -15,12 +15,10 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
     if args.unchanged_since.is_some() {
         cx.condstore_aware(Some(selected));
     }
-    let by_number = !args.set.is_uid();
     let asked = selected.view.resolve(&args.set).await?;
-    // An expunge that this client has not been told: its row is there to read, not to change.
-    let gone = asked.intersect(&selected.view.ghosts());
     let command = StoreFlags {
-        uids: asked.difference(&gone),
+        // An expunge that this client has not been told: its row is there to read, not to change.
+        uids: asked.difference(&selected.view.ghosts()),
         action: match args.action {
             StoreAction::Replace => FlagAction::Replace,
             StoreAction::Add => FlagAction::Add,
@@ -32,37 +30,30 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
     };
     let stored = selected.mailbox.store(&command).await?;
     sync::advance(cx, selected, &stored.change.base, false, Tell::Flags).await?;
-    let own = if args.silent {
-        Tell::ModSeqOnly
-    } else {
-        Tell::Flags
-    };
-    sync::advance(cx, selected, &stored.change.after, false, own).await?;
-    if !args.silent {
-        // The answer is the flags of every message named, changed or not (RFC 9051 §6.4.6).
-        let same = command
-            .uids
-            .difference(&stored.changed)
-            .difference(&stored.failed_unchanged_since);
-        sync::tell_flags(cx, selected, &same, Tell::Flags).await?;
-    }
     let refused = &stored.failed_unchanged_since;
-    if !refused.is_empty() {
-        let code = modified(selected, &args.set, refused).await?;
-        let missing = by_number && !gone.is_empty();
-        let condition = if missing {
-            Condition::No
-        } else {
-            Condition::Ok
+    if args.silent {
+        let after = &stored.change.after;
+        sync::advance(cx, selected, after, false, Tell::ModSeqOnly).await?;
+    } else {
+        sync::advance(cx, selected, &stored.change.after, false, Tell::Nothing).await?;
+        // The answer is the flags of every message named, changed or not (RFC 9051 §6.4.6).
+        let told = asked.difference(&selected.view.ghosts()).difference(refused);
+        let tell = match args.set.is_uid() {
+            true => Tell::FlagsAndUid,
+            false => Tell::Flags,
         };
-        let text = "Conditional STORE failed".into();
-        return Ok(Reply {
-            condition,
-            code: Some(Box::new(code)),
-            text,
-        });
+        sync::tell_flags(cx, selected, &told, tell).await?;
     }
-    if by_number && !gone.is_empty() {
+    // UID commands pass over what is gone (RFC 9051 §6.4.9).
+    let gone = !args.set.is_uid() && !asked.intersect(&selected.view.ghosts()).is_empty();
+    if !refused.is_empty() {
+        let reply = match gone {
+            true => Reply::no("Conditional STORE failed, some messages have been expunged"),
+            false => Reply::ok("Conditional STORE failed"),
+        };
+        return Ok(reply.code(modified(selected, &args.set, refused).await?));
+    }
+    if gone {
         return Err(expunge_issued());
     }
     Ok(Reply::ok("STORE completed"))
