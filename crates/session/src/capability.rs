@@ -70,6 +70,9 @@ const WORDS: &[(&str, Condition)] = &[
     ("ESEARCH", always),
     ("SEARCHRES", always),
     ("WITHIN", always),
+    ("BINARY", always),
+    ("OBJECTID", always),
+    ("SAVEDATE", always),
     ("UTF8=ACCEPT", always),
     ("APPENDLIMIT=", always),
 ];

@@ -19,7 +19,10 @@ impl Client {
             let kept = self.1.len().min(256);
             self.1.drain(..self.1.len() - kept);
             bytes += self.0.read_buf(&mut self.1).await.expect("an answer");
-            let end = self.1.windows(4).any(|at| at == b"\nx O" || at == b"\nx N" || at == b"\nx B");
+            let end = self
+                .1
+                .windows(4)
+                .any(|at| at == b"\nx O" || at == b"\nx N" || at == b"\nx B");
             if (end || self.1.starts_with(b"x ")) && self.1.ends_with(b"\r\n") {
                 return bytes;
             }
@@ -38,9 +41,12 @@ impl Client {
     }
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let messages = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(100_000);
+    let messages = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(100_000);
     let world = World::new(WorldOptions::default()).await;
     world.mailbox("INBOX", messages).await.expect("messages");
     let mut client = Client(world.connect(true), Vec::with_capacity(1 << 20));

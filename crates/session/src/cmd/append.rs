@@ -66,9 +66,11 @@ async fn messages(
         bytes = bytes.saturating_add(literal.size);
         if bytes > cx.env.limits.append_bytes_max {
             // Small messages wait in memory for the end of the command.
-            return Err(Reply::no("The messages of one APPEND are too large together")
-                .code(Code::Limit)
-                .into());
+            return Err(
+                Reply::no("The messages of one APPEND are too large together")
+                    .code(Code::Limit)
+                    .into(),
+            );
         }
         room.push(login.account.reserve(literal.size)?);
         let email = message(cx, login, literal).await?;

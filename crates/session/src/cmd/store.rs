@@ -37,7 +37,9 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
     } else {
         sync::advance(cx, selected, &stored.change.after, false, Tell::Nothing).await?;
         // The answer is the flags of every message named, changed or not (RFC 9051 §6.4.6).
-        let told = asked.difference(&selected.view.ghosts()).difference(refused);
+        let told = asked
+            .difference(&selected.view.ghosts())
+            .difference(refused);
         let tell = match args.set.is_uid() {
             true => Tell::FlagsAndUid,
             false => Tell::Flags,
