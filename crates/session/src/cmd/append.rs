@@ -91,7 +91,7 @@ async fn messages(
 fn unexpected(input: Input) -> Failure {
     match input {
         Input::Bad(_, reply) => reply.into(),
-        Input::Bye(text) => Failure::Bye(Some(Code::ClientBug), text.into()),
+        Input::Bye(text) => Failure::Bye(Reply::bye(text).code(Code::ClientBug)),
         _ => client_bug("Unexpected input in APPEND"),
     }
 }
