@@ -42,7 +42,7 @@ def test_append_fetch_store_search_delete(imap):
     assert ok(imap.select()) == [b"1"]
     assert ok(imap.fetch("1", "(BODY.PEEK[])"))[0][1] == raw
     line = ok(imap.fetch("1", "(FLAGS INTERNALDATE RFC822.SIZE)"))[0]
-    assert b"$Forwarded" in line and b'"02-Nov-2026 10:00:00 +0100"' in line
+    assert b"$Forwarded" in line and b'" 2-Nov-2026 10:00:00 +0100"' in line
     assert b"RFC822.SIZE %d" % len(raw) in line
     imap.literal = "grüße".encode()
     assert ok(imap.search("UTF-8", "SUBJECT")) == [b"1"]

@@ -680,13 +680,22 @@ async fn create(core: &Core, id: AccountId) -> Result<TreeNow> {
         batch: Batch::new(id.0),
         account: id,
     };
-    let entry = change.new_mailbox(SpecialUse::NONE, None)?;
-    let name = MailboxName::inbox();
+    let inbox = (MailboxName::inbox(), SpecialUse::NONE);
+    let others = core.options.mailboxes.iter().cloned();
+    let mut effects = Vec::new();
+    for (name, special_use) in std::iter::once(inbox).chain(others) {
+        let entry = change.new_mailbox(special_use, None)?;
+        effects.push(TreeEffect::Create {
+            name: name.clone(),
+            entry,
+        });
+        effects.push(TreeEffect::Subscribe { name });
+    }
     let record = TreeRecord {
         parent: AccountTail::NEW.chain,
         wall_ms: change.now_ms,
         nonce: core.nonce(),
-        effects: vec![TreeEffect::Create { name, entry }],
+        effects,
     };
     let before = TreeNow {
         tail: AccountTail::NEW,

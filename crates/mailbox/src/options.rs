@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::clock::{Clock, SystemClock};
+use crate::{
+    clock::{Clock, SystemClock},
+    name::MailboxName,
+    tree::SpecialUse,
+};
 
 /// Settings of [`crate::Mail`].
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub struct MailOptions {
     pub message_bytes_max: u64,
     /// The quota of users who have none of their own, in bytes.
     pub quota_bytes: Option<u64>,
+    /// What a new account has beside INBOX, with their special uses (RFC 6154); all are subscribed.
+    pub mailboxes: Vec<(MailboxName, SpecialUse)>,
     /// A checkpoint is due after this many records …
     pub checkpoint_records: u64,
     /// … or after so many bytes of them.
@@ -42,6 +48,7 @@ impl Default for MailOptions {
             email_cache_bytes: 16 << 20,
             message_bytes_max: 50 << 20,
             quota_bytes: None,
+            mailboxes: Vec::new(),
             checkpoint_records: 256,
             checkpoint_bytes: 1 << 20,
         }

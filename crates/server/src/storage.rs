@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use restante_mailbox::{Mail, MailError, MailOptions};
+use restante_mailbox::{Mail, MailError, MailOptions, MailboxName, SpecialUse};
 use restante_store::{EmbeddedOptions, OpenError, Store};
 use thiserror::Error;
 
@@ -53,6 +53,17 @@ pub(crate) fn mail_options(config: &Config) -> MailOptions {
     options.grace = config.mail.grace.duration();
     // LMTP adds header fields to a message that may be as large as allowed.
     options.message_bytes_max = config.mail.message_size_max.0 + (16 << 10);
+    // The configuration was checked: every name is one.
+    let names = config.mail.mailboxes.iter();
+    let names = names.filter_map(|name| MailboxName::new(name).ok());
+    options.mailboxes = names
+        .map(|name| (name.clone(), special_use(&name)))
+        .collect();
     options.quota_bytes = Some(config.mail.quota.0).filter(|bytes| *bytes > 0);
     options
+}
+
+/// The special use that a mailbox's name says (RFC 6154 §2).
+fn special_use(name: &MailboxName) -> SpecialUse {
+    SpecialUse::from_name(&format!("\\{name}")).unwrap_or_default()
 }

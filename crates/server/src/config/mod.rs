@@ -15,6 +15,7 @@ pub use toml::ser::Error as SetError;
 pub use units::{Size, Span};
 
 use restante_auth::password::Cost;
+use restante_mailbox::MailboxName;
 
 /// Where a configuration is looked for when none is named.
 pub const DEFAULT_FILE: &str = "/etc/restante/restante.toml";
@@ -195,6 +196,16 @@ impl Config {
         self.cost()
             .check()
             .map_err(|error| ("login", "argon2_memory_kib", error.to_string()))?;
+        let mut names = std::collections::BTreeSet::new();
+        for name in &self.mail.mailboxes {
+            let reason = match MailboxName::new(name) {
+                Err(error) => error.to_string(),
+                Ok(name) if name.is_inbox() => "INBOX is there anyway".to_owned(),
+                Ok(name) if !names.insert(name.clone()) => "named twice".to_owned(),
+                Ok(_) => continue,
+            };
+            return Err(("mail", "mailboxes", format!("\"{name}\": {reason}")));
+        }
         for domain in &self.mail.local_domains {
             if domain.is_empty() || domain.contains(['@', ' ']) {
                 let reason = format!("`{domain}` is not a domain");

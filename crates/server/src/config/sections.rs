@@ -118,6 +118,10 @@ sections! {
         message_size_max: Size = Size(100 << 20),
         /// The quota of users who have none of their own. 0 B: none.
         quota: Size = Size(0),
+        /// What a new account has beside INBOX. A name of a special use (Drafts, Sent, Junk, Trash,
+        /// Archive, Important) makes the mailbox that clients use so.
+        mailboxes: Vec<String> =
+            ["Drafts", "Sent", "Junk", "Trash", "Archive"].map(str::to_owned).to_vec(),
         /// How long expunged messages can still be brought back.
         retention: Span = Span(14 * 86_400),
         /// How long bytes that nothing refers to are kept before they are deleted for good.
