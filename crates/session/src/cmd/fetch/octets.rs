@@ -46,7 +46,7 @@ impl Fetcher<'_> {
             let out = cx.conn.out();
             let size = part.end - part.start;
             response.items.section(out, section, origin, size);
-            out.extend_from_slice(&text[part.start as usize..part.end as usize]);
+            push_text(out, &text[part.start as usize..part.end as usize]);
             return Ok(response.flush_if_large(cx).await?);
         }
         let range = cut(range, item.partial);
@@ -71,7 +71,7 @@ impl Fetcher<'_> {
         let mut octets = first;
         loop {
             range.start += octets.len() as u64;
-            cx.conn.out().extend_from_slice(&octets);
+            push_text(cx.conn.out(), &octets);
             drop(octets);
             response.flush_if_large(cx).await?;
             if range.start >= range.end {
@@ -119,6 +119,21 @@ impl Fetcher<'_> {
             message.header = Some(header.clone());
         }
         Ok(header)
+    }
+}
+
+/// Appends octets of a literal. No literal can hold a NUL, and a length that was announced must stay
+/// (RFC 9051 §4.3, §9 `literal`, `CHAR8`): it is sent as 0x80, as other servers do. `BINARY[…]` has it as
+/// it is.
+fn push_text(out: &mut Vec<u8>, octets: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(octets);
+    if octets.contains(&0) {
+        for octet in &mut out[start..] {
+            if *octet == 0 {
+                *octet = 0x80;
+            }
+        }
     }
 }
 
