@@ -5,16 +5,17 @@
 
 use std::collections::HashMap;
 
+use restante_message::MessageIdHash;
+
 /// What threading needs to know of a message. The messages are given in the order of the mailbox.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     /// The number to print: a UID or a sequence number.
     pub number: u32,
-    /// The normalized Message-ID, empty if there is no valid one.
-    pub message_id: &'a str,
-    /// The normalized references, oldest first (RFC 5256 §3: References, or else the first of
-    /// In-Reply-To).
-    pub references: &'a [String],
+    /// The Message-ID, if there is a valid one.
+    pub message_id: Option<MessageIdHash>,
+    /// The references, oldest first (RFC 5256 §3: References, or else the first of In-Reply-To).
+    pub references: &'a [MessageIdHash],
     /// The base subject (RFC 5256 §2.1), already folded by the collation.
     pub base_subject: &'a [u8],
     /// Whether extracting the base subject took a reply or forward mark off.
@@ -40,7 +41,7 @@ const NONE: u32 = u32::MAX;
 
 /// How far up a chain of ancestors is followed when a parent is *changed*. A link that would need
 /// more is left out, as one that closes a loop is.
-const ANCESTORS_MAX: usize = 10_000;
+const ANCESTORS_MAX: usize = 1_000;
 
 /// Threads made of the messages that were given.
 #[derive(Debug)]
@@ -159,21 +160,21 @@ fn by_references<'a>(messages: &'a [Message<'a>]) -> Forest<'a> {
         parent: Vec::new(),
         set: Vec::new(),
     };
-    let mut by_id: HashMap<&str, u32> = HashMap::with_capacity(messages.len());
+    let mut by_id: HashMap<MessageIdHash, u32> = HashMap::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let index = index as u32;
         // Step 1.A: the references are a chain.
         let mut last = NONE;
         for reference in message.references {
-            let node = *by_id.entry(reference).or_insert_with(|| links.node(NONE));
+            let node = *by_id.entry(*reference).or_insert_with(|| links.node(NONE));
             if last != NONE && links.parent[node as usize] == NONE {
                 links.link(last, node);
             }
             last = node;
         }
         let node = match message.message_id {
-            "" => links.node(index),
-            id => {
+            None => links.node(index),
+            Some(id) => {
                 let node = *by_id.entry(id).or_insert_with(|| links.node(NONE));
                 if links.message[node as usize] == NONE {
                     links.message[node as usize] = index;
@@ -388,6 +389,7 @@ impl<'a> Forest<'a> {
             Open(u32),
             Text(u8),
         }
+        let mut digits = itoa::Buffer::new();
         let mut steps = Vec::new();
         for root in &self.roots {
             steps.push(Step::Open(*root));
@@ -405,7 +407,7 @@ impl<'a> Forest<'a> {
                 loop {
                     let children = &self.children[node as usize];
                     if let Some(message) = self.own(node) {
-                        out.extend_from_slice(message.number.to_string().as_bytes());
+                        out.extend_from_slice(digits.format(message.number).as_bytes());
                         if !children.is_empty() {
                             out.push(b' ');
                         }
@@ -430,8 +432,8 @@ mod tests {
     use proptest::prelude::*;
 
     struct Mail {
-        id: String,
-        references: Vec<String>,
+        id: Option<MessageIdHash>,
+        references: Vec<MessageIdHash>,
         subject: &'static str,
         is_reply: bool,
         sent: i64,
@@ -444,10 +446,10 @@ mod tests {
         is_reply: bool,
         sent: i64,
     ) -> Mail {
-        let references = references.iter().map(|r| r.to_string()).collect();
+        let hash = |id: &str| MessageIdHash::of(id.as_bytes());
         Mail {
-            id: id.to_string(),
-            references,
+            id: (!id.is_empty()).then(|| hash(id)),
+            references: references.iter().map(|id| hash(id)).collect(),
             subject,
             is_reply,
             sent,
@@ -460,7 +462,7 @@ mod tests {
             .enumerate()
             .map(|(i, m)| Message {
                 number: i as u32 + 1,
-                message_id: &m.id,
+                message_id: m.id,
                 references: &m.references,
                 base_subject: m.subject.as_bytes(),
                 is_reply: m.is_reply,
@@ -572,8 +574,8 @@ mod tests {
         ) {
             let subjects = ["", "A", "B"];
             let mails: Vec<Mail> = raw.iter().map(|(id, refs, s, reply, sent)| Mail {
-                id: id.to_string(),
-                references: refs.iter().map(|r| r.to_string()).collect(),
+                id: Some(MessageIdHash(u64::from(*id))),
+                references: refs.iter().map(|r| MessageIdHash(u64::from(*r))).collect(),
                 subject: subjects[*s],
                 is_reply: *reply,
                 sent: *sent,
