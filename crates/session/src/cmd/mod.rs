@@ -22,10 +22,12 @@ mod search_program;
 mod search_run;
 mod search_text;
 mod select;
+mod sort;
 mod starttls;
 mod status;
 mod store;
 mod subscribe;
+mod thread;
 
 use restante_proto::types::{AppendHead, Command, CommandBody as C};
 
@@ -63,6 +65,8 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Expunge(uids) => expunge::run(cx, state, uids).await,
         C::Check => noop::check(),
         C::Search(args) => search::run(cx, state, command.tag, args).await,
+        C::Sort(args) => sort::run(cx, state, command.tag, args).await,
+        C::Thread(args) => thread::run(cx, state, args).await,
         C::Fetch(args) => fetch::run(cx, state, args).await,
         C::Store(args) => store::run(cx, state, args).await,
         C::Copy { set, mailbox } => copy::copy(cx, state, set, mailbox).await,

@@ -2,35 +2,36 @@
 
 use std::num::NonZeroU32;
 
-use restante_mailbox::{ModSeq, Uid, UidSet};
+use restante_mailbox::{EmailId, EmailRow, MailError, ModSeq, Uid, UidSet};
 use restante_proto::types::{
-    self as wire, Condition, EsearchCorrelator, Search, SearchReturn, Tag,
+    self as wire, Code, Condition, EsearchCorrelator, Search, SearchReturn, Tag,
 };
 
 use super::search_program::Program;
 use super::search_run;
 use crate::cx::Cx;
 use crate::reply::{Failure, Outcome, Reply, client_bug};
-use crate::state::{Selected, State};
+use crate::state::{Login, Selected, State};
 use crate::view::ViewRows;
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outcome {
     let save = args.returns.as_ref().is_some_and(|returns| returns.save);
     let outcome = search(cx, state, tag, args).await;
-    if save && says_no(&outcome) {
-        // RFC 9051 §6.4.4.1; BAD leaves it as it was.
-        state.selected()?.1.view.save(UidSet::new());
-    }
+    empty_saved(state, save, &outcome)?;
     outcome
 }
 
-/// Whether a command is answered with NO.
-fn says_no(outcome: &Outcome) -> bool {
-    match outcome {
+/// NO to a command that was to save empties `$`; BAD leaves it as it was (RFC 9051 §6.4.4.1).
+pub(super) fn empty_saved(state: &mut State, save: bool, outcome: &Outcome) -> Result<(), Failure> {
+    let no = match outcome {
         Ok(reply) | Err(Failure::Reply(reply)) => reply.condition == Condition::No,
         Err(Failure::Mail(_)) => true,
         Err(_) => false,
+    };
+    if save && no {
+        state.selected()?.1.view.save(UidSet::new());
     }
+    Ok(())
 }
 
 async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outcome {
@@ -74,7 +75,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outco
 }
 
 /// Options of extensions that this server does not have are BAD (RFC 9051 §6.4.4).
-fn check_returns(returns: &SearchReturn) -> Result<(), Failure> {
+pub(super) fn check_returns(returns: &SearchReturn) -> Result<(), Failure> {
     let other = returns.partial.is_some()
         || returns.update.is_some()
         || returns.context
@@ -86,14 +87,19 @@ fn check_returns(returns: &SearchReturn) -> Result<(), Failure> {
 }
 
 /// SAVE alone suppresses the response (RFC 9051 §6.4.4).
-fn says_anything(returns: &SearchReturn) -> bool {
+pub(super) fn says_anything(returns: &SearchReturn) -> bool {
     returns.min || returns.max || returns.all || returns.count || !returns.save
+}
+
+/// Whether `$` becomes everything that was found (RFC 9051 §6.4.4.1, table 4).
+pub(super) fn picks_all(returns: &SearchReturn) -> bool {
+    returns.all || returns.count || !(returns.min || returns.max)
 }
 
 /// What `$` becomes, and whose modseqs count: with MIN and MAX alone only these messages (RFC 9051
 /// §6.4.4.1, table 4; RFC 4731 §3.2).
 fn picked(returns: &SearchReturn, found: &UidSet) -> UidSet {
-    if returns.all || returns.count || !(returns.min || returns.max) {
+    if picks_all(returns) {
         return found.clone();
     }
     let min = found.first().filter(|_| returns.min);
@@ -224,4 +230,95 @@ impl Answer<'_> {
         answer.end();
         Ok(())
     }
+}
+
+/// A message that was found, as SORT and THREAD need it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Message {
+    number: u32,
+    email: EmailId,
+    modseq: ModSeq,
+    /// Its UID.
+    pub(super) uid: Uid,
+    /// The internal date in seconds since 1970.
+    pub(super) arrived: i64,
+    /// Bytes.
+    pub(super) size: u64,
+}
+
+/// Messages that were found, in the order of the mailbox.
+#[derive(Debug)]
+pub(super) struct Found {
+    messages: Vec<Message>,
+}
+
+/// Emails read at once.
+const EMAILS: usize = 512;
+/// From so many messages on, sorting them is not done on a thread that serves other sessions.
+const ASIDE: u32 = 20_000;
+
+impl Found {
+    /// Reads the rows of what was found.
+    pub(super) async fn read(selected: &Selected, uids: &UidSet) -> Result<Found, Failure> {
+        let rows = selected.view.rows(uids).await?;
+        let messages = rows.iter(uids).map(|(number, row)| Message {
+            number,
+            email: row.email,
+            modseq: row.modseq,
+            uid: row.uid,
+            arrived: row.internal_date.unix_s,
+            size: row.size,
+        });
+        Ok(Found {
+            messages: messages.collect(),
+        })
+    }
+
+    /// The messages.
+    pub(super) fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The UID or the sequence number of a message.
+    pub(super) fn id(&self, index: usize, uid: bool) -> u32 {
+        match uid {
+            true => self.messages[index].uid.get(),
+            false => self.messages[index].number,
+        }
+    }
+
+    /// The highest modseq of some of them.
+    pub(super) fn highest(&self, of: impl IntoIterator<Item = usize>) -> Option<wire::ModSeq> {
+        let modseqs = of.into_iter().map(|index| self.messages[index].modseq.0);
+        modseqs.max().map(wire::ModSeq)
+    }
+
+    /// Hands each message over with its email, in order; `None` if the email is not there any more.
+    pub(super) async fn each_email(
+        &self,
+        login: &Login,
+        mut each: impl FnMut(&Message, Option<&EmailRow>) -> Result<(), MailError>,
+    ) -> Result<(), Failure> {
+        for messages in self.messages.chunks(EMAILS) {
+            let ids: Vec<EmailId> = messages.iter().map(|message| message.email).collect();
+            let emails = login.account.emails(&ids).await?;
+            for (message, email) in messages.iter().zip(&emails) {
+                each(message, email.as_deref())?;
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+/// Does work for so many messages where it keeps nobody waiting.
+pub(super) async fn aside<T: Send + 'static>(
+    messages: u32,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    if messages < ASIDE {
+        return Ok(work());
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Reply::no("Internal error").code(Code::ServerBug).into())
 }

@@ -1,0 +1,163 @@
+//! SORT and UID SORT (RFC 5256, RFC 5957; RETURN by RFC 5267 §3).
+
+use std::num::NonZeroU32;
+
+use restante_mailbox::{EmailRow, UidSet};
+use restante_message::SortKeys;
+use restante_proto::types::{
+    EsearchCorrelator, SearchReturn, Sort, SortCriterion, SortKey as Key, Tag,
+};
+use restante_search::{Column, Texts, order};
+
+use super::search::{self, Found};
+use super::search_program::Program;
+use super::search_run;
+use crate::cx::Cx;
+use crate::reply::{Failure, Outcome, Reply, client_bug};
+use crate::state::State;
+
+pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
+    let save = args.returns.as_ref().is_some_and(|returns| returns.save);
+    let outcome = sort(cx, state, tag, args).await;
+    search::empty_saved(state, save, &outcome)?;
+    outcome
+}
+
+async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
+    let (login, selected) = state.selected()?;
+    if let Some(returns) = &args.returns {
+        search::check_returns(returns)?;
+    }
+    if args.criteria.iter().any(|by| by.key == Key::Relevancy) {
+        return Err(client_bug("RELEVANCY is not supported"));
+    }
+    let program = Program::new(cx, login, selected, Some(&args.charset), args.key).await?;
+    let uids = search_run::find(login, selected, &program, false).await?;
+    let found = Found::read(selected, &uids).await?;
+    let mut columns = Columns::new(&args.criteria);
+    if columns.need_emails() {
+        found
+            .each_email(login, |message, email| {
+                let keys = email.map(EmailRow::sort_keys).transpose()?;
+                columns.push(message, &keys.unwrap_or_default());
+                Ok(())
+            })
+            .await?;
+    } else {
+        let none = SortKeys::default();
+        found
+            .messages()
+            .iter()
+            .for_each(|message| columns.push(message, &none));
+    }
+    let count = u32::try_from(found.messages().len()).unwrap_or(u32::MAX);
+    let sorted = search::aside(count, move || order(&columns.0, count)).await?;
+    let ids: Vec<NonZeroU32> = sorted
+        .iter()
+        .filter_map(|index| NonZeroU32::new(found.id(*index as usize, args.uid)))
+        .collect();
+    let Some(returns) = args.returns else {
+        let mod_seq = program
+            .tells_mod_seq
+            .then(|| found.highest(0..found.messages().len()))
+            .flatten();
+        cx.writer().sort(ids, mod_seq);
+        return Ok(Reply::ok("SORT completed"));
+    };
+    let picked = picked(&returns, &sorted);
+    if search::says_anything(&returns) {
+        let correlator = EsearchCorrelator {
+            tag: Some(tag),
+            ..EsearchCorrelator::default()
+        };
+        let mut writer = cx.writer();
+        let mut answer = writer.esearch(&correlator, args.uid);
+        if let Some(min) = ids.first().filter(|_| returns.min) {
+            answer.min(*min);
+        }
+        if let Some(max) = ids.last().filter(|_| returns.max) {
+            answer.max(*max);
+        }
+        if returns.count {
+            answer.count(count);
+        }
+        if returns.all && !ids.is_empty() {
+            answer.all(ids.iter().copied());
+        }
+        if program.tells_mod_seq
+            && let Some(mod_seq) = found.highest(picked.iter().copied())
+        {
+            answer.mod_seq(mod_seq);
+        }
+        answer.end();
+    }
+    if returns.save {
+        let saved: UidSet = match picked.len() == sorted.len() {
+            true => uids,
+            false => picked.iter().map(|at| found.messages()[*at].uid).collect(),
+        };
+        selected.view.save(saved);
+    }
+    Ok(Reply::ok("SORT completed"))
+}
+
+/// The messages that `$` becomes and whose modseqs count, as for SEARCH; MIN and MAX are the first and
+/// the last of the sorted ones (RFC 5267 §3.1).
+fn picked(returns: &SearchReturn, sorted: &[u32]) -> Vec<usize> {
+    if search::picks_all(returns) {
+        return sorted.iter().map(|index| *index as usize).collect();
+    }
+    let min = sorted.first().filter(|_| returns.min);
+    let max = sorted.last().filter(|_| returns.max);
+    min.into_iter().chain(max).map(|at| *at as usize).collect()
+}
+
+/// The values to sort by.
+struct Columns(Vec<(Column, bool)>, Vec<Key>);
+
+impl Columns {
+    fn new(criteria: &[SortCriterion]) -> Columns {
+        let mut columns: Vec<(Column, bool)> = Vec::new();
+        let mut keys: Vec<Key> = Vec::new();
+        for criterion in criteria {
+            // A second time, a key decides nothing.
+            if keys.contains(&criterion.key) {
+                continue;
+            }
+            let column = match criterion.key {
+                Key::Arrival | Key::Date | Key::Size => Column::Numbers(Vec::new()),
+                _ => Column::Texts(Texts::new()),
+            };
+            columns.push((column, criterion.reverse));
+            keys.push(criterion.key);
+        }
+        Columns(columns, keys)
+    }
+
+    /// Whether more is needed than the mailbox's own columns.
+    fn need_emails(&self) -> bool {
+        let own = |key: &Key| matches!(key, Key::Arrival | Key::Size);
+        !self.1.iter().all(own)
+    }
+
+    fn push(&mut self, message: &search::Message, keys: &SortKeys) {
+        for ((column, _), key) in self.0.iter_mut().zip(&self.1) {
+            match column {
+                Column::Numbers(numbers) => numbers.push(match key {
+                    Key::Size => i64::try_from(message.size).unwrap_or(i64::MAX),
+                    // Without a date, the internal date is the sent date (RFC 5256 §2.2).
+                    Key::Date => keys.sent_date.map_or(message.arrived, |date| date.unix_s),
+                    _ => message.arrived,
+                }),
+                Column::Texts(texts) => texts.push(match key {
+                    Key::Cc => &keys.cc,
+                    Key::From => &keys.from,
+                    Key::To => &keys.to,
+                    Key::DisplayFrom => &keys.display_from,
+                    Key::DisplayTo => &keys.display_to,
+                    _ => &keys.base_subject,
+                }),
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! THREAD and UID THREAD (RFC 5256; THREAD=REFS by draft-ietf-morg-inthread).
+
+use std::ops::Range;
+
+use restante_mailbox::EmailRow;
+use restante_message::{MessageIdHash, SortKeys};
+use restante_proto::types::{Thread, ThreadAlgorithm};
+use restante_search::fold;
+use restante_search::thread::{Algorithm, Message, thread};
+
+use super::search::{self, Found};
+use super::search_program::Program;
+use super::search_run;
+use crate::cx::Cx;
+use crate::reply::{Outcome, Reply, client_bug};
+use crate::state::State;
+
+pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Thread) -> Outcome {
+    let (login, selected) = state.selected()?;
+    let algorithm = match args.algorithm {
+        ThreadAlgorithm::OrderedSubject => Algorithm::OrderedSubject,
+        ThreadAlgorithm::References => Algorithm::References,
+        ThreadAlgorithm::Refs => Algorithm::Refs,
+        ThreadAlgorithm::Other(_) => return Err(client_bug("Unknown threading algorithm")),
+    };
+    let program = Program::new(cx, login, selected, Some(&args.charset), args.key).await?;
+    let uids = search_run::find(login, selected, &program, false).await?;
+    let found = Found::read(selected, &uids).await?;
+    let mut headers = Headers::default();
+    found
+        .each_email(login, |message, email| {
+            let keys = email.map(EmailRow::sort_keys).transpose()?;
+            headers.push(message, &keys.unwrap_or_default());
+            Ok(())
+        })
+        .await?;
+    let numbers: Vec<u32> = (0..headers.list.len())
+        .map(|index| found.id(index, args.uid))
+        .collect();
+    let count = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+    let lists = search::aside(count, move || headers.thread(&numbers, algorithm)).await?;
+    let out = cx.conn.out();
+    out.extend_from_slice(b"* THREAD");
+    if !lists.is_empty() {
+        out.push(b' ');
+        out.extend_from_slice(&lists);
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(Reply::ok("THREAD completed"))
+}
+
+/// What threading needs of all messages, in few pieces of memory.
+#[derive(Default)]
+struct Headers {
+    list: Vec<Header>,
+    references: Vec<MessageIdHash>,
+    subjects: Vec<u8>,
+}
+
+struct Header {
+    message_id: Option<MessageIdHash>,
+    references: Range<usize>,
+    subject: Range<usize>,
+    is_reply: bool,
+    sent: i64,
+    arrived: i64,
+}
+
+impl Headers {
+    fn push(&mut self, message: &search::Message, keys: &SortKeys) {
+        let references = self.references.len();
+        self.references.extend_from_slice(&keys.references);
+        let subject = self.subjects.len();
+        fold(&keys.base_subject, &mut self.subjects);
+        self.list.push(Header {
+            message_id: keys.message_id,
+            references: references..self.references.len(),
+            subject: subject..self.subjects.len(),
+            is_reply: keys.is_reply,
+            sent: keys.sent_date.map_or(message.arrived, |date| date.unix_s),
+            arrived: message.arrived,
+        });
+    }
+
+    /// The lists of the response.
+    fn thread(self, numbers: &[u32], algorithm: Algorithm) -> Vec<u8> {
+        let messages: Vec<Message<'_>> = self
+            .list
+            .iter()
+            .zip(numbers)
+            .map(|(header, number)| Message {
+                number: *number,
+                message_id: header.message_id,
+                references: &self.references[header.references.clone()],
+                base_subject: &self.subjects[header.subject.clone()],
+                is_reply: header.is_reply,
+                sent: header.sent,
+                arrived: header.arrived,
+            })
+            .collect();
+        let mut out = Vec::with_capacity(10 * messages.len());
+        thread(&messages, algorithm).write(&mut out);
+        out
+    }
+}
