@@ -100,7 +100,14 @@ impl World {
     /// # Panics
     /// The store in memory cannot be opened.
     pub async fn new(options: WorldOptions) -> World {
-        let store = Store::memory(MemoryOptions::default());
+        World::on(Store::memory(MemoryOptions::default()), options).await
+    }
+
+    /// The same on a store that is empty.
+    ///
+    /// # Panics
+    /// The store cannot be opened.
+    pub async fn on(store: Store, options: WorldOptions) -> World {
         let mut mail_options = MailOptions::default();
         mail_options.quota_bytes = options.quota_bytes;
         let mail = Mail::open(store, mail_options)
