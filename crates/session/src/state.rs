@@ -5,6 +5,7 @@ use std::sync::Arc;
 use restante_mailbox::{Account, Mailbox, ModSeq};
 use tokio::sync::watch;
 
+use crate::cmd::DecodedMark;
 use crate::env::Seat;
 use crate::reply::{Failure, client_bug};
 use crate::view::View;
@@ -66,6 +67,8 @@ pub(crate) struct Selected {
     pub(crate) changes: watch::Receiver<ModSeq>,
     /// What this client has been told of it, and its search result variable `$`.
     pub(crate) view: View,
+    /// Where a client stands that fetches a decoded part piece by piece.
+    pub(crate) decoded: Option<Box<DecodedMark>>,
 }
 
 /// The right to change the selected mailbox: there is none under EXAMINE.

@@ -120,6 +120,17 @@ async fn every_part_of_a_large_message_is_what_it_was() {
             assert!(octets(&answer) == [part], "{command}: {:?}", answer.tagged);
         }
     }
+    // Piece by piece, forwards and once back to the beginning.
+    let mut pieces = Vec::new();
+    for offset in (0..data.len()).step_by(30_000) {
+        let command = format!("FETCH 1 BINARY.PEEK[2]<{offset}.30000>");
+        let answer = client.command(&command).await.expect("grammar");
+        pieces.extend(octets(&answer).concat());
+    }
+    assert!(pieces == data);
+    let first = "FETCH 1 BINARY.PEEK[2]<0.10>";
+    let answer = client.command(first).await.expect("grammar");
+    assert_eq!(octets(&answer), [&data[..10]]);
     let answer = client
         .command("FETCH 1 (BINARY.SIZE[2] BINARY.SIZE[3])")
         .await

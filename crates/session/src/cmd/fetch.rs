@@ -19,6 +19,7 @@ use restante_mailbox::{
 use restante_proto::encode::FetchItems;
 use restante_proto::types::{self as wire, Code, Fetch};
 
+pub(crate) use self::binary::Mark;
 use self::message::Fetcher;
 use self::plan::{Item, Plan, RowItem};
 use crate::convert;
@@ -247,6 +248,7 @@ async fn emails(
             account,
             plan,
             problem,
+            mark: selected.decoded.take(),
         };
         for (told, email) in told.iter().zip(found) {
             match email {
@@ -256,6 +258,7 @@ async fn emails(
             cx.conn.flush_if_large().await?;
         }
         problem = fetcher.problem;
+        selected.decoded = fetcher.mark;
         if rest.is_empty() {
             return Ok(problem);
         }

@@ -29,6 +29,8 @@ mod store;
 mod subscribe;
 mod thread;
 
+pub(crate) use self::fetch::Mark as DecodedMark;
+
 use restante_proto::types::{AppendHead, Command, CommandBody as C};
 
 use crate::cx::Cx;

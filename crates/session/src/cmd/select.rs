@@ -41,6 +41,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
         read_only: args.read_only,
         changes,
         view,
+        decoded: None,
     };
 
     tell_size(cx, &mut selected).await?;

@@ -9,6 +9,7 @@ use restante_message::Structure;
 use restante_proto::encode::FetchItems;
 use restante_proto::types as wire;
 
+use super::binary::Mark;
 use super::plan::{EmailItem, Item, Plan, RowItem};
 use super::{Problem, RowWriter, Told, problem_is};
 use crate::convert;
@@ -22,6 +23,8 @@ pub(super) struct Fetcher<'a> {
     pub(super) plan: &'a Plan,
     /// What went wrong so far, though the command goes on.
     pub(super) problem: Option<Problem>,
+    /// The part of which a piece was decoded last.
+    pub(super) mark: Option<Box<Mark>>,
 }
 
 /// A message while it is told.
