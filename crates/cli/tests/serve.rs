@@ -90,9 +90,9 @@ fn a_wrong_password_is_refused_and_a_changed_one_takes_effect_at_once() {
 }
 
 #[test]
-fn connections_are_limited_by_user_and_by_address() {
+fn connections_are_limited_by_user_and_in_all() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = "[limits]\nconnections_per_user = 2\nconnections_per_address = 4\n";
+    let limits = "[limits]\nconnections_per_user = 2\nconnections = 4\n";
     let server = Server::start_with(&dir.path().join("data"), limits);
     server.add_user("ada", "x");
     let mut clients: Vec<Client> = Vec::new();

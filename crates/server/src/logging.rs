@@ -56,10 +56,7 @@ pub(crate) fn check_level(level: &str) -> Result<(), String> {
 
 /// Starts logging for the whole process. A second call changes nothing and returns `None`.
 pub fn start(settings: &Log) -> Option<LogLevel> {
-    let filter = settings
-        .level
-        .parse::<EnvFilter>()
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let (filter, handle) = reload::Layer::new(filter);
     let human = match settings.format {
         LogFormat::Human => true,

@@ -134,7 +134,7 @@ sections! {
     limits: Limits {
         /// Connections in all, of every kind.
         connections: usize = 20_000,
-        /// Connections from one address.
+        /// Connections from one address (IPv6: one /64). This machine's own are not limited.
         connections_per_address: usize = 1_000,
         /// IMAP connections of one user.
         connections_per_user: usize = 100,

@@ -17,7 +17,7 @@ pub(crate) struct Admission {
 #[derive(Debug)]
 pub(crate) struct Place {
     _all: Seat<()>,
-    _network: Seat<IpAddr>,
+    _network: Option<Seat<IpAddr>>,
 }
 
 /// Which limit refused a connection.
@@ -37,12 +37,13 @@ impl Admission {
         }
     }
 
-    /// Takes a place for a connection from `address`.
+    /// Takes a place for a connection from `address`. This machine's own are not limited by address:
+    /// behind one may be a webmail with all users.
     pub(crate) fn admit(&self, address: IpAddr) -> Result<Place, Refused> {
-        let network = self
-            .by_network
-            .take(network(address))
-            .ok_or(Refused::Address)?;
+        let network = match network(address) {
+            local if local.is_loopback() => None,
+            other => Some(self.by_network.take(other).ok_or(Refused::Address)?),
+        };
         let all = self.all.take(()).ok_or(Refused::Total)?;
         Ok(Place {
             _all: all,
@@ -59,11 +60,11 @@ impl Admission {
 /// One IPv6 customer has a whole /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(v6) => {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
             let [a, b, c, d, ..] = v6.segments();
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
-        v4 => v4,
+        other => other,
     }
 }
 
@@ -178,6 +179,15 @@ mod tests {
             Refused::Address
         );
         assert!(admission.admit(address("2001:db8:0:1::1")).is_ok());
+    }
+
+    #[test]
+    fn this_machine_is_not_limited_by_address() {
+        let admission = Admission::new(10, 1);
+        for text in ["127.0.0.1", "127.0.0.1", "::1", "::1"] {
+            std::mem::forget(admission.admit(address(text)).unwrap());
+        }
+        assert_eq!(admission.connections(), 4);
     }
 
     #[test]
