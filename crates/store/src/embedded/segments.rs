@@ -181,7 +181,7 @@ impl SegmentReader {
         while at < self.length {
             let wanted = (self.length - at).min(buffer.len() as u64) as usize;
             self.file.read_exact_at(&mut buffer[..wanted], at)?;
-            if let Some(last) = buffer[..wanted].iter().rposition(|byte| *byte != 0) {
+            if let Some(last) = last_data(&buffer[..wanted]) {
                 end = at + last as u64 + 1;
             }
             at += wanted as u64;
@@ -227,6 +227,37 @@ impl SegmentReader {
             reason: reason.into(),
             last_good,
             ..Damage::default()
+        }
+    }
+}
+
+/// The last byte that is not zero. Most of a segment is not written yet after a crash, so pages are compared
+/// before bytes are looked at.
+fn last_data(bytes: &[u8]) -> Option<usize> {
+    const ZEROS: [u8; GROUP_ALIGN as usize] = [0; GROUP_ALIGN as usize];
+    let page = bytes
+        .chunks(ZEROS.len())
+        .rposition(|page| page != &ZEROS[..page.len()])?;
+    let start = page * ZEROS.len();
+    let page = bytes[start..].chunks(ZEROS.len()).next()?;
+    let last = page.iter().rposition(|byte| *byte != 0)?;
+    Some(start + last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_byte_of_data() {
+        assert_eq!(last_data(&[]), None);
+        for length in [1, 4095, 4096, 4097, 10_000] {
+            let mut bytes = vec![0; length];
+            assert_eq!(last_data(&bytes), None);
+            for at in [0, length / 2, length - 1] {
+                bytes[at] = 1;
+                assert_eq!(last_data(&bytes), Some(at));
+            }
         }
     }
 }
