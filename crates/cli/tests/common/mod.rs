@@ -103,6 +103,11 @@ impl Server {
         self.log.recv_timeout(PATIENCE).expect("a line in the log")
     }
 
+    /// What was logged since it was last asked.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
     pub fn wait_for_log(&self, text: &str) -> String {
         loop {
             let line = self.log_line();
