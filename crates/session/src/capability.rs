@@ -80,6 +80,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("OBJECTID", always),
     ("SAVEDATE", always),
     ("UTF8=ACCEPT", always),
+    ("COMPRESS=DEFLATE", always),
     ("APPENDLIMIT=", always),
 ];
 

@@ -16,6 +16,7 @@ use restante_proto::types::LiteralHead;
 use tokio::io::{AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 
+use crate::deflate::Deflate;
 use crate::env::Limits;
 use crate::io::Io;
 use crate::wire::{self, Framing, Input};
@@ -35,6 +36,8 @@ pub(crate) struct Conn {
     /// None only while TLS is being started.
     io: Option<Box<dyn Io>>,
     framing: Framing,
+    /// After COMPRESS.
+    deflate: Option<Box<Deflate>>,
     out: Vec<u8>,
     out_bytes: usize,
     stall_timeout: Duration,
@@ -47,6 +50,7 @@ impl Conn {
         Conn {
             io: Some(io),
             framing: Framing::new(limits),
+            deflate: None,
             out: Vec::new(),
             out_bytes: limits.out_bytes,
             stall_timeout: limits.write_timeout,
@@ -103,8 +107,20 @@ impl Conn {
         }
         let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let out = &self.out;
+        let deflate = self.deflate.as_mut();
         let write = async {
-            io.write_all(out).await?;
+            match deflate {
+                None => io.write_all(out).await?,
+                Some(deflate) => {
+                    let mut from = 0;
+                    while from < out.len() {
+                        let (packed, to) = deflate.pack(out, from)?;
+                        io.write_all(&packed).await?;
+                        from = to;
+                    }
+                    deflate.remember(out);
+                }
+            }
             io.flush().await
         };
         match tokio::time::timeout(self.stall_timeout, write).await {
@@ -132,6 +148,31 @@ impl Conn {
     pub(crate) async fn fill(&mut self) -> io::Result<bool> {
         let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let framing = &mut self.framing;
+        if let Some(deflate) = &mut self.deflate {
+            return poll_fn(|cx| {
+                SCRATCH.with_borrow_mut(|scratch| {
+                    loop {
+                        // One buffer full at a time, so that the framer's limits hold for what a few
+                        // bytes can become.
+                        let plain = deflate.unpack(scratch)?;
+                        if plain > 0 {
+                            framing.push(&scratch[..plain]);
+                            return Poll::Ready(Ok(true));
+                        }
+                        if deflate.input_ended() {
+                            return Poll::Ready(Ok(false));
+                        }
+                        let mut buffer = ReadBuf::new(scratch);
+                        ready!(Pin::new(&mut **io).poll_read(cx, &mut buffer))?;
+                        if buffer.filled().is_empty() {
+                            return Poll::Ready(Ok(false));
+                        }
+                        deflate.push(buffer.filled());
+                    }
+                })
+            })
+            .await;
+        }
         poll_fn(|cx| {
             SCRATCH.with_borrow_mut(|scratch| {
                 let mut buffer = ReadBuf::new(scratch);
@@ -203,6 +244,19 @@ impl Conn {
         let io = self.io.take().ok_or(io::ErrorKind::NotConnected)?;
         self.framing = Framing::new(limits);
         self.io = Some(io.starttls().await?);
+        Ok(())
+    }
+
+    /// Whether COMPRESS is in force.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.deflate.is_some()
+    }
+
+    /// Writes out what is collected, the last that is sent as it is; from then on both directions are
+    /// compressed (RFC 4978 §3). What has come after the command already is compressed.
+    pub(crate) async fn start_compression(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        self.deflate = Some(Box::new(Deflate::new(&self.framing.take_buffered())));
         Ok(())
     }
 

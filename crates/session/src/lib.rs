@@ -17,6 +17,7 @@
 //! | --- | --- |
 //! | `serve.rs` | the loop: input, IDLE, timeouts, the tagged answer and the sync point before it |
 //! | `conn.rs`, `wire.rs` | bytes in and out; the protocol crate's framer, decoder and encoder |
+//! | `deflate.rs` | the compression layer of COMPRESS |
 //! | `table.rs` | one row for each command: states, whether expunges may be told, whether it writes |
 //! | `state.rs` | `State`, `Login`, `Selected`, `Writable` |
 //! | `view.rs` | sequence numbers: snapshot plus ghosts, `*`, `$`; nothing else knows them |
@@ -57,6 +58,7 @@ mod cmd;
 mod conn;
 mod convert;
 mod cx;
+mod deflate;
 mod enabled;
 mod env;
 mod flags;

@@ -73,6 +73,8 @@ pub(crate) enum Failure {
     Logout,
     /// The tagged OK of STARTTLS, then the handshake.
     StartTls(Reply),
+    /// The tagged OK of COMPRESS, then compression.
+    Compress(Reply),
     /// A tagged reply, then BYE with this text.
     LastReply(Reply, Cow<'static, str>),
     /// The session ends with BYE.

@@ -275,6 +275,15 @@ impl Session {
                 self.cx.status(Some(&tag), &reply);
                 return self.start_tls().await;
             }
+            Err(Failure::Compress(reply)) => {
+                if let Some(bye) = self.sync(rule.expunge).await? {
+                    return self.bye(bye);
+                }
+                self.cx.status(Some(&tag), &reply);
+                self.cx.conn.start_compression().await?;
+                self.touch();
+                return Ok(Flow::On);
+            }
             Err(Failure::Bye(bye)) => return self.bye(bye),
             Err(Failure::Io(error)) => return Err(error),
         };

@@ -89,6 +89,11 @@ impl Framing {
         self.framer.buffered() > 0
     }
 
+    /// Takes what has come and is not yet read as a command.
+    pub(crate) fn take_buffered(&mut self) -> Bytes {
+        self.framer.take_buffered()
+    }
+
     pub(crate) fn expect_line(&mut self) {
         self.framer.expect_line();
     }

@@ -47,6 +47,7 @@
 //!   not UTF-8 are seen as U+FFFD.
 //! - In an expected line `<any>` is any text, `<n>` a number, `<$name>` a word without spaces,
 //!   parentheses and brackets, remembered: the same text is wanted (or sent) where it stands again.
+//! - `compress: A`: A compresses from now on, in both directions.
 //! - `wait: MS` lets time pass. `deliver: NAME` puts a message into a mailbox, as LMTP would.
 
 use std::collections::HashMap;
@@ -54,6 +55,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::world::{World, WorldOptions};
@@ -182,6 +184,7 @@ enum Step {
     },
     Wait(Duration),
     Deliver(String),
+    Compress(String),
 }
 
 impl Step {
@@ -190,7 +193,8 @@ impl Step {
             Step::Send { session, .. }
             | Step::Expect { session, .. }
             | Step::Refuse { session, .. }
-            | Step::Anything { session } => Some(session),
+            | Step::Anything { session }
+            | Step::Compress(session) => Some(session),
             Step::Wait(_) | Step::Deliver(_) => None,
         }
     }
@@ -242,6 +246,11 @@ impl Transcript {
                     transcript
                         .steps
                         .push((number, version, Step::Wait(Duration::from_millis(ms))));
+                    continue;
+                }
+                if key == "compress" {
+                    let step = Step::Compress(value.to_owned());
+                    transcript.steps.push((number, version, step));
                     continue;
                 }
                 if key == "deliver" {
@@ -575,6 +584,14 @@ impl Run {
                 let delivered = self.world.message(mailbox, &[], None, text).await;
                 delivered.map_err(|what| Failure { line, what })
             }
+            Step::Compress(name) => {
+                let session = self.session(line, name)?;
+                session.deflate = Some(Deflate {
+                    compress: Compress::new(Compression::default(), false),
+                    decompress: Decompress::new(false),
+                });
+                Ok(())
+            }
             Step::Send {
                 session: name,
                 parts,
@@ -644,10 +661,40 @@ impl Run {
     }
 }
 
+/// A client's side of COMPRESS.
+struct Deflate {
+    compress: Compress,
+    decompress: Decompress,
+}
+
+impl Deflate {
+    fn pack(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(bytes.len() + bytes.len() / 8 + 64);
+        let flush = FlushCompress::Partial;
+        // There is room for all of it, so it cannot fail.
+        let _ = self.compress.compress_vec(bytes, &mut packed, flush);
+        packed
+    }
+
+    fn unpack(&mut self, mut packed: &[u8], plain: &mut Vec<u8>) -> std::io::Result<()> {
+        loop {
+            plain.reserve(16 << 10);
+            let (before, had) = (self.decompress.total_in(), plain.len());
+            self.decompress
+                .decompress_vec(packed, plain, FlushDecompress::Sync)?;
+            packed = &packed[(self.decompress.total_in() - before) as usize..];
+            if packed.is_empty() && plain.len() == had {
+                return Ok(());
+            }
+        }
+    }
+}
+
 /// One connection of a transcript.
 struct Session {
     name: String,
     stream: DuplexStream,
+    deflate: Option<Deflate>,
     buffer: Vec<u8>,
     tags: u32,
     /// Tags of commands that have no tagged response yet, oldest first.
@@ -665,6 +712,7 @@ impl Session {
         Session {
             name: name.to_owned(),
             stream,
+            deflate: None,
             buffer: Vec::new(),
             tags: 0,
             open: std::collections::VecDeque::new(),
@@ -731,6 +779,9 @@ impl Session {
                 bytes.extend_from_slice(b"\r\n");
             } else {
                 bytes.truncate(bytes.len() - b"<nocrlf>".len());
+            }
+            if let Some(deflate) = &mut self.deflate {
+                bytes = deflate.pack(&bytes);
             }
             if let Err(error) = self.stream.write_all(&bytes).await {
                 return failure(line, format!("{} cannot send: {error}", self.name));
@@ -891,7 +942,13 @@ impl Session {
                 self.seen.push(response.clone());
                 return Ok(Some(response));
             }
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            if let Some(deflate) = &mut self.deflate {
+                let mut packed = Vec::new();
+                if self.stream.read_buf(&mut packed).await? == 0 {
+                    return Ok(None);
+                }
+                deflate.unpack(&packed, &mut self.buffer)?;
+            } else if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Ok(None);
             }
         }

@@ -4,6 +4,7 @@ mod append;
 mod authenticate;
 mod capability;
 mod close;
+mod compress;
 mod copy;
 mod create;
 mod delete;
@@ -73,6 +74,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Store(args) => store::run(cx, state, args).await,
         C::Copy { set, mailbox } => copy::copy(cx, state, set, mailbox).await,
         C::Move { set, mailbox } => copy::move_to(cx, state, set, mailbox).await,
+        C::CompressDeflate => compress::run(cx),
         other => Err(unsupported(other.name())),
     }
 }
