@@ -229,6 +229,8 @@ impl Account {
     pub async fn open(self: &Arc<Self>, id: MailboxId) -> Result<Arc<Mailbox>> {
         let mut mailboxes = self.lock_mailboxes();
         if let Some(mailbox) = mailboxes.get(&id).and_then(Weak::upgrade) {
+            drop(mailboxes);
+            self.keep_warm(&mailbox);
             return Ok(mailbox);
         }
         if self.lock_now().tree.by_id(id).is_none() {
@@ -240,10 +242,14 @@ impl Account {
         let mailbox = Mailbox::new(self.clone(), id);
         mailboxes.insert(id, Arc::downgrade(&mailbox));
         drop(mailboxes);
-        if let Some(warm) = self.core.warm.upgrade() {
-            warm.touch_mailbox(&mailbox);
-        }
+        self.keep_warm(&mailbox);
         Ok(mailbox)
+    }
+
+    fn keep_warm(&self, mailbox: &Arc<Mailbox>) {
+        if let Some(warm) = self.core.warm.upgrade() {
+            warm.touch_mailbox(mailbox);
+        }
     }
 
     /// The tails of all mailboxes, in the order of their ids: one short scan.

@@ -166,6 +166,7 @@ impl Mail {
                 store,
                 account: id,
                 id: mailbox,
+                reads: &self.core.reads,
             };
             match check_mailbox(&stored).await {
                 Ok(Checked {

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use restante_store::Batch;
+
 use crate::{
-    UidSet,
+    Slot, UidSet,
     account::Account,
     error::{MailError, Result},
     keys,
@@ -11,10 +14,11 @@ use crate::{
     name::MailboxName,
     ops::{Append, Appended},
     record::Effect,
-    snapshot::Wanted,
+    snapshot::{Annotations, Import, ImportError, PartKey, Wanted},
+    stored,
     tail::TailState,
-    tree::TreeEffect,
-    types::{Uid, UidValidity},
+    tree::{SpecialUse, TreeEffect},
+    types::{ModSeq, Row, Uid, UidValidity},
 };
 
 impl Account {
@@ -49,6 +53,87 @@ impl Account {
             .await;
         mailbox.refresh_anew().await?;
         outcome
+    }
+}
+
+/// A mailbox as it was elsewhere, for [`Account::fill`].
+#[derive(Clone, Debug)]
+pub struct Fill {
+    /// Its UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// Its UIDNEXT, if that is larger than the UIDs of its messages need.
+    pub uid_next: Uid,
+    /// Its HIGHESTMODSEQ, if that is larger than those of its messages.
+    pub modseq: ModSeq,
+    /// Its keywords.
+    pub keywords: Vec<(Slot, Box<str>)>,
+}
+
+impl Account {
+    /// Creates a mailbox that begins with given messages: UIDs, UIDVALIDITY, modseqs, dates and flags are
+    /// kept. The emails must be there already. Takes bounded memory, however many there are; the mailbox
+    /// is empty until all are in.
+    ///
+    /// # Errors
+    /// [`MailError::AlreadyExists`]; [`MailError::Misuse`] for rows that cannot be;
+    /// [`MailError::Conflict`] if somebody else wrote to the mailbox meanwhile.
+    pub async fn fill(
+        self: &Arc<Self>,
+        name: &MailboxName,
+        special_use: SpecialUse,
+        fill: Fill,
+        rows: impl IntoIterator<Item = Row> + Send,
+    ) -> Result<Arc<Mailbox>> {
+        let misuse = |error: ImportError| MailError::misuse(error.to_string());
+        let id = self
+            .create_with(name, special_use, Some(fill.uid_validity))
+            .await?;
+        let mailbox = self.open(id).await?;
+        let mut import = Import::new(fill.uid_validity, self.core.nonce());
+        for (slot, name) in &fill.keywords {
+            import.define_keyword(*slot, name).map_err(misuse)?;
+        }
+        let put = async |parts: Vec<(PartKey, Bytes)>| {
+            let mut batch = Batch::new(self.id().0);
+            for (part, value) in parts {
+                batch.put(keys::part(self.id(), id, part), value);
+            }
+            self.core.store.commit(batch).await.map_err(MailError::from)
+        };
+        let mut waiting = Vec::new();
+        for row in rows {
+            import.push(row).map_err(misuse)?;
+            waiting.extend(import.drain());
+            if waiting.len() >= 64 {
+                put(std::mem::take(&mut waiting)).await?;
+            }
+        }
+        let (snapshot, parts) = import.finish(fill.uid_next, fill.modseq, Annotations::new());
+        waiting.extend(parts);
+        put(waiting).await?;
+        let checkpoint = snapshot
+            .checkpoint()
+            .map_err(|error| MailError::misuse(error.to_string()))?;
+        put(checkpoint.puts().to_vec()).await?;
+        mailbox.refresh().await?;
+        let empty = mailbox.lock().pending().cloned();
+        let empty = empty.ok_or(MailError::Conflict)?;
+        if empty.tail.modseq != ModSeq::FIRST {
+            return Err(MailError::Conflict);
+        }
+        let mut tail = snapshot.tail().clone();
+        tail.root = Some(checkpoint.root());
+        tail.wall_ms = self.core.now_ms();
+        let mut batch = Batch::new(self.id().0);
+        let key = keys::tail(self.id(), id);
+        batch.require_equal.push((key.clone(), empty.row));
+        batch.put(key, tail.encode());
+        let root = keys::root(self.id(), id, checkpoint.root().modseq);
+        let value = stored::encode_root(self.core.now_ms(), checkpoint.root_bytes());
+        batch.put(root, value);
+        self.core.store.commit(batch).await?;
+        mailbox.refresh_anew().await?;
+        Ok(mailbox)
     }
 }
 

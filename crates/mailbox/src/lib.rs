@@ -42,6 +42,7 @@ pub use directory::{NewUser, User, canonical_user_name};
 pub use email::{EmailDraft, EmailRow, NewEmail, clamp};
 pub use error::{Limit, MailError, Result};
 pub use flags::{Flags, Slot};
+pub use import::Fill;
 pub use keywords::Keywords;
 pub use mail::Mail;
 pub use mailbox::Mailbox;

@@ -31,6 +31,7 @@ pub struct Mail {
     /// Keeps what was used last, though nobody holds it.
     pub(crate) warm: Arc<Warm>,
     accounts: Mutex<HashMap<AccountId, Weak<Account>>>,
+    loading: [tokio::sync::Mutex<()>; 16],
 }
 
 /// What accounts and mailboxes share.
@@ -42,6 +43,8 @@ pub(crate) struct Core {
     pub(crate) emails: EmailCache,
     pub(crate) warm: Weak<Warm>,
     nonces: AtomicU64,
+    /// Bytes of tails, checkpoints, parts and records that were read.
+    pub(crate) reads: AtomicU64,
     /// Retention does one thing at a time.
     pub(crate) retention: tokio::sync::Mutex<()>,
     /// Mailboxes of which a checkpoint is due.
@@ -96,6 +99,7 @@ impl Mail {
             emails: EmailCache::new(options.email_cache_bytes),
             warm: Arc::downgrade(&warm),
             nonces: AtomicU64::new(RandomState::new().hash_one(0u8)),
+            reads: AtomicU64::new(0),
             retention: tokio::sync::Mutex::default(),
             due: Mutex::default(),
             store,
@@ -105,6 +109,7 @@ impl Mail {
             core,
             warm,
             accounts: Mutex::default(),
+            loading: Default::default(),
         }))
     }
 
@@ -118,6 +123,11 @@ impl Mail {
         &self.core.store
     }
 
+    /// Bytes that were read to open mailboxes: tails, checkpoints, their parts, and records. For metrics.
+    pub fn reads(&self) -> u64 {
+        self.core.reads.load(Ordering::Relaxed)
+    }
+
     /// The time by the clock in use, milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         self.core.now_ms()
@@ -128,15 +138,20 @@ impl Mail {
     /// # Errors
     /// [`MailError::NoSuchUser`].
     pub async fn account(&self, id: AccountId) -> Result<Arc<Account>> {
-        if let Some(account) = self.lock().get(&id).and_then(Weak::upgrade) {
+        let open = || self.lock().get(&id).and_then(Weak::upgrade);
+        if let Some(account) = open() {
             self.warm.touch_account(&account);
+            return Ok(account);
+        }
+        // One at a time: what is read must not be older than what another handle did meanwhile.
+        let _loading = self.loading[id.0 as usize % self.loading.len()]
+            .lock()
+            .await;
+        if let Some(account) = open() {
             return Ok(account);
         }
         let opened = Account::load(self.core.clone(), id).await?;
         let mut accounts = self.lock();
-        if let Some(account) = accounts.get(&id).and_then(Weak::upgrade) {
-            return Ok(account);
-        }
         if accounts.len() >= 64 && accounts.len().is_power_of_two() {
             accounts.retain(|_, account| account.strong_count() > 0);
         }
@@ -154,6 +169,28 @@ impl Mail {
     pub async fn account_of(&self, name: &str) -> Result<Arc<Account>> {
         let user = self.user(name).await?.ok_or(MailError::NoSuchUser)?;
         self.account(user.account).await
+    }
+
+    /// Keeps the memory for snapshots within its bounds: drops what nobody holds, and of what is held the
+    /// rows that can be read again, those used longest ago first. To be called about once a second.
+    pub fn memory_step(&self) {
+        self.warm.resize();
+        let most = self.options().snapshot_cache_bytes;
+        let mut open: Vec<_> = self
+            .open_accounts()
+            .iter()
+            .flat_map(|account| account.open_mailboxes())
+            .map(|mailbox| (mailbox.used_ms(), mailbox.memory_bytes(), mailbox))
+            .collect();
+        let mut bytes: u64 = open.iter().map(|(_, bytes, _)| bytes).sum();
+        open.sort_unstable_by_key(|(used_ms, ..)| *used_ms);
+        for (_, before, mailbox) in open {
+            if bytes <= most {
+                break;
+            }
+            mailbox.shed();
+            bytes = bytes.saturating_sub(before.saturating_sub(mailbox.memory_bytes()));
+        }
     }
 
     /// Tells an open account that the user's quota was changed.

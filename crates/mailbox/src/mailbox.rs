@@ -36,6 +36,7 @@ pub struct Mailbox {
     loading: tokio::sync::Mutex<()>,
     changed: watch::Sender<ModSeq>,
     settled: Notify,
+    used_ms: std::sync::atomic::AtomicI64,
     /// UIDs from here on are `\Recent` for the next session that looks; see `vanished.rs`.
     pub(crate) recent_from: AtomicU32,
 }
@@ -154,6 +155,7 @@ impl Mailbox {
             loading: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(ModSeq::ZERO),
             settled: Notify::new(),
+            used_ms: std::sync::atomic::AtomicI64::new(0),
             recent_from: AtomicU32::new(0),
         })
     }
@@ -174,6 +176,9 @@ impl Mailbox {
     /// # Errors
     /// [`MailError::NoSuchMailbox`], [`MailError::Unavailable`], [`MailError::Damaged`].
     pub async fn snapshot(self: &Arc<Self>) -> Result<Arc<Snapshot>> {
+        let now_ms = self.account.core.now_ms();
+        self.used_ms
+            .store(now_ms, std::sync::atomic::Ordering::Relaxed);
         loop {
             {
                 let state = self.lock();
@@ -244,6 +249,8 @@ impl Mailbox {
         let key = keys::tail(self.account.id(), self.id);
         let row = core.store.get(&key).await?;
         let row = row.ok_or(MailError::NoSuchMailbox)?;
+        core.reads
+            .fetch_add(row.len() as u64, std::sync::atomic::Ordering::Relaxed);
         let tail = Tail::decode(&row)?;
         let mut state = self.lock();
         if state.pending().is_some() {
@@ -283,6 +290,7 @@ impl Mailbox {
     pub(crate) async fn load(&self) -> Result<()> {
         const TRIES: usize = 64;
         let _loading = self.loading.lock().await;
+        let _recording = Recording(self);
         let mut snapshot: Option<Arc<Snapshot>> = None;
         let mut result = Err(MailError::Busy);
         for _ in 0..TRIES {
@@ -334,7 +342,6 @@ impl Mailbox {
                 break;
             }
         }
-        self.lock().recent = None;
         result
     }
 
@@ -357,6 +364,7 @@ impl Mailbox {
             store: &self.account.core.store,
             account: self.account.id(),
             id: self.id,
+            reads: &self.account.core.reads,
         }
     }
 
@@ -451,6 +459,8 @@ impl Mailbox {
             state.epoch += 1;
             state.flight.clear();
             state.fresh = false;
+            // Of the new epoch nothing is in flight.
+            state.published = state.submitted;
         }
         self.settled.notify_waiters();
     }
@@ -492,6 +502,26 @@ impl Mailbox {
         drop(state);
     }
 
+    /// Forgets rows that can be read again.
+    pub(crate) fn shed(&self) {
+        let mut dropped = None;
+        let mut state = self.lock();
+        if state.flight.is_empty()
+            && let Some(durable) = &mut state.durable
+            && let Some(snapshot) = &durable.snapshot
+        {
+            let shed = Arc::new(snapshot.shed());
+            dropped = durable.snapshot.replace(shed);
+        }
+        drop(state);
+        drop(dropped);
+    }
+
+    /// When it was used last, milliseconds since 1970.
+    pub(crate) fn used_ms(&self) -> i64 {
+        self.used_ms.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Memory that the handle takes, in bytes, roughly.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let state = self.lock();
@@ -500,6 +530,15 @@ impl Mailbox {
             .as_ref()
             .and_then(|view| view.snapshot.as_ref());
         1024 + loaded.map_or(0, |snapshot| snapshot.heap_bytes() as u64)
+    }
+}
+
+/// Ends the recording of what becomes durable while a snapshot is read, even if the reader gives up.
+struct Recording<'a>(&'a Mailbox);
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        self.0.lock().recent = None;
     }
 }
 

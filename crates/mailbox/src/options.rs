@@ -21,7 +21,7 @@ pub struct MailOptions {
     /// How long nothing is deleted after it became unreachable, whatever the retention. No upload
     /// and no command may take longer than half of it.
     pub grace: Duration,
-    /// Memory for the snapshots of mailboxes that nobody uses at the moment, in bytes.
+    /// Memory for the snapshots of mailboxes, in bytes: what is used now may take more for a while.
     pub snapshot_cache_bytes: u64,
     /// Memory for the rows of emails (ENVELOPE, BODYSTRUCTURE, …), in bytes.
     pub email_cache_bytes: u64,

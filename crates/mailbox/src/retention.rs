@@ -139,6 +139,7 @@ impl Mail {
                 store: &self.core.store,
                 account: id,
                 id: mailbox,
+                reads: &self.core.reads,
             };
             let plan = Plan::make(&stored, tail, horizon).await?;
             candidates.extend(plan.candidates(&stored).await?);
@@ -152,6 +153,7 @@ impl Mail {
                     store: &self.core.store,
                     account: id,
                     id: *mailbox,
+                    reads: &self.core.reads,
                 };
                 if !plan.reachable(&stored, &mut reachable).await? {
                     // Somebody else trims, or there is a gap: `check` tells. Nothing is deleted.

@@ -1,6 +1,12 @@
 //! A mailbox as it lies in the store: its log folded, whatever this process has in memory.
 
-use std::{ops::Bound, sync::Arc};
+use std::{
+    ops::Bound,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use restante_store::{Direction, Store, StoreError};
@@ -20,6 +26,8 @@ pub(crate) struct Stored<'a> {
     pub(crate) store: &'a Store,
     pub(crate) account: AccountId,
     pub(crate) id: MailboxId,
+    /// Counts the bytes that are read.
+    pub(crate) reads: &'a AtomicU64,
 }
 
 /// Records that are read at once.
@@ -34,6 +42,11 @@ pub(crate) fn encode_root(created_ms: i64, root: &[u8]) -> Vec<u8> {
 }
 
 impl Stored<'_> {
+    fn count<'b>(&self, rows: impl IntoIterator<Item = &'b Bytes>) {
+        let bytes: usize = rows.into_iter().map(Bytes::len).sum();
+        self.reads.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     fn damaged(&self, what: &str) -> MailError {
         MailError::damaged(format!(
             "{what} of mailbox {} of account {}",
@@ -54,6 +67,7 @@ impl Stored<'_> {
         let Some(row) = self.store.get(&key).await? else {
             return Ok(None);
         };
+        self.count([&row]);
         let damaged = || self.damaged("a checkpoint");
         let (created_ms, bytes) = row.split_first_chunk().ok_or_else(damaged)?;
         let snapshot = Snapshot::from_root(root, bytes).map_err(|_| damaged())?;
@@ -75,6 +89,7 @@ impl Stored<'_> {
             Bound::Included(keys::log(self.account, self.id, last)),
         );
         let rows = self.store.scan(range, Direction::Ascending, limit).await?;
+        self.count(rows.iter().map(|(_, row)| row));
         rows.into_iter()
             .map(|(key, row)| {
                 let modseq = keys::last_u64(&key).map(ModSeq).unwrap_or_default();
@@ -149,6 +164,8 @@ impl Parts for Stored<'_> {
             .iter()
             .map(|part| keys::part(self.account, self.id, *part))
             .collect();
-        self.store.get_many(&keys).await
+        let found = self.store.get_many(&keys).await?;
+        self.count(found.iter().flatten());
+        Ok(found)
     }
 }

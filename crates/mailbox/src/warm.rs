@@ -30,13 +30,36 @@ struct State {
 struct Warmed {
     tick: u64,
     bytes: u64,
-    _handle: Handle,
+    handle: Handle,
 }
 
 #[derive(Debug)]
 enum Handle {
-    Account { _account: Arc<Account> },
-    Mailbox { _mailbox: Arc<Mailbox> },
+    Account(Arc<Account>),
+    Mailbox(Arc<Mailbox>),
+}
+
+impl Handle {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Account(account) => account.memory_bytes(),
+            Self::Mailbox(mailbox) => mailbox.memory_bytes(),
+        }
+    }
+}
+
+impl State {
+    fn evict(&mut self, bytes_max: u64, dropped: &mut Vec<Warmed>) {
+        while self.bytes > bytes_max {
+            let Some((_, oldest)) = self.by_use.pop_first() else {
+                break;
+            };
+            if let Some(warmed) = self.handles.remove(&oldest) {
+                self.bytes = self.bytes.saturating_sub(warmed.bytes);
+                dropped.push(warmed);
+            }
+        }
+    }
 }
 
 impl Warm {
@@ -49,29 +72,32 @@ impl Warm {
 
     /// An account was used.
     pub(crate) fn touch_account(&self, account: &Arc<Account>) {
-        let bytes = account.memory_bytes();
-        let handle = Handle::Account {
-            _account: account.clone(),
-        };
-        self.touch((account.id(), None), bytes, handle);
+        self.touch((account.id(), None), Handle::Account(account.clone()));
     }
 
-    /// A mailbox was used, or its size in memory may have changed.
+    /// A mailbox was used.
     pub(crate) fn touch_mailbox(&self, mailbox: &Arc<Mailbox>) {
-        let bytes = mailbox.memory_bytes();
-        let handle = Handle::Mailbox {
-            _mailbox: mailbox.clone(),
-        };
         let key = (mailbox.account().id(), Some(mailbox.id()));
-        self.touch(key, bytes, handle);
+        self.touch(key, Handle::Mailbox(mailbox.clone()));
     }
 
-    /// Bytes that are kept, as far as they are known.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.lock().bytes
+    /// Counts again what is kept, which may have grown, and drops what is too much.
+    pub(crate) fn resize(&self) {
+        let mut dropped = Vec::new();
+        let mut state = self.lock();
+        let mut sum = 0u64;
+        for warmed in state.handles.values_mut() {
+            warmed.bytes = warmed.handle.bytes();
+            sum = sum.saturating_add(warmed.bytes);
+        }
+        state.bytes = sum;
+        state.evict(self.bytes_max, &mut dropped);
+        drop(state);
+        drop(dropped);
     }
 
-    fn touch(&self, key: (AccountId, Option<MailboxId>), bytes: u64, handle: Handle) {
+    fn touch(&self, key: (AccountId, Option<MailboxId>), handle: Handle) {
+        let bytes = handle.bytes();
         let mut dropped = Vec::new();
         let mut state = self.lock();
         state.tick += 1;
@@ -86,18 +112,10 @@ impl Warm {
         let warmed = Warmed {
             tick,
             bytes,
-            _handle: handle,
+            handle,
         };
         state.handles.insert(key, warmed);
-        while state.bytes > self.bytes_max {
-            let Some((_, oldest)) = state.by_use.pop_first() else {
-                break;
-            };
-            if let Some(warmed) = state.handles.remove(&oldest) {
-                state.bytes = state.bytes.saturating_sub(warmed.bytes);
-                dropped.push(warmed);
-            }
-        }
+        state.evict(self.bytes_max, &mut dropped);
         drop(state);
         // A large snapshot is freed outside of the lock.
         drop(dropped);

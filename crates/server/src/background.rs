@@ -80,6 +80,7 @@ async fn checkpoints(mail: &Mail) {
     if let Err(error) = mail.checkpoint_step(CHECKPOINTS_MAX).await {
         tracing::warn!(%error, "a checkpoint could not be written");
     }
+    mail.memory_step();
 }
 
 async fn store(mail: &Mail) {
