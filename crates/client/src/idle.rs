@@ -14,7 +14,8 @@ pub struct Idle<'a> {
 }
 
 impl Client {
-    /// IDLE: the server tells what is new by itself until [`Idle::done`].
+    /// IDLE: the server tells what is new by itself until [`Idle::done`]. Servers may end sessions
+    /// that are silent for 30 minutes: end it and begin anew before that (RFC 9051 §6.3.13).
     ///
     /// # Errors
     /// As [`run`](Self::run).
