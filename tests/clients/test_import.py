@@ -36,7 +36,7 @@ def test_maildir_of_thousands_with_uids(server, user, tmp_path):
     assert int(client.response("UIDNEXT")[1][0]) >= 9001
     assert client.uid("FETCH", "4", "(FLAGS)")[1][0].count(b"\\Seen") == 1
     assert len(client.search(None, "KEYWORD", "$Label1")[1][0].split()) == 300
-    assert client.uid("SEARCH", "1:30")[1] == [b"1 4 7 10 13 16 19 22 25 28"]
+    assert client.uid("SEARCH", "UID", "1:30")[1] == [b"1 4 7 10 13 16 19 22 25 28"]
     assert client.select("Archive/2025")[1] == [b"1"]
     client.logout()
     again = server.run("import", "--user", user, "--maildir", str(source))
