@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod import_maildir;
 mod import_mbox;
+mod recover;
 mod serve;
 mod user;
 
@@ -40,6 +41,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Check that the data is whole (also while the server runs).
     Check(check::CheckArgs),
+    /// Make data usable again that the server refuses to open, without what was lost.
+    Recover(recover::RecoverArgs),
     /// Say how the running server is.
     Status(Place),
 }
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Recover(args) => recover::run(&args),
         Command::Status(place) => admin::status(&place),
     };
     match result {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use restante_mailbox::{Mail, MailError, MailOptions, MailboxName, SpecialUse};
-use restante_store::{EmbeddedOptions, OpenError, Store};
+use restante_mailbox::{AccountId, Mail, MailError, MailOptions, MailboxName, SpecialUse};
+use restante_store::{EmbeddedOptions, OpenError, RecoverReport, Store};
 use thiserror::Error;
 
 use crate::config::Config;
@@ -39,11 +39,63 @@ pub async fn open(config: &Config) -> Result<Arc<Mail>, StorageError> {
         path: data.clone(),
         source,
     })?;
+    let store = Store::open(&data.join("store"), store_options(config)).await?;
+    Ok(Mail::open(store, mail_options(config)).await?)
+}
+
+fn store_options(config: &Config) -> EmbeddedOptions {
     let mut options = EmbeddedOptions::default();
     options.cache_bytes = config.mail.store_cache.0;
     options.grace = config.mail.grace.duration();
-    let store = Store::open(&data.join("store"), options).await?;
-    Ok(Mail::open(store, mail_options(config)).await?)
+    options
+}
+
+/// What [`recover`] did.
+#[derive(Debug)]
+pub struct Recovered {
+    /// What the store lost.
+    pub report: RecoverReport,
+    /// How many accounts had their clients told, by a jump in every mailbox.
+    pub accounts_told: usize,
+    /// The server's own rows (users, leases) are touched too.
+    pub directory_touched: bool,
+}
+
+/// Makes a data directory usable again whose store refuses to open, without what was lost, and lets
+/// every touched account's clients know. If it is interrupted, it may be called again.
+///
+/// # Errors
+/// See [`StorageError`].
+pub async fn recover(config: &Config) -> Result<Recovered, StorageError> {
+    let dir = config.data_dir().join("store");
+    let report = Store::recover(&dir, store_options(config)).await?;
+    let mail = open(config).await?;
+    let accounts = match &report.accounts {
+        Some(accounts) => accounts.clone(),
+        None => every_account(&mail).await?,
+    };
+    let directory_touched = report.accounts.as_ref().is_none_or(|all| all.contains(&0));
+    let mut accounts_told = 0;
+    for account in accounts.into_iter().filter(|account| *account != 0) {
+        mail.account(AccountId(account)).await?.jump_all().await?;
+        accounts_told += 1;
+    }
+    mail.store().close().await;
+    Store::loss_told(&dir).map_err(|source| StorageError::Directory { path: dir, source })?;
+    Ok(Recovered { report, accounts_told, directory_touched })
+}
+
+async fn every_account(mail: &Mail) -> Result<Vec<u32>, MailError> {
+    const PAGE: usize = 1000;
+    let (mut accounts, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = mail.users(after.as_deref(), PAGE).await?;
+        accounts.extend(page.iter().map(|user| user.account.0));
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = Some(last.name.clone()),
+            _ => return Ok(accounts),
+        }
+    }
 }
 
 /// The settings of the mailbox layer.

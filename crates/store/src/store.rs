@@ -71,6 +71,15 @@ impl Store {
         })?
     }
 
+    /// To be called when every account that [`Store::recover`] named has its jump records: the list is
+    /// forgotten.
+    ///
+    /// # Errors
+    /// If the list cannot be removed.
+    pub fn loss_told(dir: &Path) -> std::io::Result<()> {
+        embedded::loss_told(dir)
+    }
+
     /// A new, empty store in memory.
     pub fn memory(options: MemoryOptions) -> Self {
         Self::of_memory(Memory::new(options))

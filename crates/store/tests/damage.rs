@@ -422,12 +422,12 @@ async fn an_index_ahead_of_the_log_is_refused_until_the_loss_is_accepted() {
     let store = open(dir.path()).await;
     assert_eq!(rows(&store).await.len(), before.len() + 1);
     store.close().await;
-    assert!(
-        Store::recover(dir.path(), options())
-            .await
-            .unwrap()
-            .was_whole
-    );
+    // The list is there until somebody says that the accounts know.
+    let again = Store::recover(dir.path(), options()).await.unwrap();
+    assert!(again.was_whole && again.accounts == Some(vec![5, 7]));
+    Store::loss_told(dir.path()).unwrap();
+    let again = Store::recover(dir.path(), options()).await.unwrap();
+    assert!(again.was_whole && again.accounts == Some(vec![]));
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ pub use backup::BackupReport;
 pub use disk::{DiskCall, DiskFault, DiskFaults};
 pub(crate) use files::{FileWriter, StagedFile};
 pub use recover::RecoverReport;
-pub(crate) use recover::recover;
+pub(crate) use recover::{loss_told, recover};
 pub(crate) use recovery::open;
 pub use verify::{Problem, VerifyReport};
 

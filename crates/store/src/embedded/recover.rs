@@ -4,12 +4,12 @@
 //! highest ever seen; a snapshot makes sure that nobody has to read the damaged part again. The
 //! report names the accounts that lost something, so that their mailboxes can say so to clients.
 
-use std::{collections::BTreeSet, fs::OpenOptions, ops::Bound, os::unix::fs::FileExt, path::Path};
+use std::{collections::BTreeSet, fs::OpenOptions, ops::Bound, os::unix::fs::FileExt, path::{Path, PathBuf}};
 
 use bytes::Bytes;
 
 use super::{
-    disk::sync_dir,
+    disk::{sync_dir, write_file},
     format::{GROUP_ALIGN, GroupHeader, HEADER_BYTES, LogId, LoggedBatch, Op},
     index::{Index, Mark, Overlay, RESERVED},
     open,
@@ -33,14 +33,15 @@ const APPLY_OPS: usize = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoverReport {
-    /// There was nothing to recover; nothing was changed.
+    /// The store opens as it is; nothing was changed.
     pub was_whole: bool,
     /// Ranges of commits (first, last) that cannot be read any more.
     pub lost: Vec<(u64, u64)>,
     /// Where the log is damaged.
     pub damage: Vec<Damage>,
     /// The accounts (first four bytes of the keys) whose rows are not what they were; `None` if that
-    /// cannot be told, and every account has to be taken for touched.
+    /// cannot be told, and every account has to be taken for touched. Kept on disk until
+    /// [`crate::Store::loss_told`]: recovering again returns them again.
     pub accounts: Option<Vec<u32>>,
     /// The first commit of the new epoch.
     pub next_commit: u64,
@@ -50,10 +51,10 @@ pub struct RecoverReport {
 pub(crate) fn recover(dir: &Path, options: EmbeddedOptions) -> Result<RecoverReport, OpenError> {
     match open(dir, options.clone()) {
         Ok(store) => {
-            let next_commit = store.stats().last_commit.saturating_add(1);
             return Ok(RecoverReport {
                 was_whole: true,
-                next_commit,
+                next_commit: store.stats().last_commit.saturating_add(1),
+                accounts: read_touched(dir).map_err(io_error("cannot read what was lost"))?,
                 ..RecoverReport::default()
             });
         }
@@ -131,6 +132,9 @@ impl<'a> Salvage<'a> {
             Some((old, _)) if told => Some(differences(old, &index).map_err(index_error)?),
             _ => None,
         };
+        let touched = touched_text(self.report.accounts.as_deref());
+        write_file(&touched_path(&self.layout.dir), touched.as_bytes())
+            .map_err(io_error("cannot write down what is lost"))?;
         self.begin_epoch(&index, highest)?;
         Ok(self.report)
     }
@@ -291,6 +295,36 @@ impl<'a> Salvage<'a> {
         file.write_all_at(&bytes, 0)?;
         file.sync_all()?;
         sync_dir(&self.layout.log)
+    }
+}
+
+fn touched_path(dir: &Path) -> PathBuf {
+    dir.join("lost").join("touched-accounts")
+}
+
+/// `all`, or a number on each line.
+fn touched_text(accounts: Option<&[u32]>) -> String {
+    match accounts {
+        None => "all\n".into(),
+        Some(accounts) => accounts.iter().map(|account| format!("{account}\n")).collect(),
+    }
+}
+
+/// The accounts that were touched by a loss that nobody has been told of; none if there is no such.
+fn read_touched(dir: &Path) -> std::io::Result<Option<Vec<u32>>> {
+    match std::fs::read_to_string(touched_path(dir)) {
+        // Whatever cannot be read as a list means all.
+        Ok(text) => Ok(text.lines().map(|line| line.parse().ok()).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Some(Vec::new())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Every touched account's mailboxes say so now: the list is not needed any more.
+pub(crate) fn loss_told(dir: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(touched_path(dir)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => sync_dir(&dir.join("lost")),
     }
 }
 
