@@ -19,11 +19,10 @@ impl Client {
             let kept = self.1.len().min(256);
             self.1.drain(..self.1.len() - kept);
             bytes += self.0.read_buf(&mut self.1).await.expect("an answer");
-            let end = self
-                .1
-                .windows(4)
-                .any(|at| at == b"\nx O" || at == b"\nx N" || at == b"\nx B");
-            if (end || self.1.starts_with(b"x ")) && self.1.ends_with(b"\r\n") {
+            // The tagged answer is short and comes last.
+            let tail = &self.1[self.1.len().saturating_sub(200)..];
+            let tagged = tail.windows(3).any(|at| at == b"\nx ") || self.1.starts_with(b"x ");
+            if tagged && tail.ends_with(b"\r\n") {
                 return bytes;
             }
         }
@@ -32,7 +31,7 @@ impl Client {
     async fn measure(&mut self, text: &str) {
         let mut best = f64::MAX;
         let mut bytes = 0;
-        for _ in 0..5 {
+        for _ in 0..15 {
             let start = Instant::now();
             bytes = self.command(text).await;
             best = best.min(start.elapsed().as_secs_f64());

@@ -249,6 +249,7 @@ async fn emails(
             plan,
             problem,
             mark: selected.decoded.take(),
+            text: Vec::new(),
         };
         for (told, email) in told.iter().zip(found) {
             match email {

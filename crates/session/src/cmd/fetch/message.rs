@@ -25,6 +25,8 @@ pub(super) struct Fetcher<'a> {
     pub(super) problem: Option<Problem>,
     /// The part of which a piece was decoded last.
     pub(super) mark: Option<Box<Mark>>,
+    /// Room for the header fields of a message.
+    pub(super) text: Vec<u8>,
 }
 
 /// A message while it is told.

@@ -40,13 +40,15 @@ impl Fetcher<'_> {
         {
             let header = self.header(message, range).await?;
             let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-            let mut text = Vec::new();
+            let mut text = std::mem::take(&mut self.text);
+            text.clear();
             header_fields(&header, &names, *not, &mut text);
             let part = cut(0..text.len() as u64, item.partial);
             let out = cx.conn.out();
             let size = part.end - part.start;
             response.items.section(out, section, origin, size);
             push_text(out, &text[part.start as usize..part.end as usize]);
+            self.text = text;
             return Ok(response.flush_if_large(cx).await?);
         }
         let range = cut(range, item.partial);
