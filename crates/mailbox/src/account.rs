@@ -551,6 +551,8 @@ impl Account {
         build: impl Fn(&Tree, &mut TreeChange) -> Result<T>,
     ) -> Result<T> {
         let _writer = self.tree_writer.lock().await;
+        // Tries of unknown outcome: where their records would lie, and what their answers would be.
+        let mut unknown: Vec<(ModSeq, u64, T)> = Vec::new();
         for _ in 0..TRIES {
             let now = self.lock_now().clone();
             let mut change = TreeChange {
@@ -560,10 +562,14 @@ impl Account {
                 batch: Batch::new(self.id.0),
                 account: self.id,
             };
-            let answer = build(&now.tree, &mut change)?;
-            if change.effects.is_empty() {
-                return Ok(answer);
-            }
+            let answer = match build(&now.tree, &mut change) {
+                Ok(answer) if !change.effects.is_empty() => answer,
+                // Perhaps because an earlier try has done it.
+                outcome => {
+                    let found = self.found_tree_change(&mut unknown).await?;
+                    return found.map_or(outcome, Ok);
+                }
+            };
             let record = TreeRecord {
                 parent: now.tail.chain,
                 wall_ms: change.now_ms,
@@ -571,36 +577,72 @@ impl Account {
                 effects: change.effects,
             };
             let mut next = advance(self.id, &now, change.tail, &record)?;
+            let modseq = next.tail.modseq;
             let mut batch = change.batch;
             commit_rows(self.id, Some(&now.tail), &mut next, &record, &mut batch);
-            match self.core.store.commit(batch).await {
-                Ok(_) => {}
-                Err(CommitError::Conflict { key, .. }) => {
-                    if key != keys::account_tail(self.id) {
-                        return Err(MailError::Conflict);
-                    }
-                    self.reload_tree().await?;
-                    continue;
+            let error = match self.core.store.commit(batch).await {
+                Ok(_) => {
+                    *self.lock_now() = next;
+                    self.announce(|| AccountEvent::Tree(modseq));
+                    return Ok(answer);
                 }
-                Err(CommitError::Unknown { reason }) => {
-                    // The record that is in the log at this place says who was there first.
-                    let key = keys::account_log(self.id, next.tail.modseq);
-                    let found = self.core.store.get(&key).await;
-                    let found = found.map_err(|_| MailError::Unknown { reason })?;
-                    let there = found.and_then(|row| TreeRecord::decode(&row).ok());
-                    if there.is_none_or(|there| there.nonce != record.nonce) {
-                        self.reload_tree().await?;
-                        continue;
-                    }
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => error,
+            };
+            if let CommitError::Unknown { .. } = &error {
+                unknown.push((modseq, record.nonce, answer));
             }
-            let modseq = next.tail.modseq;
-            *self.lock_now() = next;
-            self.announce(|| AccountEvent::Tree(modseq));
-            return Ok(answer);
+            if let Some(answer) = self.found_tree_change(&mut unknown).await? {
+                return Ok(answer);
+            }
+            match error {
+                CommitError::Unknown { .. } => {}
+                CommitError::Conflict { key, .. } if key == keys::account_tail(self.id) => {}
+                // What goes with it is not as it was: the caller knows.
+                CommitError::Conflict { .. } if unknown.is_empty() => {
+                    return Err(MailError::Conflict);
+                }
+                error if unknown.is_empty() => return Err(error.into()),
+                error => {
+                    return Err(MailError::Unknown {
+                        reason: error.to_string().into(),
+                    });
+                }
+            }
+            self.reload_tree().await?;
         }
-        Err(MailError::Busy)
+        match unknown.is_empty() {
+            true => Err(MailError::Busy),
+            false => Err(MailError::Unknown {
+                reason: "too many tries".into(),
+            }),
+        }
+    }
+
+    /// The answer of a try that happened though its outcome was unknown: its record is in the log.
+    async fn found_tree_change<T>(&self, unknown: &mut Vec<(ModSeq, u64, T)>) -> Result<Option<T>> {
+        for at in (0..unknown.len()).rev() {
+            let (modseq, nonce) = (unknown[at].0, unknown[at].1);
+            let row = self
+                .core
+                .store
+                .get(&keys::account_log(self.id, modseq))
+                .await;
+            let row = row.map_err(|_| MailError::Unknown {
+                reason: "the account log cannot be read".into(),
+            })?;
+            let Some(row) = row else {
+                continue;
+            };
+            // Where another record is, this one can never be.
+            let is_ours = TreeRecord::decode(&row)?.nonce == nonce;
+            let (_, _, answer) = unknown.swap_remove(at);
+            if is_ours {
+                self.reload_tree().await?;
+                self.announce(|| AccountEvent::Tree(modseq));
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
     }
 
     async fn reload_tree(&self) -> Result<()> {

@@ -229,26 +229,7 @@ impl<T> Tries<T> {
             }
             _ => false,
         };
-        // What happened in an unknown try is in the log, with its nonce.
-        for at in (0..self.unknown.len()).rev() {
-            let (key, nonce, _) = &self.unknown[at];
-            let store = &mailbox.account().core.store;
-            let unknown = |_| MailError::Unknown {
-                reason: "the log cannot be read".into(),
-            };
-            let Some(row) = store.get(key).await.map_err(unknown)? else {
-                continue;
-            };
-            let modseq = keys::last_u64(key).map(ModSeq).unwrap_or_default();
-            let there = Record::decode(modseq, row)?;
-            let (_, _, answer) = if there.nonce() == *nonce {
-                self.unknown.swap_remove(at)
-            } else {
-                // Another record is there: this one can never happen.
-                self.unknown.swap_remove(at);
-                continue;
-            };
-            mailbox.refresh_anew().await?;
+        if let Some(answer) = self.found(mailbox).await? {
             return Ok(Some(answer));
         }
         if !may_build_again {
@@ -260,6 +241,31 @@ impl<T> Tries<T> {
             });
         }
         self.again(mailbox.account().core.nonce()).await?;
+        Ok(None)
+    }
+
+    /// The answer of a try of unknown outcome that happened after all: its record is in the log, with its
+    /// nonce.
+    pub(crate) async fn found(&mut self, mailbox: &Mailbox) -> Result<Option<T>> {
+        let store = &mailbox.account().core.store;
+        for at in (0..self.unknown.len()).rev() {
+            let (key, nonce, _) = &self.unknown[at];
+            let unknown = |_| MailError::Unknown {
+                reason: "the log cannot be read".into(),
+            };
+            let Some(row) = store.get(key).await.map_err(unknown)? else {
+                continue;
+            };
+            let modseq = keys::last_u64(key).map(ModSeq).unwrap_or_default();
+            let there = Record::decode(modseq, row)?;
+            let is_ours = there.nonce() == *nonce;
+            // Where another record is, this one can never be.
+            let (_, _, answer) = self.unknown.swap_remove(at);
+            if is_ours {
+                mailbox.refresh_anew().await?;
+                return Ok(Some(answer));
+            }
+        }
         Ok(None)
     }
 

@@ -582,7 +582,11 @@ impl Mailbox {
             }
             // What was pending must be durable before anybody is told that it is so.
             Try::NoChange(place, answer) => match self.settled(place).await {
-                true => Ok(Some(answer)),
+                // Perhaps because an earlier try of unknown outcome has done it.
+                true => match tries.found(other.unwrap_or(self)).await? {
+                    Some(found) => Ok(Some(found)),
+                    None => Ok(Some(answer)),
+                },
                 false => {
                     tries.again(self.account().core.nonce()).await?;
                     Ok(None)
