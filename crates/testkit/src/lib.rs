@@ -6,5 +6,6 @@
 //! - [`transcript`]: dialogues as tests, one rule of an RFC in each file.
 
 pub mod strict;
+mod tls;
 pub mod transcript;
 pub mod world;

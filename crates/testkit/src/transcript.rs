@@ -417,8 +417,13 @@ impl Transcript {
     ///
     /// # Errors
     /// The first expectation that is not met.
-    pub async fn run(&self, version: Version) -> Result<(), Failure> {
-        let mut options = WorldOptions::default();
+    ///
+    /// With `tls`, its connections are TLS but for those that the transcript calls plain.
+    pub async fn run(&self, version: Version, tls: bool) -> Result<(), Failure> {
+        let mut options = WorldOptions {
+            tls,
+            ..WorldOptions::default()
+        };
         for (line, setup) in &self.setup {
             if let Setup::Limit { name, value } = setup {
                 options

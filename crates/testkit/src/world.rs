@@ -16,6 +16,8 @@ use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::tls::Tls;
+
 /// What a world is made with.
 #[derive(Debug, Clone)]
 pub struct WorldOptions {
@@ -25,6 +27,8 @@ pub struct WorldOptions {
     pub hidden_capabilities: Vec<String>,
     /// What an account may hold, in bytes; `None` is no limit.
     pub quota_bytes: Option<u64>,
+    /// Put TLS under the connections that count as secure, so that reads and writes come in records.
+    pub tls: bool,
 }
 
 impl Default for WorldOptions {
@@ -37,6 +41,7 @@ impl Default for WorldOptions {
             limits,
             hidden_capabilities: Vec::new(),
             quota_bytes: None,
+            tls: false,
         }
     }
 }
@@ -86,6 +91,7 @@ pub struct World {
     env: Arc<Env>,
     users: Arc<Users>,
     shutdown: watch::Sender<bool>,
+    tls: Option<Tls>,
 }
 
 impl std::fmt::Debug for World {
@@ -124,11 +130,13 @@ impl World {
             hidden_capabilities: options.hidden_capabilities,
             shutdown: down,
         });
+        let tls = options.tls.then(Tls::new).transpose();
         let world = World {
             mail,
             env,
             users,
             shutdown,
+            tls: tls.expect("a certificate can be made"),
         };
         world
             .user("alice", "secret")
@@ -259,13 +267,23 @@ impl World {
     /// the session is its error.
     pub fn session(&self, secure: bool) -> (DuplexStream, JoinHandle<()>) {
         let (client, server) = tokio::io::duplex(64 << 10);
-        let io = Box::new(PlainIo::new(server, secure));
         let address = Some(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
         let peer = Peer {
             address,
             port: 4321,
         };
-        let task = tokio::spawn(serve(io, self.env.clone(), peer));
+        let env = self.env.clone();
+        let Some(tls) = self.tls.clone().filter(|_| secure) else {
+            let io = Box::new(PlainIo::new(server, secure));
+            return (client, tokio::spawn(serve(io, env, peer)));
+        };
+        let (near, far) = tokio::io::duplex(64 << 10);
+        tokio::spawn(tls.clone().forward(server, near));
+        let task = tokio::spawn(async move {
+            if let Ok(stream) = tls.accept(far).await {
+                serve(Box::new(PlainIo::new(stream, true)), env, peer).await;
+            }
+        });
         (client, task)
     }
 

@@ -1,4 +1,4 @@
-//! Runs every transcript under `tests/transcripts` as a case of its own.
+//! Runs every transcript under `tests/transcripts` as a case of its own, without and with TLS.
 //!
 //! `cargo test -p restante-testkit --test transcripts -- select` runs those whose name has `select`.
 
@@ -37,21 +37,24 @@ fn main() -> ExitCode {
     println!("running {} transcripts", all.len());
     let start = Instant::now();
     let mut failed = Vec::new();
-    for case in &all {
-        match run(case) {
-            Ok(()) => println!("transcript {} ... ok", case.name),
+    let mut run_count = 0;
+    for (case, tls) in all.iter().flat_map(|case| [(case, false), (case, true)]) {
+        let way = if tls { ", TLS" } else { "" };
+        run_count += 1;
+        match run(case, tls) {
+            Ok(()) => println!("transcript {}{way} ... ok", case.name),
             Err(reason) => {
-                println!("transcript {} ... FAILED", case.name);
-                failed.push((case, reason));
+                println!("transcript {}{way} ... FAILED", case.name);
+                failed.push((case, way, reason));
             }
         }
     }
-    for (case, reason) in &failed {
-        println!("\n---- {} ----\n{reason}", case.name);
+    for (case, way, reason) in &failed {
+        println!("\n---- {}{way} ----\n{reason}", case.name);
     }
     println!(
         "\ntranscripts: {} passed; {} failed; {:.2}s\n",
-        all.len() - failed.len(),
+        run_count - failed.len(),
         failed.len(),
         start.elapsed().as_secs_f64()
     );
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(case: &Case) -> Result<(), String> {
+fn run(case: &Case, tls: bool) -> Result<(), String> {
     let transcript = load(&case.path)?;
     let describe = |what: String| {
         format!(
@@ -76,7 +79,8 @@ fn run(case: &Case) -> Result<(), String> {
         .build()
         .map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        match tokio::time::timeout(Duration::from_secs(30), transcript.run(case.version)).await {
+        match tokio::time::timeout(Duration::from_secs(30), transcript.run(case.version, tls)).await
+        {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => Err(describe(failure.to_string())),
             Err(_) => Err(describe("did not end within 30 s".to_owned())),
