@@ -22,7 +22,7 @@ pub(crate) fn run(args: &RecoverArgs) -> Result<(), String> {
             .await
             .map_err(|error| error.to_string())?;
         let report = &recovered.report;
-        if report.was_whole && recovered.accounts_told == 0 {
+        if report.was_whole && recovered.accounts_told == 0 && !recovered.directory_touched {
             println!("The data is whole; nothing was changed.");
             return Ok(());
         }

@@ -77,12 +77,21 @@ pub async fn recover(config: &Config) -> Result<Recovered, StorageError> {
     let directory_touched = report.accounts.as_ref().is_none_or(|all| all.contains(&0));
     let mut accounts_told = 0;
     for account in accounts.into_iter().filter(|account| *account != 0) {
-        mail.account(AccountId(account)).await?.jump_all().await?;
+        match mail.account(AccountId(account)).await {
+            Ok(account) => account.jump_all().await?,
+            // The user is among what was lost: there is nobody to tell.
+            Err(MailError::NoSuchUser) => continue,
+            Err(error) => return Err(error.into()),
+        }
         accounts_told += 1;
     }
     mail.store().close().await;
     Store::loss_told(&dir).map_err(|source| StorageError::Directory { path: dir, source })?;
-    Ok(Recovered { report, accounts_told, directory_touched })
+    Ok(Recovered {
+        report,
+        accounts_told,
+        directory_touched,
+    })
 }
 
 async fn every_account(mail: &Mail) -> Result<Vec<u32>, MailError> {
