@@ -81,6 +81,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("SAVEDATE", always),
     ("UTF8=ACCEPT", always),
     ("COMPRESS=DEFLATE", always),
+    ("NOTIFY", always),
     ("APPENDLIMIT=", always),
 ];
 

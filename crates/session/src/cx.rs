@@ -11,6 +11,7 @@ use crate::capability::{self, Facts};
 use crate::conn::Conn;
 use crate::enabled::Enabled;
 use crate::env::{Env, Peer};
+use crate::notify::Notify;
 use crate::reply::Reply;
 use crate::state::{Selected, State};
 
@@ -24,6 +25,8 @@ pub(crate) struct Cx {
     pub(crate) peer: Peer,
     /// What the client enabled.
     pub(crate) enabled: Enabled,
+    /// What NOTIFY asked for, after the first one.
+    pub(crate) notify: Option<Box<Notify>>,
 }
 
 impl Cx {
@@ -53,7 +56,15 @@ impl Cx {
 
     /// Writes `* OK [code] text`.
     pub(crate) fn untagged_ok(&mut self, code: Code, text: &'static str) {
+        self.note_own(&code);
         self.status(None, &Reply::ok(text).code(code));
+    }
+
+    /// Messages that the client made itself are no event to it.
+    pub(crate) fn note_own(&mut self, code: &Code) {
+        if let Some(notify) = &mut self.notify {
+            notify.note_own(code);
+        }
     }
 
     /// Writes a status response.

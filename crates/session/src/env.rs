@@ -159,6 +159,8 @@ pub struct Limits {
     pub nesting_max: usize,
     /// Expunged messages whose expunge could not be told yet; past it the session ends with BYE.
     pub ghosts_max: usize,
+    /// Mailboxes besides the selected one that NOTIFY watches for messages.
+    pub notify_mailboxes_max: usize,
     /// Bytes collected before they are written to the client.
     pub out_bytes: usize,
 }
@@ -183,6 +185,7 @@ impl Default for Limits {
             set_ranges_max: 64 << 10,
             nesting_max: 32,
             ghosts_max: 50_000,
+            notify_mailboxes_max: 10_000,
             out_bytes: 32 << 10,
         }
     }

@@ -17,6 +17,7 @@
 //! | --- | --- |
 //! | `serve.rs` | the loop: input, IDLE, timeouts, the tagged answer and the sync point before it |
 //! | `conn.rs`, `wire.rs` | bytes in and out; the protocol crate's framer, decoder and encoder |
+//! | `notify.rs` | what NOTIFY asked for, other mailboxes than the selected one |
 //! | `deflate.rs` | the compression layer of COMPRESS |
 //! | `table.rs` | one row for each command: states, whether expunges may be told, whether it writes |
 //! | `state.rs` | `State`, `Login`, `Selected`, `Writable` |
@@ -63,6 +64,7 @@ mod enabled;
 mod env;
 mod flags;
 mod io;
+mod notify;
 mod reply;
 mod serve;
 mod state;

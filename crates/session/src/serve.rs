@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante_mailbox::MailError;
+use restante_mailbox::{MailError, MailboxId};
 use restante_proto::types::{Code, Command, CommandBody, Condition, Tag};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use crate::cx::Cx;
 use crate::enabled::Enabled;
 use crate::env::{Env, Peer};
 use crate::io::Io;
+use crate::notify::{self, Notify};
 use crate::reply::{self, Failure, Outcome, Reply, client_bug};
 use crate::state::State;
 use crate::table::{self, Rule};
@@ -74,6 +75,7 @@ impl Session {
                 env,
                 peer,
                 enabled: Enabled::default(),
+                notify: None,
             },
             state: State::NotAuthenticated(Default::default()),
             idle: None,
@@ -127,9 +129,17 @@ impl Session {
                 Some(keepalive) => keepalive.min(self.deadline),
                 None => self.deadline,
             };
-            let changes = match (&self.idle, &mut self.state) {
-                (Some(_), State::Selected(_, selected)) => Some(&mut selected.changes),
-                _ => None,
+            // Without NOTIFY only an idling client is told anything between commands.
+            let listens = match &self.cx.notify {
+                Some(notify) => notify.selected().messages,
+                None => self.idle.is_some(),
+            };
+            let (open, changes) = match &mut self.state {
+                State::Selected(_, selected) => (
+                    Some(selected.mailbox.id()),
+                    listens.then_some(&mut selected.changes),
+                ),
+                _ => (None, None),
             };
             tokio::select! {
                 open = self.cx.conn.fill() => {
@@ -138,6 +148,7 @@ impl Session {
                     }
                 }
                 () = changed(changes) => return Ok(Event::Changed),
+                () = elsewhere(self.cx.notify.as_deref_mut(), open) => return Ok(Event::Changed),
                 () = tokio::time::sleep_until(wake) => {
                     return Ok(if wake == self.deadline { Event::Timeout } else { Event::KeepAlive });
                 }
@@ -234,6 +245,9 @@ impl Session {
         let tag = command.tag.clone();
         let name = command.body.name();
         let rule = table::of(&command.body);
+        if let Some(notify) = &mut self.cx.notify {
+            notify.note_command(&command.body);
+        }
         let outcome = match rule.check(&self.state) {
             Ok(()) if matches!(command.body, CommandBody::Idle) => {
                 return self.start_idle(tag).await;
@@ -287,6 +301,9 @@ impl Session {
             Err(Failure::Bye(bye)) => return self.bye(bye),
             Err(Failure::Io(error)) => return Err(error),
         };
+        if let Some(code) = &reply.code {
+            self.cx.note_own(code);
+        }
         let synced = match reply.condition {
             Condition::Bad => Ok(None),
             _ => self.sync(rule.expunge).await,
@@ -305,11 +322,29 @@ impl Session {
         self.cx.status(Some(&tag), &reply);
         self.cx.conn.utf8_names(self.cx.enabled.utf8_names());
         self.touch();
+        if after.is_none() && self.expunges_are_due() {
+            after = self.sync(true).await?;
+        }
         match (after, reply.condition) {
             (Some(bye), _) => self.bye(bye),
             (None, Condition::Bad) => self.count_bad(),
             (None, _) => Ok(Flow::On),
         }
+    }
+
+    /// Expunges had to wait for the end of a command that uses numbers, and NOTIFY wants them at once
+    /// (RFC 5465 §5.3, §6.1.1).
+    fn expunges_are_due(&mut self) -> bool {
+        let Some(notify) = &self.cx.notify else {
+            return false;
+        };
+        let at_once = notify.selected().messages && !notify.selected().delayed;
+        let waiting = |selected: &crate::state::Selected| selected.view.ghost_count() > 0;
+        at_once
+            && self
+                .state
+                .selected()
+                .is_ok_and(|(_, selected)| waiting(selected))
     }
 
     /// Commands that are not understood are borne with after the login, not before.
@@ -337,7 +372,11 @@ impl Session {
 
     /// IDLE (RFC 9051 §6.3.13): what is new is told before the `+`.
     async fn start_idle(&mut self, tag: Tag) -> io::Result<Flow> {
-        let flow = self.announce().await?;
+        // Expunges too, also where NOTIFY delays them (RFC 5465 §6.1.2).
+        let flow = match self.sync(true).await? {
+            Some(bye) => self.bye(bye)?,
+            None => Flow::On,
+        };
         if flow == Flow::On {
             self.cx.line(format_args!("+ idling"));
             self.cx.conn.expect_line();
@@ -357,7 +396,11 @@ impl Session {
 
     /// The sync point; gives the BYE that has to follow, if one has to.
     async fn sync(&mut self, expunge: bool) -> io::Result<Option<Reply>> {
-        match sync::sync(&mut self.cx, &mut self.state, expunge).await {
+        let told = match sync::sync(&mut self.cx, &mut self.state, expunge).await {
+            Ok(()) => notify::tell(&mut self.cx, &mut self.state).await,
+            Err(failure) => Err(failure),
+        };
+        match told {
             Ok(()) => Ok(None),
             Err(Failure::Bye(bye)) => Ok(Some(bye)),
             Err(Failure::Io(error)) => Err(error),
@@ -376,9 +419,12 @@ impl Session {
         }
     }
 
-    /// Tells what changed, expunges too.
+    /// Tells what changed, expunges too; but outside of IDLE not where NOTIFY delays them
+    /// (RFC 5465 §6.1.2).
     async fn announce(&mut self) -> io::Result<Flow> {
-        match self.sync(true).await? {
+        let delayed = |notify: &Notify| notify.selected().delayed;
+        let delayed = self.cx.notify.as_deref().is_some_and(delayed);
+        match self.sync(self.idle.is_some() || !delayed).await? {
             Some(bye) => self.bye(bye),
             None => Ok(Flow::On),
         }
@@ -399,6 +445,14 @@ impl Session {
             Instant::now(),
         )
         .await
+    }
+}
+
+/// Waits for what NOTIFY asked for of other mailboxes than the open one.
+async fn elsewhere(notify: Option<&mut Notify>, open: Option<MailboxId>) {
+    match notify {
+        Some(notify) => notify.changed(open).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use restante_mailbox::{Account, Mailbox, ModSeq};
+use restante_mailbox::{Account, Mailbox, ModSeq, Uid};
 use tokio::sync::watch;
 
 use crate::cmd::DecodedMark;
@@ -65,6 +65,9 @@ pub(crate) struct Selected {
     pub(crate) read_only: bool,
     /// Wakes an idling session: the mailbox has changed.
     pub(crate) changes: watch::Receiver<ModSeq>,
+    /// Of messages from here on the client has not been sent what it asked to be fetched of new ones
+    /// (NOTIFY).
+    pub(crate) fetched_to: Uid,
     /// What this client has been told of it, and its search result variable `$`.
     pub(crate) view: View,
     /// Where a client stands that fetches a decoded part piece by piece.

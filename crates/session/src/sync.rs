@@ -37,7 +37,19 @@ pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Resul
     selected.changes.borrow_and_update();
     let newest = selected.mailbox.snapshot().await?;
     let waiting = selected.view.ghost_count() > 0;
-    advance(cx, selected, &newest, expunge, Tell::Flags).await?;
+    let tell = match &cx.notify {
+        None => Some(Tell::Flags),
+        Some(notify) => match notify.selected() {
+            // The client wants to hear nothing of this mailbox: what it was shown stands still.
+            wants if !wants.messages && !notify.is_expunging() => None,
+            // RFC 5465 §5.1: with the UID, whatever is enabled.
+            wants if wants.flags => Some(Tell::FlagsAndUid),
+            _ => Some(Tell::Nothing),
+        },
+    };
+    if let Some(tell) = tell {
+        advance(cx, selected, &newest, expunge, tell).await?;
+    }
     if cx.enabled.qresync() {
         // What the client computes from MODSEQs in FETCH must not pass over expunges that it has not
         // been told: it uses this value instead (RFC 7162 §3.2, §6).

@@ -78,6 +78,7 @@ impl WorldOptions {
             "command_bytes_max" => limits.command_bytes_max = size,
             "append_bytes_max" => limits.append_bytes_max = number.into(),
             "append_messages_max" => limits.append_messages_max = number,
+            "notify_mailboxes_max" => limits.notify_mailboxes_max = size,
             "ghosts_max" => limits.ghosts_max = size,
             other => return Err(format!("no limit {other}")),
         }

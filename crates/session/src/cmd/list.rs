@@ -206,6 +206,33 @@ fn selects(select: &ListSelect, node: &Node<'_>) -> Option<Vec<ListExtended>> {
     }
 }
 
+/// LIST responses that no command asked for: what has become of these names, each with the one it had
+/// before if it was renamed (RFC 5465 §5.4, §5.5).
+pub(crate) async fn tell_names(
+    cx: &mut Cx,
+    tree: &Tree,
+    names: &BTreeMap<MailboxName, Option<MailboxName>>,
+) -> Result<(), crate::reply::Failure> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let nodes = nodes(tree);
+    for (index, (name, was)) in names.iter().enumerate() {
+        let node = nodes.get(name).copied().unwrap_or_default();
+        let was = was.iter().map(convert::wire_name);
+        cx.data(&UntaggedData::List(ListEntry {
+            attributes: node.attributes(true, true),
+            separator: Some(MailboxName::SEPARATOR),
+            mailbox: convert::wire_name(name),
+            extended: was.map(ListExtended::OldName).collect(),
+        }));
+        if index % 64 == 63 {
+            cx.conn.flush_if_large().await?;
+        }
+    }
+    Ok(())
+}
+
 /// LSUB: the subscribed names; with `%` also their parents, as `\Noselect` (RFC 3501 §6.3.9).
 pub(crate) async fn lsub(
     cx: &mut Cx,

@@ -12,11 +12,12 @@ mod enable;
 mod expunge;
 mod fetch;
 mod id;
-mod list;
+pub(crate) mod list;
 mod list_match;
 mod login;
 mod namespace;
 mod noop;
+mod notify;
 mod rename;
 mod search;
 mod search_program;
@@ -32,8 +33,12 @@ mod thread;
 
 pub(crate) use self::fetch::Mark as DecodedMark;
 
-use restante_proto::types::{AppendHead, Command, CommandBody as C};
+use restante_mailbox::Uid;
+use restante_proto::types::{
+    AppendHead, Command, CommandBody as C, Fetch, FetchAttribute, FetchModifiers, MessageSet,
+};
 
+use crate::convert;
 use crate::cx::Cx;
 use crate::reply::{Failure, Outcome, client_bug};
 use crate::state::State;
@@ -74,6 +79,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Store(args) => store::run(cx, state, args).await,
         C::Copy { set, mailbox } => copy::copy(cx, state, set, mailbox).await,
         C::Move { set, mailbox } => copy::move_to(cx, state, set, mailbox).await,
+        C::Notify(args) => notify::run(cx, state, args).await,
         C::CompressDeflate => compress::run(cx),
         other => Err(unsupported(other.name())),
     }
@@ -83,6 +89,27 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
 /// is skipped by the caller.
 pub(crate) async fn append(cx: &mut Cx, state: &mut State, head: AppendHead) -> Outcome {
     append::run(cx, state, head).await
+}
+
+/// FETCH responses that no command asked for; what cannot be read of them is left out.
+pub(crate) async fn fetch_told(
+    cx: &mut Cx,
+    state: &mut State,
+    uids: &[Uid],
+    attributes: &[FetchAttribute],
+) -> Result<(), Failure> {
+    if uids.is_empty() {
+        return Ok(());
+    }
+    let args = Fetch {
+        set: MessageSet::Uid(convert::wire_uids(uids.iter().copied())),
+        attributes: attributes.to_vec(),
+        modifiers: FetchModifiers::default(),
+    };
+    match fetch::run(cx, state, args).await {
+        Ok(_) | Err(Failure::Reply(_)) => Ok(()),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The answer to a command that the grammar has and this server has not.

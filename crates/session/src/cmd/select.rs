@@ -40,6 +40,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
         mailbox,
         read_only: args.read_only,
         changes,
+        fetched_to: view.snapshot().uid_next(),
         view,
         decoded: None,
     };
