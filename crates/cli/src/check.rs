@@ -1,5 +1,6 @@
-//! `restante check`.
+//! `restante check` and `restante backup`: the data as a whole.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
@@ -21,6 +22,33 @@ pub(crate) struct CheckArgs {
     place: Place,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// Where to: a directory that does not exist yet, or is empty. It can be served from as it is
+    /// (as DATA/store)
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// `restante backup`.
+pub(crate) fn backup(args: &BackupArgs) -> Result<(), String> {
+    let to = std::path::absolute(&args.to).map_err(|error| error.to_string())?;
+    let reply = block_on(call(&args.place, Request::Backup { to }))?;
+    let Reply::Copied {
+        commit,
+        files,
+        bytes,
+    } = reply
+    else {
+        return Err("an unexpected answer".to_owned());
+    };
+    println!("Copied up to commit {commit}: {files} files, {bytes} bytes.");
+    Ok(())
+}
+
+/// `restante check`.
 pub(crate) fn run(args: &CheckArgs) -> Result<(), String> {
     let start = Instant::now();
     let request = Request::Check {

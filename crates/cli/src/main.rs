@@ -41,6 +41,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Check that the data is whole (also while the server runs).
     Check(check::CheckArgs),
+    /// Copy the store to a new directory, also while the server runs.
+    Backup(check::BackupArgs),
     /// Make data usable again that the server refuses to open, without what was lost.
     Recover(recover::RecoverArgs),
     /// Say how the running server is.
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Backup(args) => check::backup(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Status(place) => admin::status(&place),
     };

@@ -3,6 +3,8 @@
 //! Requests and replies are the lines of the control socket; the same code answers them when no
 //! server runs.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use restante_mailbox::{CheckScope, Mail, MailError, NewUser, User};
 use serde::{Deserialize, Serialize};
@@ -68,6 +70,11 @@ pub enum Request {
         user: Option<String>,
         /// Read every message, too.
         deep: bool,
+    },
+    /// Makes a copy of the store while it is in use.
+    Backup {
+        /// A directory that does not exist yet, or is empty; from the root.
+        to: PathBuf,
     },
     /// Lists a user's mailboxes.
     Mailboxes {
@@ -201,6 +208,15 @@ pub enum Reply {
         bytes_read: u64,
         /// What is wrong; nothing if all is well. The first thousand, if there are more.
         problems: Vec<String>,
+    },
+    /// A copy was made.
+    Copied {
+        /// Everything up to this commit is in it.
+        commit: u64,
+        /// Files.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
     },
     /// Mailboxes.
     Mailboxes {
@@ -366,6 +382,18 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
         }
         Request::UserRemove { name } => done(&name, mail.user_remove(&name).await),
         Request::Check { user, deep } => check(mail, user, deep).await,
+        Request::Backup { to } => {
+            if !to.is_absolute() {
+                return Err(format!("{}: not a path from the root", to.display()));
+            }
+            let report = mail.store().backup(&to).await;
+            let report = report.map_err(|error| format!("{}: {error}", to.display()))?;
+            Ok(Reply::Copied {
+                commit: report.commit,
+                files: report.files,
+                bytes: report.bytes,
+            })
+        }
         Request::Mailboxes { .. }
         | Request::MailboxOpen { .. }
         | Request::Messages { .. }
@@ -384,20 +412,22 @@ async fn check(mail: &Mail, user: Option<String>, deep: bool) -> Result<Reply, S
         }
     };
     let report = mail.check(scope, deep).await.map_err(|e| e.to_string())?;
-    for problem in &report.problems {
+    let mut problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+    if deep && scope == CheckScope::All {
+        // The log itself, below accounts and mailboxes.
+        let verified = mail.store().verify().await.map_err(|e| e.to_string())?;
+        problems.extend(verified.problems.into_iter().map(|problem| problem.what));
+    }
+    for problem in &problems {
         tracing::error!(%problem, "check");
     }
+    problems.truncate(PROBLEMS_MAX);
     Ok(Reply::Checked {
         accounts: report.accounts,
         mailboxes: report.mailboxes,
         messages: report.messages,
         bytes_read: report.bytes_read,
-        problems: report
-            .problems
-            .iter()
-            .take(PROBLEMS_MAX)
-            .map(ToString::to_string)
-            .collect(),
+        problems,
     })
 }
 

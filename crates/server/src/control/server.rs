@@ -135,6 +135,7 @@ fn log(request: &Request) {
         Request::MailboxOpen { user, mailbox, .. } => {
             tracing::info!(%user, %mailbox, "control: import");
         }
+        Request::Backup { to } => tracing::info!(to = %to.display(), "control: backup"),
         Request::Check { deep, .. } => tracing::info!(deep, "control: check"),
         Request::Mailboxes { user } => tracing::info!(%user, "control: list mailboxes"),
         Request::Status {}
