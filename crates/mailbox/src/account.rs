@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -40,6 +43,8 @@ pub struct Account {
     pub(crate) core: Arc<Core>,
     id: AccountId,
     now: Mutex<TreeNow>,
+    /// Something happened to the tree that could not be read yet.
+    is_stale: AtomicBool,
     /// Writers of the tree go one after the other.
     tree_writer: tokio::sync::Mutex<()>,
     mailboxes: Mutex<HashMap<MailboxId, Weak<Mailbox>>>,
@@ -187,6 +192,7 @@ impl Account {
         let account = Self {
             id,
             now: Mutex::new(now),
+            is_stale: AtomicBool::new(false),
             tree_writer: tokio::sync::Mutex::default(),
             mailboxes: Mutex::default(),
             events: OnceLock::new(),
@@ -209,6 +215,7 @@ impl Account {
     /// # Errors
     /// [`MailError::Unavailable`], [`MailError::Damaged`].
     pub async fn tree(&self) -> Result<Arc<Tree>> {
+        self.freshen_tree().await?;
         Ok(self.lock_now().tree.clone())
     }
 
@@ -554,6 +561,7 @@ impl Account {
         // Tries of unknown outcome: where their records would lie, and what their answers would be.
         let mut unknown: Vec<(ModSeq, u64, T)> = Vec::new();
         for _ in 0..TRIES {
+            self.freshen_tree().await?;
             let now = self.lock_now().clone();
             let mut change = TreeChange {
                 now_ms: self.core.now_ms().max(now.tail.wall_ms),
@@ -608,7 +616,14 @@ impl Account {
                     });
                 }
             }
-            self.reload_tree().await?;
+            match self.reload_tree().await {
+                Err(error) if !unknown.is_empty() => {
+                    return Err(MailError::Unknown {
+                        reason: error.to_string().into(),
+                    });
+                }
+                reloaded => reloaded?,
+            }
         }
         match unknown.is_empty() {
             true => Err(MailError::Busy),
@@ -637,7 +652,8 @@ impl Account {
             let is_ours = TreeRecord::decode(&row)?.nonce == nonce;
             let (_, _, answer) = unknown.swap_remove(at);
             if is_ours {
-                self.reload_tree().await?;
+                // It happened, whether or not the tree can be read now.
+                let _ = self.reload_tree().await;
                 self.announce(|| AccountEvent::Tree(modseq));
                 return Ok(Some(answer));
             }
@@ -645,10 +661,24 @@ impl Account {
         Ok(None)
     }
 
+    async fn freshen_tree(&self) -> Result<()> {
+        match self.is_stale.load(Ordering::Acquire) {
+            true => self.reload_tree().await,
+            false => Ok(()),
+        }
+    }
+
     async fn reload_tree(&self) -> Result<()> {
+        self.is_stale.store(true, Ordering::Release);
         let now = read_tree(&self.core, self.id).await?;
         let now = now.ok_or_else(|| MailError::damaged("an account's tail is gone"))?;
-        *self.lock_now() = now;
+        let mut known = self.lock_now();
+        // A writer may have been quicker.
+        if known.tail.modseq <= now.tail.modseq {
+            *known = now;
+        }
+        drop(known);
+        self.is_stale.store(false, Ordering::Release);
         Ok(())
     }
 

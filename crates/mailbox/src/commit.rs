@@ -262,11 +262,22 @@ impl<T> Tries<T> {
             // Where another record is, this one can never be.
             let (_, _, answer) = self.unknown.swap_remove(at);
             if is_ours {
-                mailbox.refresh_anew().await?;
+                // It happened, whether or not the tail can be read now.
+                let _ = mailbox.refresh_anew().await;
                 return Ok(Some(answer));
             }
         }
         Ok(None)
+    }
+
+    /// The outcome of all tries: an error after a try of which nobody knows says nothing either.
+    pub(crate) fn end<R>(&self, outcome: Result<R>) -> Result<R> {
+        match outcome {
+            Err(error) if !self.unknown.is_empty() => Err(MailError::Unknown {
+                reason: error.to_string().into(),
+            }),
+            outcome => outcome,
+        }
     }
 
     /// Counts a try; waits a little if there were many.

@@ -441,9 +441,9 @@ impl Mailbox {
             .as_ref()
             .is_none_or(|durable| place(&durable.tail) < place(&view.tail));
         if is_news {
-            if state.flight.is_empty() {
-                state.fresh = false;
-            }
+            // What was handed over since was built on what was before this, and will fail.
+            let place = state.place();
+            self.drop_flight(&mut state, place);
             self.publish_view(&mut state, view.clone());
         }
     }

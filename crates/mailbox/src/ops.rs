@@ -155,72 +155,77 @@ impl Mailbox {
         let has_keywords = messages.iter().any(|m| !m.flags.keywords.is_empty());
         let core = &account.core;
         let mut tries = Tries::new();
-        loop {
-            let opened = match has_keywords {
-                true => Some(self.pending_snapshot().await?),
-                false => {
-                    self.refresh().await?;
-                    None
-                }
-            };
-            let now_ms = core.now_ms();
-            let rows = messages
-                .iter()
-                .enumerate()
-                .map(|(index, message)| AppendRow {
-                    uid: uids.get(index).copied().flatten(),
-                    email: message.email.id,
-                    size: message.email.size,
-                    internal_date: message.internal_date,
-                    save_date_s: now_ms.div_euclid(1000),
-                    flags: message.flags.clone(),
-                });
-            let tried = {
-                let mut state = self.lock();
-                let Some(pending) = state.pending().cloned() else {
-                    continue;
+        let outcome = async {
+            loop {
+                let opened = match has_keywords {
+                    true => Some(self.pending_snapshot().await?),
+                    false => {
+                        self.refresh().await?;
+                        None
+                    }
                 };
-                let built = match (&pending.snapshot, opened) {
-                    (Some(snapshot), _) => Some(build::append(snapshot, rows)),
-                    (None, Some(_)) => None,
-                    (None, None) => build::append_unopened(&pending.tail, rows),
-                };
-                match built.transpose()? {
-                    None => Try::Changed,
-                    Some(built) => {
-                        let mut batch = Batch::new(account.id().0);
-                        for message in &messages {
-                            message.email.add_to(&mut batch);
-                        }
-                        let nonce = (now_ms, core.nonce());
-                        match commit::build(self, &pending, built.effects, nonce, &mut batch)? {
-                            Err(unloaded) => Try::Unloaded(unloaded),
-                            Ok(Built {
-                                view,
-                                record,
-                                before,
-                            }) => {
-                                let answer = Appended {
-                                    uid_validity: view.tail.uid_validity,
-                                    uids: built.uids,
-                                    modseq: view.tail.modseq,
-                                    change: change(&pending, &view),
-                                };
-                                let members = vec![(self, &mut *state, view, Some(record.clone()))];
-                                Try::Submitted(
-                                    commit::submit(core, before, batch, members),
+                let now_ms = core.now_ms();
+                let rows = messages
+                    .iter()
+                    .enumerate()
+                    .map(|(index, message)| AppendRow {
+                        uid: uids.get(index).copied().flatten(),
+                        email: message.email.id,
+                        size: message.email.size,
+                        internal_date: message.internal_date,
+                        save_date_s: now_ms.div_euclid(1000),
+                        flags: message.flags.clone(),
+                    });
+                let tried = {
+                    let mut state = self.lock();
+                    let Some(pending) = state.pending().cloned() else {
+                        continue;
+                    };
+                    let built = match (&pending.snapshot, opened) {
+                        (Some(snapshot), _) => Some(build::append(snapshot, rows)),
+                        (None, Some(_)) => None,
+                        (None, None) => build::append_unopened(&pending.tail, rows),
+                    };
+                    match built.transpose()? {
+                        None => Try::Changed,
+                        Some(built) => {
+                            let mut batch = Batch::new(account.id().0);
+                            for message in &messages {
+                                message.email.add_to(&mut batch);
+                            }
+                            let nonce = (now_ms, core.nonce());
+                            match commit::build(self, &pending, built.effects, nonce, &mut batch)? {
+                                Err(unloaded) => Try::Unloaded(unloaded),
+                                Ok(Built {
+                                    view,
                                     record,
-                                    answer,
-                                )
+                                    before,
+                                }) => {
+                                    let answer = Appended {
+                                        uid_validity: view.tail.uid_validity,
+                                        uids: built.uids,
+                                        modseq: view.tail.modseq,
+                                        change: change(&pending, &view),
+                                    };
+                                    let members =
+                                        vec![(self, &mut *state, view, Some(record.clone()))];
+                                    Try::Submitted(
+                                        commit::submit(core, before, batch, members),
+                                        record,
+                                        answer,
+                                    )
+                                }
                             }
                         }
                     }
+                };
+                if let Some(answer) = self.resolve(&mut tries, tried, None).await? {
+                    return Ok(answer);
                 }
-            };
-            if let Some(answer) = self.resolve(&mut tries, tried, None).await? {
-                return Ok(answer);
             }
-        }
+        };
+        let outcome = outcome.await;
+        tries.end(outcome)
     }
 
     /// Changes flags (RFC 9051 §6.4.6, RFC 7162 §3.1.3).
@@ -375,49 +380,54 @@ impl Mailbox {
     ) -> Result<T> {
         let core = &self.account().core;
         let mut tries = Tries::new();
-        loop {
-            let snapshot = self.pending_snapshot().await?;
-            self.ensure(&snapshot, wanted).await?;
-            let tried = {
-                let mut state = self.lock();
-                let Some((pending, base)) = pending_loaded(&state) else {
-                    continue;
-                };
-                match base.loaded(wanted) {
-                    None => Try::Changed,
-                    Some(loaded) => {
-                        check_state(&pending)?;
-                        let (effects, answer) = build(&loaded)?;
-                        if effects.is_empty() {
-                            let (base, after) = (base.clone(), base);
-                            Try::NoChange(state.place(), answer(Change { base, after }))
-                        } else {
-                            let mut batch = Batch::new(self.account().id().0);
-                            also(&mut batch);
-                            let nonce = (core.now_ms(), core.nonce());
-                            match commit::build(self, &pending, effects, nonce, &mut batch)? {
-                                Err(unloaded) => Try::Unloaded(unloaded),
-                                Ok(Built {
-                                    view,
-                                    record,
-                                    before,
-                                }) => {
-                                    let change = change(&pending, &view)
-                                        .ok_or_else(|| MailError::misuse("no snapshot"))?;
-                                    let members =
-                                        vec![(self, &mut *state, view, Some(record.clone()))];
-                                    let in_flight = commit::submit(core, before, batch, members);
-                                    Try::Submitted(in_flight, record, answer(change))
+        let outcome = async {
+            loop {
+                let snapshot = self.pending_snapshot().await?;
+                self.ensure(&snapshot, wanted).await?;
+                let tried = {
+                    let mut state = self.lock();
+                    let Some((pending, base)) = pending_loaded(&state) else {
+                        continue;
+                    };
+                    match base.loaded(wanted) {
+                        None => Try::Changed,
+                        Some(loaded) => {
+                            check_state(&pending)?;
+                            let (effects, answer) = build(&loaded)?;
+                            if effects.is_empty() {
+                                let (base, after) = (base.clone(), base);
+                                Try::NoChange(state.place(), answer(Change { base, after }))
+                            } else {
+                                let mut batch = Batch::new(self.account().id().0);
+                                also(&mut batch);
+                                let nonce = (core.now_ms(), core.nonce());
+                                match commit::build(self, &pending, effects, nonce, &mut batch)? {
+                                    Err(unloaded) => Try::Unloaded(unloaded),
+                                    Ok(Built {
+                                        view,
+                                        record,
+                                        before,
+                                    }) => {
+                                        let change = change(&pending, &view)
+                                            .ok_or_else(|| MailError::misuse("no snapshot"))?;
+                                        let members =
+                                            vec![(self, &mut *state, view, Some(record.clone()))];
+                                        let in_flight =
+                                            commit::submit(core, before, batch, members);
+                                        Try::Submitted(in_flight, record, answer(change))
+                                    }
                                 }
                             }
                         }
                     }
+                };
+                if let Some(answer) = self.resolve(&mut tries, tried, None).await? {
+                    return Ok(answer);
                 }
-            };
-            if let Some(answer) = self.resolve(&mut tries, tried, None).await? {
-                return Ok(answer);
             }
-        }
+        };
+        let outcome = outcome.await;
+        tries.end(outcome)
     }
 
     async fn transfer(
@@ -434,33 +444,37 @@ impl Mailbox {
         let mut tries = Tries::new();
         // Room at the destination of a COPY; held until the sum of the tails has it.
         let mut _room = None;
-        loop {
-            let snapshot = self.pending_snapshot().await?;
-            let loaded = self.ensure(&snapshot, Wanted::Uids(uids)).await?;
-            if !is_move && _room.is_none() {
-                let bytes = loaded.rows_in(uids).map(|row| row.size).sum();
-                _room = Some(account.reserve(bytes)?);
-            }
-            drop(loaded);
-            if !same {
-                to.pending_snapshot().await?;
-            }
-            let tried = {
-                // Two mailboxes are locked in the order of their numbers.
-                let (mut source, mut destination);
-                if same || self.id() < to.id() {
-                    source = self.lock();
-                    destination = (!same).then(|| to.lock());
-                } else {
-                    destination = Some(to.lock());
-                    source = self.lock();
+        let outcome = async {
+            loop {
+                let snapshot = self.pending_snapshot().await?;
+                let loaded = self.ensure(&snapshot, Wanted::Uids(uids)).await?;
+                if !is_move && _room.is_none() {
+                    let bytes = loaded.rows_in(uids).map(|row| row.size).sum();
+                    _room = Some(account.reserve(bytes)?);
                 }
-                self.try_transfer(uids, to, is_move, &mut source, destination.as_mut())?
-            };
-            if let Some(answer) = self.resolve(&mut tries, tried, Some(to)).await? {
-                return Ok(answer);
+                drop(loaded);
+                if !same {
+                    to.pending_snapshot().await?;
+                }
+                let tried = {
+                    // Two mailboxes are locked in the order of their numbers.
+                    let (mut source, mut destination);
+                    if same || self.id() < to.id() {
+                        source = self.lock();
+                        destination = (!same).then(|| to.lock());
+                    } else {
+                        destination = Some(to.lock());
+                        source = self.lock();
+                    }
+                    self.try_transfer(uids, to, is_move, &mut source, destination.as_mut())?
+                };
+                if let Some(answer) = self.resolve(&mut tries, tried, Some(to)).await? {
+                    return Ok(answer);
+                }
             }
-        }
+        };
+        let outcome = outcome.await;
+        tries.end(outcome)
     }
 
     /// `destination` is `None` if it is this mailbox.
@@ -576,7 +590,8 @@ impl Mailbox {
                 let log = other.unwrap_or(self);
                 let outcome = tries.outcome(log, &record, in_flight, answer).await;
                 if let (Ok(Some(_)), Some(_)) = (&outcome, other) {
-                    self.refresh().await?;
+                    // It happened, whether or not the tail can be read now.
+                    let _ = self.refresh().await;
                 }
                 outcome
             }
