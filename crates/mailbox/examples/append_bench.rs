@@ -111,6 +111,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         drop(snapshot);
     }
     background.abort();
+    let account = own[0].account();
+    let snapshot = own[0].snapshot().await?;
+    let loaded = own[0]
+        .ensure(&snapshot, restante_mailbox::Wanted::All)
+        .await?;
+    let emails: Vec<_> = loaded.rows(..).map(|row| row.email).take(10_000).collect();
+    for _ in 0..3 {
+        let start = Instant::now();
+        let rows = account.emails(&emails).await?;
+        assert!(rows.iter().all(Option::is_some));
+        println!("rows of {} emails: {:?}", rows.len(), start.elapsed());
+    }
     println!("{:?}", store.stats());
     mail.store().close().await;
     Ok(())

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use restante_message::{Limits, Message, Parser, SortKeys, Strings, Structure};
-use restante_store::{BlobRef, BlobWriter, Direction, Put, Staged};
+use restante_store::{BlobRef, BlobWriter, Put, Staged};
 
 use crate::{
     account::Account,
@@ -511,62 +511,29 @@ impl Account {
         }
         missing.sort_unstable();
         let keep = missing.len() <= EmailCache::READ_MAX;
-        let mut rest = &missing[..];
-        while let Some(((first, _), (last, _))) = rest.first().zip(rest.last()) {
-            let mut rows = HashMap::new();
-            // Emails that came one after the other lie side by side: one scan finds them.
-            let step = rest.len().min(SCAN_ROWS);
-            let until = rest[step - 1].0;
-            let scanned = if step >= 8 && until <= *last {
-                let start = std::ops::Bound::Included(keys::email(account, *first));
-                let end = std::ops::Bound::Included(keys::email(account, until));
-                let range = (start, end);
-                let limit = 2 * step;
-                self.core
-                    .store
-                    .scan(range, Direction::Ascending, limit)
-                    .await?
-            } else {
-                Vec::new()
-            };
-            let mut scanned_to = EmailId(0);
-            for (key, value) in scanned {
-                let id = EmailId(keys::last_u64(&key).unwrap_or(0));
-                scanned_to = id;
-                rows.insert(id, value);
-            }
-            let part = &rest[..step];
-            let past: Vec<_> = part
+        for some in missing.chunks(READ_ROWS) {
+            let keys: Vec<_> = some
                 .iter()
-                .filter(|(id, _)| *id > scanned_to)
                 .map(|(id, _)| keys::email(account, *id))
                 .collect();
-            if !past.is_empty() {
-                let values = self.core.store.get_many(&past).await?;
-                let ids = part.iter().filter(|(id, _)| *id > scanned_to);
-                for ((id, _), value) in ids.zip(values) {
-                    if let Some(value) = value {
-                        rows.insert(*id, value);
-                    }
+            let values = self.core.store.get_many(&keys).await?;
+            for ((id, at), value) in some.iter().zip(values) {
+                let Some(value) = value else {
+                    continue;
+                };
+                let row = Arc::new(EmailRow::decode(*id, value)?);
+                if keep {
+                    cache.insert(account, row.clone());
                 }
+                found[*at] = Some(row);
             }
-            for (id, at) in part {
-                if let Some(value) = rows.get(id) {
-                    let row = Arc::new(EmailRow::decode(*id, value.clone())?);
-                    if keep {
-                        cache.insert(account, row.clone());
-                    }
-                    found[*at] = Some(row);
-                }
-            }
-            rest = &rest[step..];
         }
         Ok(found)
     }
 }
 
-/// Rows that one scan reads at most twice of.
-const SCAN_ROWS: usize = 512;
+/// Rows that are read at once; they are sorted, so that the store may scan.
+const READ_ROWS: usize = 1024;
 
 /// Rows that were read last, bounded in bytes. One for the process.
 #[derive(Debug)]

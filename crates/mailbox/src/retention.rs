@@ -54,6 +54,8 @@ pub struct RetentionReport {
 
 /// Rows that go in one batch.
 const ROWS: usize = 500;
+/// Emails that are deleted in one batch.
+const EMAILS: usize = 100;
 
 /// Bounds of time, milliseconds since 1970.
 #[derive(Clone, Copy, Debug)]
@@ -262,41 +264,53 @@ impl Mail {
         horizon: Horizon,
         report: &mut RetentionReport,
     ) -> Result<()> {
-        let store = &self.core.store;
-        for some in marks.chunks(ROWS) {
-            let mut unmark = Batch::new(id.0);
-            for (email, marked_ms) in some {
-                if reachable.contains(email) {
-                    unmark.delete.push(keys::mark(id, *email));
-                } else if *marked_ms <= horizon.grace_ms {
-                    self.delete_email(id, *email, report).await?;
+        let is_dead = |(email, marked_ms): &&(EmailId, i64)| {
+            *marked_ms <= horizon.grace_ms && !reachable.contains(email)
+        };
+        let dead: Vec<_> = marks.iter().filter(is_dead).map(|mark| mark.0).collect();
+        for some in dead.chunks(EMAILS) {
+            if !self.delete_emails(id, some, report).await? {
+                // The store moved a message meanwhile, or a thread was written again.
+                for one in some {
+                    self.delete_emails(id, std::slice::from_ref(one), report)
+                        .await?;
                 }
             }
-            if !unmark.delete.is_empty() {
-                store.commit(unmark).await?;
-            }
+        }
+        let alive = marks.iter().filter(|(email, _)| reachable.contains(email));
+        let alive: Vec<_> = alive.map(|(email, _)| keys::mark(id, *email)).collect();
+        for some in alive.chunks(ROWS) {
+            let mut unmark = Batch::new(id.0);
+            unmark.delete.extend_from_slice(some);
+            self.core.store.commit(unmark).await?;
         }
         Ok(())
     }
 
-    async fn delete_email(
+    /// Deletes emails, all or none. False: not now, one of them was changed meanwhile.
+    async fn delete_emails(
         &self,
         id: AccountId,
-        email: EmailId,
+        emails: &[EmailId],
         report: &mut RetentionReport,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let store = &self.core.store;
-        let key = keys::email(id, email);
+        let wanted: Vec<_> = emails.iter().map(|email| keys::email(id, *email)).collect();
+        let values = store.get_many(&wanted).await?;
         let mut batch = Batch::new(id.0);
-        batch.delete.push(keys::mark(id, email));
-        if let Some(value) = store.get(&key).await? {
-            let row = EmailRow::decode(email, value.clone())?;
+        let (mut count, mut bytes) = (0, 0);
+        for ((email, key), value) in emails.iter().zip(wanted).zip(values) {
+            batch.delete.push(keys::mark(id, *email));
+            let Some(value) = value else {
+                continue;
+            };
+            let row = EmailRow::decode(*email, value.clone())?;
             if row.message_id() != 0 {
                 let thread = keys::thread(id, row.message_id());
                 let found = store.get(&thread).await?;
                 // Another email with this Message-ID may have written it.
                 if let Some(found) = found
-                    && thread::decode(&found).is_some_and(|(_, writer)| writer == email)
+                    && thread::decode(&found).is_some_and(|(_, writer)| writer == *email)
                 {
                     batch.require_equal.push((thread.clone(), found));
                     batch.delete.push(thread);
@@ -305,16 +319,19 @@ impl Mail {
             batch.release.push(*row.blob());
             batch.require_equal.push((key.clone(), value));
             batch.delete.push(key);
-            report.emails += 1;
-            report.email_bytes += row.size();
+            count += 1;
+            bytes += row.size();
         }
         match store.commit(batch).await {
             Ok(_) => {
-                self.core.emails.remove(id, email);
-                Ok(())
+                report.emails += count;
+                report.email_bytes += bytes;
+                for email in emails {
+                    self.core.emails.remove(id, *email);
+                }
+                Ok(true)
             }
-            // The store moved the message: next time.
-            Err(CommitError::Conflict { .. }) => Ok(()),
+            Err(CommitError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

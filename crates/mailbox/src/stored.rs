@@ -15,7 +15,7 @@ use crate::{
     error::{MailError, Result},
     keys,
     record::Record,
-    snapshot::{Loaded, PartKey, Parts, Snapshot, Wanted},
+    snapshot::{LoadError, Loaded, PartKey, Parts, Snapshot, Wanted},
     tail::{RootRef, Tail},
     types::{AccountId, MailboxId, ModSeq},
 };
@@ -124,7 +124,10 @@ impl Stored<'_> {
                 if record.parent() != snapshot.tail().chain {
                     return Ok(None);
                 }
-                snapshot = self.follow(&snapshot, &record).await?;
+                match self.follow(&snapshot, &record).await? {
+                    Some(next) => snapshot = next,
+                    None => return Ok(None),
+                }
             }
         }
         if snapshot.tail().chain != tail.chain && snapshot.modseq() == tail.modseq {
@@ -133,14 +136,17 @@ impl Stored<'_> {
         Ok(Some(snapshot))
     }
 
-    /// The snapshot after a record.
+    /// The snapshot after a record; `None` if what it needs was trimmed meanwhile.
     pub(crate) async fn follow(
         &self,
         snapshot: &Arc<Snapshot>,
         record: &Record,
-    ) -> Result<Arc<Snapshot>> {
-        self.ensure(snapshot, Wanted::Record(record)).await?;
-        Ok(Arc::new(snapshot.apply(record)?))
+    ) -> Result<Option<Arc<Snapshot>>> {
+        match snapshot.ensure(self, Wanted::Record(record)).await {
+            Ok(_) => Ok(Some(Arc::new(snapshot.apply(record)?))),
+            Err(LoadError::Trimmed(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Brings rows of a snapshot into memory.

@@ -13,7 +13,7 @@ use crate::{
     mailbox::Mailbox,
     ops::Change,
     record::{Effect, Record},
-    snapshot::{Snapshot, Wanted},
+    snapshot::{LoadError, Snapshot, Wanted},
     stored::Stored,
     tail::{RootRef, Tail},
     types::{DateTime, EmailId, ModSeq, Row, Uid},
@@ -131,13 +131,19 @@ impl Stored<'_> {
                 }
                 for effect in record.effects() {
                     if let Effect::Expunge { uids } = effect {
-                        let before = self.ensure(&snapshot, Wanted::Uids(uids)).await?;
+                        let before = match snapshot.ensure(self, Wanted::Uids(uids)).await {
+                            Err(LoadError::Trimmed(_)) => return Ok(None),
+                            before => before?,
+                        };
                         for row in before.rows_in(uids) {
                             expunged(&record, row, before.keywords());
                         }
                     }
                 }
-                snapshot = self.follow(&snapshot, &record).await?;
+                match self.follow(&snapshot, &record).await? {
+                    Some(next) => snapshot = next,
+                    None => return Ok(None),
+                }
             }
         }
         Ok(Some(snapshot))

@@ -131,6 +131,61 @@ async fn what_is_dead_goes_embedded() {
     what_is_dead_goes(Engine::Embedded).await;
 }
 
+/// Another process reads while this one trims: it never finds a gap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_mailbox_is_loaded_while_it_is_trimmed() {
+    let world = World::new(Engine::Memory).await;
+    let inbox = world.inbox().await;
+    let (store, id) = (world.mail.store().clone(), inbox.account().id());
+    let reader = tokio::spawn(async move {
+        let mut last = 0;
+        while last < 120 {
+            let mail = Mail::open(store.clone(), MailOptions::default())
+                .await
+                .unwrap();
+            let account = mail.account(id).await.unwrap();
+            let inbox = account.mailbox(&MailboxName::inbox()).await.unwrap();
+            let snapshot = inbox.snapshot().await.unwrap();
+            // Eight days may have gone by since: longer than a snapshot may be held.
+            if let Ok(loaded) = inbox.ensure(&snapshot, Wanted::All).await {
+                assert_eq!(loaded.rows(..).count() as u32, snapshot.exists());
+            }
+            last = snapshot.uid_next().get() - 1;
+        }
+    });
+    for n in 1..=120 {
+        append(&inbox, &text(n)).await.unwrap();
+        if n % 4 == 0 {
+            expunge(&inbox, [n as u32 - 2]).await;
+            inbox.checkpoint().await.unwrap();
+        }
+        if n % 6 == 0 {
+            world.clock.advance(8 * DAY);
+            world.mail.retention().await.unwrap();
+        }
+    }
+    reader.await.unwrap();
+    world.check().await;
+}
+
+/// COPY of an expunged message: the others are copied, it is said to be missing.
+#[tokio::test]
+async fn an_expunged_message_cannot_be_copied() {
+    let world = World::new(Engine::Memory).await;
+    let inbox = world.inbox().await;
+    for n in 1..=3 {
+        append(&inbox, &text(n)).await.unwrap();
+    }
+    expunge(&inbox, [2]).await;
+    let copied = inbox.copy(&uids(1..=3), &inbox).await.unwrap();
+    assert_eq!(copied.missing, uids([2]));
+    assert_eq!(copied.source.len(), 2);
+    let moved = inbox.move_to(&uids([2]), &inbox).await.unwrap();
+    assert!(moved.source.is_empty());
+    assert_eq!(moved.missing, uids([2]));
+    world.check().await;
+}
+
 #[tokio::test]
 async fn with_no_retention_the_grace_is_kept() {
     let world = World::with(Engine::Memory, |options| options.retention = Duration::ZERO).await;
