@@ -27,6 +27,9 @@ use crate::{
     types::{AccountId, EmailId, MailboxId, ModSeq, UidValidity},
 };
 
+/// An annotation's entry name, and its value or none to take it away.
+pub type MetadataEntry = (Arc<str>, Option<Arc<[u8]>>);
+
 /// What watchers of an account are told. A receiver that lags reads [`Account::tails`] and
 /// [`Account::tree`] again.
 #[derive(Clone, Debug)]
@@ -474,7 +477,7 @@ impl Account {
     pub async fn set_metadata(
         self: &Arc<Self>,
         mailbox: Option<MailboxId>,
-        entries: Vec<(Arc<str>, Option<Arc<[u8]>>)>,
+        entries: Vec<MetadataEntry>,
     ) -> Result<()> {
         const ENTRIES_MAX: usize = 1000;
         const VALUE_BYTES_MAX: usize = 64 << 10;

@@ -125,12 +125,15 @@ struct Member {
     view: View,
 }
 
+/// A mailbox, its locked state, and what the batch makes of it; no record if only the tail changes.
+pub(crate) type NewMember<'a> = (&'a Arc<Mailbox>, &'a mut State, View, Option<Arc<Record>>);
+
 /// Hands over a batch and notes what it makes of its mailboxes, whose states the caller has locked.
 pub(crate) fn submit(
     core: &Core,
     before: Vec<Batch>,
     batch: Batch,
-    members: Vec<(&Arc<Mailbox>, &mut State, View, Option<Arc<Record>>)>,
+    members: Vec<NewMember<'_>>,
 ) -> InFlight {
     for batch in before {
         // If one fails, the batch that needs it fails by its condition.

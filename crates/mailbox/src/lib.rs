@@ -33,7 +33,7 @@ mod vanished;
 mod warm;
 mod window;
 
-pub use account::{Account, AccountEvent};
+pub use account::{Account, AccountEvent, MetadataEntry};
 pub use build::{ExpungeWhat, FlagAction, FlagNames, StoreFlags};
 pub use check::{CheckReport, CheckScope, Problem};
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -57,7 +57,7 @@ pub use snapshot::{
     Loaded, NotLoaded, PartKey, PartKind, Parts, Rows, Snapshot, Wanted, chunks_of,
 };
 pub use tail::{RootRef, Tail, TailState};
-pub use tree::{Entry, SpecialUse, Tree};
+pub use tree::{Entry, MetadataName, SpecialUse, Tree};
 pub use types::{AccountId, DateTime, EmailId, MailboxId, ModSeq, Row, ThreadId, Uid, UidValidity};
 pub use uid_set::UidSet;
 pub use window::{ExpungedMessage, Restored};

@@ -57,6 +57,9 @@ const ROWS: usize = 500;
 /// Emails that are deleted in one batch.
 const EMAILS: usize = 100;
 
+/// Which keys are meant.
+type Which<'a> = dyn Fn(&[u8]) -> bool + Sync + 'a;
+
 /// Bounds of time, milliseconds since 1970.
 #[derive(Clone, Copy, Debug)]
 struct Horizon {
@@ -416,7 +419,7 @@ impl Mail {
         &self,
         id: AccountId,
         (mut start, end): KeyRange,
-        which: Option<&(dyn Fn(&[u8]) -> bool + Sync)>,
+        which: Option<&Which<'_>>,
     ) -> Result<u64> {
         let email = keys::email(id, EmailId(0));
         let (email, _) = email.split_at(5);
@@ -575,14 +578,14 @@ impl Plan {
                 if !first.is_empty()
                     && let Some(oldest) = stored.oldest(tail).await?
                 {
-                    let note = |_: &_, row: crate::Row, _: &_| drop(found.insert(row.email));
+                    let note = |_: &_, row: crate::Row, _: &_| found.extend([row.email]);
                     stored.fold(oldest, base.modseq(), note).await?;
                 }
             }
             Self::Trim { .. } => {}
             Self::Purge { tail } => {
                 if let Some(oldest) = stored.oldest(tail).await? {
-                    let note = |_: &_, row: crate::Row, _: &_| drop(found.insert(row.email));
+                    let note = |_: &_, row: crate::Row, _: &_| found.extend([row.email]);
                     if let Some(last) = stored.fold(oldest, tail.modseq, note).await? {
                         let loaded = stored.ensure(&last, Wanted::All).await?;
                         found.extend(loaded.rows(..).map(|row| row.email));
@@ -615,7 +618,7 @@ impl Plan {
         let Some(tail) = stored.tail().await? else {
             return Ok(true);
         };
-        let note = |_: &_, row: crate::Row, _: &_| drop(reachable.insert(row.email));
+        let note = |_: &_, row: crate::Row, _: &_| reachable.extend([row.email]);
         let Some(last) = stored.fold(base, tail.modseq, note).await? else {
             return Ok(false);
         };

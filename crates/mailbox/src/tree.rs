@@ -87,6 +87,9 @@ impl std::ops::BitOr for SpecialUse {
     }
 }
 
+/// The name of an annotation: its mailbox (none is the account), and its entry.
+pub type MetadataName = (Option<MailboxId>, Arc<str>);
+
 /// A mailbox in the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -114,7 +117,7 @@ pub struct Tree {
     pub subscribed: BTreeSet<MailboxName>,
     /// Server and mailbox annotations (RFC 5464), by mailbox and entry name; no mailbox is the
     /// server's (the account's) own.
-    pub metadata: BTreeMap<(Option<MailboxId>, Arc<str>), Arc<[u8]>>,
+    pub metadata: BTreeMap<MetadataName, Arc<[u8]>>,
     by_id: BTreeMap<MailboxId, MailboxName>,
 }
 
