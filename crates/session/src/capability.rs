@@ -79,6 +79,8 @@ const WORDS: &[(&str, Condition)] = &[
     ("BINARY", always),
     ("OBJECTID", always),
     ("SAVEDATE", always),
+    ("QUOTA", always),
+    ("QUOTA=RES-STORAGE", always),
     ("UTF8=ACCEPT", always),
     ("COMPRESS=DEFLATE", always),
     ("NOTIFY", always),

@@ -18,6 +18,7 @@ mod login;
 mod namespace;
 mod noop;
 mod notify;
+mod quota;
 mod rename;
 mod search;
 mod search_program;
@@ -80,6 +81,9 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Copy { set, mailbox } => copy::copy(cx, state, set, mailbox).await,
         C::Move { set, mailbox } => copy::move_to(cx, state, set, mailbox).await,
         C::Notify(args) => notify::run(cx, state, args).await,
+        C::GetQuota(root) => quota::get(cx, state, root).await,
+        C::GetQuotaRoot(mailbox) => quota::get_root(cx, state, mailbox).await,
+        C::SetQuota(_) => quota::set(state),
         C::CompressDeflate => compress::run(cx),
         other => Err(unsupported(other.name())),
     }

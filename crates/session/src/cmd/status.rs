@@ -1,6 +1,6 @@
 //! STATUS (RFC 9051 §6.3.11).
 
-use restante_mailbox::{MailboxId, MailboxName, Tail};
+use restante_mailbox::{FlagFilter, Flags, MailboxId, MailboxName, Tail, Wanted};
 use restante_proto::types::{self as wire, ModSeq, StatusItem, StatusValue, UntaggedData};
 
 use crate::convert;
@@ -59,7 +59,19 @@ pub(crate) async fn tell(
             }
             StatusItem::Unseen => Some(StatusValue::Unseen(tail.unseen)),
             StatusItem::Deleted => Some(StatusValue::Deleted(tail.deleted)),
-            StatusItem::DeletedStorage => None,
+            StatusItem::DeletedStorage if tail.deleted == 0 => Some(StatusValue::DeletedStorage(0)),
+            StatusItem::DeletedStorage => {
+                // RFC 9208 §4.1.4
+                let mailbox = account.open(id).await?;
+                let snapshot = mailbox.snapshot().await?;
+                let deleted = FlagFilter::with(Flags::DELETED);
+                let loaded = mailbox.ensure(&snapshot, Wanted::Flagged(deleted)).await?;
+                let bytes = loaded
+                    .rows_with(deleted)
+                    .map(|row| u64::from(row.size))
+                    .sum();
+                Some(StatusValue::DeletedStorage(bytes))
+            }
             StatusItem::Size => Some(StatusValue::Size(tail.size)),
             StatusItem::HighestModSeq => {
                 let newest = ModSeq(tail.modseq.0);
