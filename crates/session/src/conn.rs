@@ -5,7 +5,7 @@
 //! everything is written.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Poll, ready};
@@ -187,6 +187,23 @@ impl Conn {
     /// Until when the input of the command that begins now must be there.
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
+    }
+
+    /// Whether the client is still there, as far as can be seen without waiting: for commands that take
+    /// long and write nothing meanwhile. What it sends meanwhile is kept, but little of it.
+    pub(crate) async fn is_open(&mut self) -> bool {
+        if self.has_input() {
+            return true;
+        }
+        let mut fill = std::pin::pin!(self.fill());
+        poll_fn(|cx| {
+            Poll::Ready(match fill.as_mut().poll(cx) {
+                Poll::Ready(Ok(open)) => open,
+                Poll::Ready(Err(_)) => false,
+                Poll::Pending => true,
+            })
+        })
+        .await
     }
 
     /// The next input inside a command (a continuation line, a literal): what is collected is written

@@ -58,7 +58,7 @@ fn message(number: u32) -> String {
     )
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
     let count: u32 = arguments

@@ -51,7 +51,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outco
     let first = returns
         .as_ref()
         .is_some_and(|returns| returns.min && !returns.max && !returns.all && !returns.count);
-    let found = search_run::find(login, selected, &program, first).await?;
+    let found = search_run::find(cx, login, selected, &program, first).await?;
     let Some(returns) = returns else {
         tell_numbers(cx, selected, args.uid, &found, program.tells_mod_seq).await?;
         return Ok(Reply::ok("SEARCH completed"));

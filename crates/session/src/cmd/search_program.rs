@@ -529,3 +529,124 @@ impl Test {
 fn is_one(flags: Flags) -> bool {
     flags.0.is_power_of_two()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use restante_mailbox::{DateTime, Uid};
+
+    use super::*;
+
+    /// A search as it was written, to be taken literally.
+    #[derive(Debug, Clone)]
+    enum Written {
+        All,
+        Flag(u8),
+        NoFlag(u8),
+        Uids(Vec<u32>),
+        Look(usize),
+        Not(Box<Written>),
+        And(Vec<Written>),
+        Or(Vec<Written>),
+    }
+
+    impl Written {
+        fn is_true(&self, row: &Row, looks: &[bool]) -> bool {
+            match self {
+                Written::All => true,
+                Written::Flag(bit) => row.flags.0 >> bit & 1 == 1,
+                Written::NoFlag(bit) => row.flags.0 >> bit & 1 == 0,
+                Written::Uids(uids) => uids.contains(&row.uid.get()),
+                Written::Look(index) => looks[*index],
+                Written::Not(of) => !of.is_true(row, looks),
+                Written::And(of) => of.iter().all(|of| of.is_true(row, looks)),
+                Written::Or(of) => of.iter().any(|of| of.is_true(row, looks)),
+            }
+        }
+
+        fn test(&self, looks: &[Look]) -> Test {
+            let flag = |bit: &u8| Flags(1 << bit);
+            match self {
+                Written::All => Test::Always(true),
+                Written::Flag(bit) => Test::Flags(FlagFilter::with(flag(bit))),
+                Written::NoFlag(bit) => Test::Flags(FlagFilter::without(flag(bit))),
+                Written::Uids(uids) => {
+                    Test::Uids(uids.iter().filter_map(|uid| Uid::new(*uid)).collect())
+                }
+                Written::Look(index) => Test::Look(*index),
+                Written::Not(of) => of.test(looks).not(&UidSet::all()),
+                Written::And(of) => {
+                    Test::all(of.iter().map(|of| of.test(looks)).collect()).sorted(looks)
+                }
+                Written::Or(of) => {
+                    Test::any(of.iter().map(|of| of.test(looks)).collect()).sorted(looks)
+                }
+            }
+        }
+    }
+
+    fn written() -> impl Strategy<Value = Written> {
+        let leaf = prop_oneof![
+            Just(Written::All),
+            (0u8..3).prop_map(Written::Flag),
+            (0u8..3).prop_map(Written::NoFlag),
+            proptest::collection::vec(1u32..4, 0..3).prop_map(Written::Uids),
+            (0usize..2).prop_map(Written::Look),
+        ];
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            prop_oneof![
+                inner.clone().prop_map(|of| Written::Not(Box::new(of))),
+                proptest::collection::vec(inner.clone(), 1..4).prop_map(Written::And),
+                proptest::collection::vec(inner, 1..4).prop_map(Written::Or),
+            ]
+        })
+    }
+
+    fn rows() -> impl Iterator<Item = Row> {
+        (1..4u32).flat_map(|uid| {
+            (0..8u128).map(move |flags| Row {
+                uid: Uid::new(uid).unwrap_or(Uid::MIN),
+                email: EmailId(u64::from(uid)),
+                size: 1,
+                internal_date: DateTime::utc(0),
+                save_date_s: 0,
+                flags: Flags(flags),
+                modseq: ModSeq(1),
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn joining_changes_nothing(written in written(), looks in any::<[bool; 2]>()) {
+            let kinds = [Look::Body(0), Look::Thread(ThreadId(1))];
+            let test = written.test(&kinds);
+            for row in rows() {
+                let expected = written.is_true(&row, &looks);
+                prop_assert_eq!(test.decide(&row, &mut |index| Some(looks[index])), Some(expected));
+                // What is decided before everything is known stays so.
+                for known in [[true, false], [false, true], [false, false]] {
+                    let mut look = |index: usize| known[index].then_some(looks[index]);
+                    if let Some(decided) = test.decide(&row, &mut look) {
+                        prop_assert_eq!(decided, expected);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn flags_and_sets_are_joined() {
+        let seen = || Test::Flags(FlagFilter::with(Flags::SEEN));
+        let deleted = Test::Flags(FlagFilter::without(Flags::DELETED));
+        let Test::Flags(filter) = Test::all(vec![seen(), deleted]) else {
+            panic!("one filter");
+        };
+        assert_eq!((filter.all, filter.none), (Flags::SEEN, Flags::DELETED));
+        let unseen = seen().not(&UidSet::all());
+        assert!(matches!(
+            Test::all(vec![seen(), unseen]),
+            Test::Always(false)
+        ));
+    }
+}

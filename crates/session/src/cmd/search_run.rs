@@ -7,11 +7,14 @@ use restante_mailbox::{FlagFilter, MailError, ModSeq, Row, UidSet, Wanted};
 
 use super::search_program::{Program, Test};
 use super::search_text::Reader;
+use crate::cx::Cx;
 use crate::reply::Failure;
 use crate::state::{Login, Selected};
 
 /// Messages whose rows are looked at together.
 const BLOCK: usize = 256;
+/// After so many bytes of messages it is seen whether the client is still there.
+const CHECK_BYTES: u64 = 8 << 20;
 
 /// What the columns can be asked for at once: the flags, UIDs and modseq that every message found
 /// must have.
@@ -51,6 +54,7 @@ impl<'p> Columns<'p> {
 /// The messages of the view that `program` finds; with `first`, perhaps not all of them, but the
 /// first.
 pub(crate) async fn find(
+    cx: &mut Cx,
     login: &Login,
     selected: &Selected,
     program: &Program,
@@ -62,6 +66,7 @@ pub(crate) async fn find(
     let columns = Columns::of(&program.root);
     let view = &selected.view;
     let mut run = Run {
+        cx,
         program,
         reader: Reader::new(login, program),
         block: Vec::new(),
@@ -109,6 +114,7 @@ pub(crate) async fn find(
 }
 
 struct Run<'a> {
+    cx: &'a mut Cx,
     program: &'a Program,
     reader: Reader<'a>,
     /// Messages that the columns do not decide about.
@@ -168,8 +174,20 @@ impl Run<'_> {
                 }
                 Err(error) => return Err(error.into()),
             }
+            if self.reader.bytes_read >= CHECK_BYTES {
+                check_open(self.cx).await?;
+                self.reader.bytes_read = 0;
+            }
         }
         tokio::task::yield_now().await;
-        Ok(())
+        check_open(self.cx).await
+    }
+}
+
+/// Nobody waits for the result of a client that is gone.
+async fn check_open(cx: &mut Cx) -> Result<(), Failure> {
+    match cx.conn.is_open().await {
+        true => Ok(()),
+        false => Err(Failure::Io(std::io::ErrorKind::ConnectionAborted.into())),
     }
 }

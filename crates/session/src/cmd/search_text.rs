@@ -27,6 +27,8 @@ pub(crate) struct Reader<'a> {
     folded: Vec<u8>,
     /// Bytes read since others had their turn.
     bytes: u64,
+    /// Bytes read since the caller last set it to 0.
+    pub(crate) bytes_read: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -38,6 +40,7 @@ impl<'a> Reader<'a> {
             text: String::new(),
             folded: Vec::new(),
             bytes: 0,
+            bytes_read: 0,
         }
     }
 
@@ -240,6 +243,7 @@ impl<'a> Reader<'a> {
     /// Lets others have a turn when much has been read.
     async fn took_turn(&mut self, bytes: u64) {
         self.bytes += bytes;
+        self.bytes_read += bytes;
         if self.bytes >= STEP_BYTES {
             self.bytes = 0;
             tokio::task::yield_now().await;

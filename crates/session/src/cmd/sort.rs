@@ -32,7 +32,7 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
         return Err(client_bug("RELEVANCY is not supported"));
     }
     let program = Program::new(cx, login, selected, Some(&args.charset), args.key).await?;
-    let uids = search_run::find(login, selected, &program, false).await?;
+    let uids = search_run::find(cx, login, selected, &program, false).await?;
     let found = Found::read(selected, &uids).await?;
     let mut columns = Columns::new(&args.criteria);
     if columns.need_emails() {

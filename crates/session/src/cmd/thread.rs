@@ -24,7 +24,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Thread) -> Outcome
         ThreadAlgorithm::Other(_) => return Err(client_bug("Unknown threading algorithm")),
     };
     let program = Program::new(cx, login, selected, Some(&args.charset), args.key).await?;
-    let uids = search_run::find(login, selected, &program, false).await?;
+    let uids = search_run::find(cx, login, selected, &program, false).await?;
     let found = Found::read(selected, &uids).await?;
     let mut headers = Headers::default();
     found
