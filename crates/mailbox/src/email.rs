@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use restante_message::{Limits, Message, Parser, SortKeys, Strings, Structure};
+use restante_message::{Limits, Message, Parser, SentDate, SortKeys, Strings, Structure};
 use restante_store::{BlobRef, BlobWriter, Put, Staged};
 
 use crate::{
@@ -147,6 +147,11 @@ impl EmailRow {
     pub fn sort_keys(&self) -> Result<SortKeys> {
         SortKeys::decode(self.section(3))
             .ok_or_else(|| MailError::damaged(format!("the sort keys of email {}", self.id.0)))
+    }
+
+    /// The moment of the Date field, if there is a valid one: what date searches compare.
+    pub fn sent_date(&self) -> Option<SentDate> {
+        SortKeys::decode_sent_date(self.section(3))
     }
 
     /// The preview text (RFC 8970).

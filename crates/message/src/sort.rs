@@ -128,6 +128,18 @@ impl SortKeys {
         out
     }
 
+    /// The sent date alone of what [`SortKeys::encode`] wrote; `None` as well if it is damaged.
+    pub fn decode_sent_date(bytes: &[u8]) -> Option<SentDate> {
+        let mut input = Input { rest: bytes };
+        if input.byte()? != VERSION || input.byte()? >> 1 & 1 == 0 {
+            return None;
+        }
+        Some(SentDate {
+            unix_s: signed(input.number()?),
+            zone_minutes: i16::try_from(signed(input.number()?)).ok()?,
+        })
+    }
+
     /// Reads what [`SortKeys::encode`] wrote; `None` if it is damaged or of a later version.
     pub fn decode(bytes: &[u8]) -> Option<SortKeys> {
         let mut input = Input { rest: bytes };
@@ -289,6 +301,7 @@ mod tests {
         assert_eq!(keys.in_reply_to, Some(hash(b"2@x")));
         let encoded = keys.encode();
         assert!(encoded.len() < 100, "{}", encoded.len());
+        assert_eq!(SortKeys::decode_sent_date(&encoded), keys.sent_date);
         assert_eq!(SortKeys::decode(&encoded), Some(keys));
     }
 
@@ -320,6 +333,7 @@ mod tests {
     fn an_empty_header_has_empty_keys() {
         let keys = SortKeys::of_header(b"");
         assert_eq!(keys, SortKeys::default());
+        assert_eq!(SortKeys::decode_sent_date(&keys.encode()), None);
         assert_eq!(SortKeys::decode(&keys.encode()), Some(keys));
     }
 }
