@@ -8,26 +8,49 @@ const CASES: CaseMapperBorrowed<'static> = CaseMapper::new();
 /// Appends the "titlecased canonicalized UTF-8" form of `text` (RFC 5051 §2): equality, order and
 /// substring of two texts are those of the octets of their forms.
 pub fn fold(text: &str, out: &mut Vec<u8>) {
+    fold_with(text, out, <[u8]>::make_ascii_uppercase, |_| {});
+}
+
+/// Appends the form of `text` for finding substrings: that of [`fold`] with the case of all ASCII
+/// letters swapped, so that it is the same for the same texts and only for them. Letters are mostly
+/// small then, as the finder's table of rare octets expects.
+pub(crate) fn fold_swapped(text: &str, out: &mut Vec<u8>) {
+    fold_with(text, out, <[u8]>::make_ascii_lowercase, swap_case);
+}
+
+/// Folds `text`; runs of ASCII need no table, and what comes out for other characters goes through
+/// `wide`.
+fn fold_with(text: &str, out: &mut Vec<u8>, ascii: impl Fn(&mut [u8]), wide: impl Fn(&mut [u8])) {
     out.reserve(text.len());
     let mut rest = text;
     while !rest.is_empty() {
-        // Runs of ASCII need no table: their titlecase is their uppercase.
-        let ascii = rest
-            .bytes()
-            .position(|b| !b.is_ascii())
-            .unwrap_or(rest.len());
+        let length = match rest.is_ascii() {
+            true => rest.len(),
+            false => rest
+                .bytes()
+                .position(|b| !b.is_ascii())
+                .unwrap_or(rest.len()),
+        };
         let start = out.len();
-        out.extend_from_slice(&rest.as_bytes()[..ascii]);
-        out[start..].make_ascii_uppercase();
-        rest = &rest[ascii..];
-        let wide = rest
+        out.extend_from_slice(&rest.as_bytes()[..length]);
+        ascii(&mut out[start..]);
+        rest = &rest[length..];
+        let length = rest
             .bytes()
             .position(|b| b.is_ascii())
             .unwrap_or(rest.len());
-        for c in rest[..wide].chars() {
+        let start = out.len();
+        for c in rest[..length].chars() {
             fold_char(c, out);
         }
-        rest = &rest[wide..];
+        wide(&mut out[start..]);
+        rest = &rest[length..];
+    }
+}
+
+fn swap_case(text: &mut [u8]) {
+    for byte in text.iter_mut().filter(|byte| byte.is_ascii_alphabetic()) {
+        *byte ^= 0x20;
     }
 }
 
@@ -64,6 +87,16 @@ mod tests {
             folded("straße"),
             "only single-character mappings count"
         );
+    }
+
+    #[test]
+    fn swapped_is_the_same_form_in_the_other_case() {
+        for text in ["Grüße AUS 12 é ﬁ \u{212A}", "", "ASCII only", "ΣΊΣΥΦΟΣ x"] {
+            let (mut form, mut swapped) = (folded(text), Vec::new());
+            swap_case(&mut form);
+            fold_swapped(text, &mut swapped);
+            assert_eq!(swapped, form, "{text}");
+        }
     }
 
     #[test]

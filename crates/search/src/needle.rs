@@ -1,6 +1,6 @@
 //! Finding a string in text, without regard to case.
 
-use crate::casemap::fold;
+use crate::casemap::fold_swapped;
 use memchr::memmem::Finder;
 
 /// How much text is folded at a time.
@@ -15,8 +15,10 @@ pub struct Needle {
 impl Needle {
     /// Prepares `text`. An empty needle is found in every text (RFC 9051 §6.4.4).
     pub fn new(text: &str) -> Needle {
+        let mut folded = Vec::new();
+        fold_swapped(text, &mut folded);
         Needle {
-            finder: Finder::new(&crate::folded(text)).into_owned(),
+            finder: Finder::new(&folded).into_owned(),
         }
     }
 
@@ -33,7 +35,7 @@ impl Needle {
     /// As [`Needle::is_in`], with memory that many calls share.
     pub fn is_in_with(&self, text: &str, scratch: &mut Vec<u8>) -> bool {
         scratch.clear();
-        fold(text, scratch);
+        fold_swapped(text, scratch);
         self.finder.find(scratch).is_some()
     }
 }
@@ -76,7 +78,7 @@ impl<'n> Scan<'n> {
         while !rest.is_empty() && self.missing > 0 {
             let (piece, after) = rest.split_at(rest.floor_char_boundary(WINDOW));
             rest = after;
-            fold(piece, &mut self.window);
+            fold_swapped(piece, &mut self.window);
             for (needle, found) in self.needles.iter().zip(&mut self.found) {
                 if !*found && needle.finder.find(&self.window).is_some() {
                     *found = true;

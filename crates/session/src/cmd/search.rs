@@ -252,8 +252,8 @@ pub(super) struct Found {
     messages: Vec<Message>,
 }
 
-/// Emails read at once.
-const EMAILS: usize = 512;
+/// Emails read at once: more than the cache of rows takes at once.
+const EMAILS: usize = 2048;
 /// From so many messages on, sorting them is not done on a thread that serves other sessions.
 const ASIDE: u32 = 20_000;
 

@@ -11,8 +11,9 @@ use crate::cx::Cx;
 use crate::reply::Failure;
 use crate::state::{Login, Selected};
 
-/// Messages whose rows are looked at together.
-const BLOCK: usize = 256;
+/// Messages whose rows are looked at together: more than the cache of rows takes at once, so that a
+/// search of a large mailbox does not push out of it what others use.
+const BLOCK: usize = 2048;
 /// After so many bytes of messages it is seen whether the client is still there.
 const CHECK_BYTES: u64 = 8 << 20;
 

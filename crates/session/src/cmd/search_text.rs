@@ -77,14 +77,13 @@ impl<'a> Reader<'a> {
             folded,
             ..
         } = self;
-        let mut day = None;
         program.decide(row, &mut |index| {
             if known[index].is_none() {
                 known[index] = match &program.looks[index] {
                     Look::Sent(days) => {
                         // Without a Date there is nothing to compare (RFC 9051 §6.4.4).
-                        let day = day.get_or_insert_with(|| sent_day(email));
-                        Some(day.is_some_and(|day| days.contains(&day)))
+                        let date = email.sent_date();
+                        Some(date.is_some_and(|date| days.contains(&date.local_day())))
                     }
                     Look::Thread(thread) => Some(email.thread() == *thread),
                     Look::Envelope(field, needle) => {
@@ -249,12 +248,6 @@ impl<'a> Reader<'a> {
             tokio::task::yield_now().await;
         }
     }
-}
-
-/// The day of the Date field on the sender's calendar.
-fn sent_day(email: &EmailRow) -> Option<i64> {
-    let keys = email.sort_keys().ok()?;
-    keys.sent_date.map(|date| date.local_day())
 }
 
 /// BODY and TEXT look at different parts of a message.
