@@ -270,3 +270,79 @@ async fn shutdown_says_421() {
     dialogue.step("S: 421 4.3.2").await;
     dialogue.step("closed").await;
 }
+
+/// A disk that is full and a store that cannot tell what happened: only 4xx, what was acknowledged is
+/// there once, and nothing is there twice.
+#[tokio::test]
+async fn failures_of_the_store_are_temporary_and_nothing_is_lost_or_doubled() {
+    const MESSAGES: usize = 150;
+    let mut options = MemoryOptions::default();
+    options.seed = 7;
+    options.yields_max = 3;
+    options.full_permille = 100;
+    options.unknown_applied_permille = 100;
+    options.unknown_lost_permille = 100;
+    let spool = tempfile::tempdir().unwrap();
+    let mail = Mail::open(Store::memory(options), MailOptions::default())
+        .await
+        .unwrap();
+    while mail.user("ada").await.unwrap().is_none() {
+        let _ = mail.user_add("ada", None).await;
+    }
+    while mail.account_of("ada").await.is_err() {}
+    let (client, _shutdown) = connect(&mail, spool.path());
+    let mut dialogue = Dialogue {
+        mail,
+        client: BufReader::new(client),
+    };
+    dialogue.line().await;
+    dialogue.step("C: LHLO x").await;
+    dialogue.step("L").await;
+    let mut acknowledged = [false; MESSAGES];
+    for (number, saved) in acknowledged.iter_mut().enumerate() {
+        let text = format!(
+            "MAIL FROM:<>\r\nRCPT TO:<ada>\r\nDATA\r\nSubject: {number}\r\n\r\n{}\r\n.\r\n",
+            "x".repeat(number)
+        );
+        dialogue.send(text.as_bytes()).await;
+        for expected in ["250 2.1.0", "250 2.1.5", "354"] {
+            let line = dialogue.line().await;
+            assert!(line.starts_with(expected), "{line}");
+        }
+        let line = dialogue.line().await;
+        assert!(
+            line.starts_with("250 2.0.0") || line.starts_with("45"),
+            "{line}"
+        );
+        *saved = line.starts_with("250");
+    }
+    let count = acknowledged.iter().filter(|saved| **saved).count();
+    assert!(
+        (1..MESSAGES).contains(&count),
+        "{count} acknowledged: the faults did not happen"
+    );
+    let mailbox = dialogue.mailbox("ada", "INBOX").await;
+    let snapshot = mailbox.snapshot().await.unwrap();
+    let loaded = mailbox.ensure(&snapshot, Wanted::All).await.unwrap();
+    let mut found = [0; MESSAGES];
+    for row in loaded.rows(..) {
+        let email = mailbox.account().email(row.email).await.unwrap();
+        let bytes = mailbox
+            .account()
+            .read(&email, 0..email.size())
+            .await
+            .unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let number = text
+            .split("Subject: ")
+            .nth(1)
+            .and_then(|rest| rest.lines().next());
+        found[number.unwrap().parse::<usize>().unwrap()] += 1;
+    }
+    for (number, (saved, times)) in acknowledged.into_iter().zip(found).enumerate() {
+        assert!(
+            times == 1 || (times == 0 && !saved),
+            "message {number}: {times} times, {saved}"
+        );
+    }
+}
