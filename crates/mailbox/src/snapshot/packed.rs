@@ -185,7 +185,7 @@ fn read(
         let high = outlier_reader.varint()?;
         let value = usize::try_from(index)
             .ok()
-            .and_then(|index| values.get_mut(start + index));
+            .and_then(|index| values.get_mut(start.checked_add(index)?));
         let (Some(value), true) = (value, width < 64) else {
             return Err(reader.damaged());
         };
