@@ -4,7 +4,13 @@
 //! highest ever seen; a snapshot makes sure that nobody has to read the damaged part again. The
 //! report names the accounts that lost something, so that their mailboxes can say so to clients.
 
-use std::{collections::BTreeSet, fs::OpenOptions, ops::Bound, os::unix::fs::FileExt, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeSet,
+    fs::OpenOptions,
+    ops::Bound,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 
@@ -306,7 +312,10 @@ fn touched_path(dir: &Path) -> PathBuf {
 fn touched_text(accounts: Option<&[u32]>) -> String {
     match accounts {
         None => "all\n".into(),
-        Some(accounts) => accounts.iter().map(|account| format!("{account}\n")).collect(),
+        Some(accounts) => accounts
+            .iter()
+            .map(|account| format!("{account}\n"))
+            .collect(),
     }
 }
 
