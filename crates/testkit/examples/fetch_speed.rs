@@ -16,11 +16,11 @@ impl Client {
         let mut bytes = 0;
         self.1.clear();
         loop {
-            let kept = self.1.len().min(256);
+            let kept = self.1.len().min(2000);
             self.1.drain(..self.1.len() - kept);
             bytes += self.0.read_buf(&mut self.1).await.expect("an answer");
             // The tagged answer is short and comes last.
-            let tail = &self.1[self.1.len().saturating_sub(200)..];
+            let tail = &self.1[self.1.len().saturating_sub(2000)..];
             let tagged = tail.windows(3).any(|at| at == b"\nx ") || self.1.starts_with(b"x ");
             if tagged && tail.ends_with(b"\r\n") {
                 return bytes;
