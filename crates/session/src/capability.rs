@@ -27,6 +27,10 @@ fn before_login(facts: &Facts<'_>) -> bool {
     !facts.authenticated
 }
 
+fn after_login(facts: &Facts<'_>) -> bool {
+    facts.authenticated
+}
+
 fn starttls(facts: &Facts<'_>) -> bool {
     !facts.authenticated && facts.can_starttls
 }
@@ -84,6 +88,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("UTF8=ACCEPT", always),
     ("COMPRESS=DEFLATE", always),
     ("NOTIFY", always),
+    ("UNAUTHENTICATE", after_login),
     ("APPENDLIMIT=", always),
 ];
 

@@ -277,6 +277,17 @@ impl Conn {
         Ok(())
     }
 
+    /// Writes out what is collected, the last that is compressed if COMPRESS was in force; from then
+    /// on everything is as before the login (RFC 8437 §4.1).
+    pub(crate) async fn after_logout(&mut self, limits: &Limits) -> io::Result<()> {
+        self.flush().await?;
+        self.framing.after_logout(limits);
+        if let Some(deflate) = self.deflate.take() {
+            self.framing.push(deflate.rest());
+        }
+        Ok(())
+    }
+
     /// Writes out what is collected and closes the connection; nobody is waited for for long.
     pub(crate) async fn close(&mut self) {
         self.stall_timeout = self.stall_timeout.min(Duration::from_secs(5));

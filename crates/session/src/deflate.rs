@@ -64,29 +64,42 @@ impl Deflate {
     /// # Errors
     /// What came is not DEFLATE.
     pub(crate) fn unpack(&mut self, plain: &mut [u8]) -> io::Result<usize> {
-        if self.ended || (self.taken == self.input.len() && !self.more) {
-            return Ok(0);
+        loop {
+            if self.ended || (self.taken == self.input.len() && !self.more) {
+                return Ok(0);
+            }
+            let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
+            // Never past a flush at once: what follows may be no DEFLATE any more (UNAUTHENTICATE).
+            let input = &self.input[self.taken..];
+            let flush = input.windows(4).position(|four| four == [0, 0, 0xff, 0xff]);
+            let input = &input[..flush.map_or(input.len(), |at| at + 4)];
+            // A partial flush of the client may end within a byte: everything that can come out does.
+            let status = self
+                .inflate
+                .decompress(input, plain, FlushDecompress::Sync)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let taken = (self.inflate.total_in() - before_in) as usize;
+            let produced = (self.inflate.total_out() - before_out) as usize;
+            self.taken = (self.taken + taken).min(self.input.len());
+            self.more = produced == plain.len();
+            self.ended = status == Status::StreamEnd;
+            if self.taken == self.input.len() {
+                self.input = Vec::new();
+                self.taken = 0;
+            }
+            if produced > 0 {
+                return Ok(produced);
+            }
+            if taken == 0 && !self.ended && !self.input.is_empty() {
+                let text = "the compressed stream does not go on";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
         }
-        let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
-        let input = &self.input[self.taken..];
-        // A partial flush of the client may end within a byte: everything that can come out does.
-        let status = self
-            .inflate
-            .decompress(input, plain, FlushDecompress::Sync)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let taken = (self.inflate.total_in() - before_in) as usize;
-        let produced = (self.inflate.total_out() - before_out) as usize;
-        self.taken = (self.taken + taken).min(self.input.len());
-        self.more = produced == plain.len();
-        self.ended = status == Status::StreamEnd;
-        if self.taken == self.input.len() {
-            self.input = Vec::new();
-            self.taken = 0;
-        } else if taken == 0 && produced == 0 {
-            let text = "the compressed stream does not go on";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        Ok(produced)
+    }
+
+    /// What has come and is not unpacked.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.input[self.taken..]
     }
 
     /// Whether the client has ended its stream, as some do before they close the connection.
@@ -254,6 +267,43 @@ mod tests {
             b"a LOGOUT\r\n"
         );
         assert!(layer.input_ended());
+    }
+
+    #[test]
+    fn empty_flushes_hide_nothing() {
+        let mut client = Compress::new(Compression::default(), false);
+        let mut packed = Vec::with_capacity(4096);
+        for piece in [&b"a NOOP\r\n"[..], b"", b"", b"b NOOP\r\n"] {
+            for flush in [
+                FlushCompress::Sync,
+                FlushCompress::Full,
+                FlushCompress::Partial,
+            ] {
+                client
+                    .compress_vec(piece, &mut packed, flush)
+                    .expect("packs");
+            }
+        }
+        // An empty block that the library above leaves out.
+        packed.splice(0..0, [0, 0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff]);
+        let mut layer = Deflate::new(&packed);
+        let mut buffer = [0; 64];
+        let mut plain = Vec::new();
+        for _ in 0..6 {
+            // A connection that gets nothing reads, and would wait: nothing comes only at the end.
+            let len = layer.unpack(&mut buffer).expect("unpacks");
+            assert!(len > 0, "{plain:?}");
+            plain.extend_from_slice(&buffer[..len]);
+        }
+        assert_eq!(
+            plain,
+            b"a NOOP\r\n"
+                .repeat(3)
+                .into_iter()
+                .chain(b"b NOOP\r\n".repeat(3))
+                .collect::<Vec<u8>>()
+        );
+        assert_eq!(layer.unpack(&mut buffer).expect("unpacks"), 0);
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(crate) enum Failure {
     StartTls(Reply),
     /// The tagged OK of COMPRESS, then compression.
     Compress(Reply),
+    /// The tagged OK of UNAUTHENTICATE, then nobody is logged in.
+    Unauthenticate(Reply),
     /// A tagged reply, then BYE with this text.
     LastReply(Reply, Cow<'static, str>),
     /// The session ends with BYE.

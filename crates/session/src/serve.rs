@@ -298,6 +298,10 @@ impl Session {
                 self.touch();
                 return Ok(Flow::On);
             }
+            Err(Failure::Unauthenticate(reply)) => {
+                self.unauthenticate(&tag, &reply).await?;
+                return Ok(Flow::On);
+            }
             Err(Failure::Bye(bye)) => return self.bye(bye),
             Err(Failure::Io(error)) => return Err(error),
         };
@@ -368,6 +372,19 @@ impl Session {
                 "TLS handshake took too long",
             )),
         }
+    }
+
+    /// UNAUTHENTICATE: nothing is left but the connection and its TLS (RFC 8437 §3, §4.1).
+    async fn unauthenticate(&mut self, tag: &Tag, reply: &Reply) -> io::Result<()> {
+        if let Ok(login) = self.state.login() {
+            tracing::info!(peer = %self.cx.peer, user = %login.name, "logout");
+        }
+        self.state = State::NotAuthenticated(Default::default());
+        self.cx.enabled = Enabled::default();
+        self.cx.notify = None;
+        self.cx.status(Some(tag), reply);
+        self.deadline = Instant::now() + self.cx.env.limits.login_timeout;
+        self.cx.conn.after_logout(&self.cx.env.limits).await
     }
 
     /// IDLE (RFC 9051 §6.3.13): what is new is told before the `+`.

@@ -133,7 +133,7 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
         C::GetMetadata(_) => rule(Authenticated),
         C::SetMetadata { .. } => rule(Authenticated),
         C::UidBatches { .. } => rule(Selected),
-        C::Unauthenticate => rule(Authenticated),
+        C::Unauthenticate => rule(Authenticated).no_expunge(true),
         C::Language(_) => rule(Any),
         C::Comparator(_) => rule(Authenticated),
         C::GenUrlAuth(_) => rule(Authenticated),

@@ -43,7 +43,13 @@ pub(crate) struct Framing {
 
 impl Framing {
     pub(crate) fn new(limits: &Limits) -> Framing {
-        let limits = frame::Limits {
+        Framing {
+            framer: Box::new(Framer::new(Framing::before_login(limits))),
+        }
+    }
+
+    fn before_login(limits: &Limits) -> frame::Limits {
+        frame::Limits {
             line_max: limits.line_bytes_max_before_login,
             command_max: limits
                 .command_bytes_max
@@ -54,10 +60,13 @@ impl Framing {
                 ..DecodeOptions::default()
             },
             ..frame::Limits::before_login()
-        };
-        Framing {
-            framer: Box::new(Framer::new(limits)),
         }
+    }
+
+    /// As at the beginning; what has come stays.
+    pub(crate) fn after_logout(&mut self, limits: &Limits) {
+        self.framer.set_limits(Framing::before_login(limits));
+        self.framer.set_utf8(false);
     }
 
     pub(crate) fn after_login(&mut self, limits: &Limits) {

@@ -1,5 +1,6 @@
 //! What an idle session costs: memory of the process for each of many sessions that are logged in,
-//! have INBOX open and wait in IDLE, without sockets (`--plain`: between commands).
+//! have INBOX open and wait in IDLE, without sockets (`--plain`: between commands; `--compress`: with
+//! COMPRESS, after 100 KiB of compressed FETCH and a window full of input).
 //!
 //! `cargo run --release -p restante-testkit --example idle_memory -- 10000`
 
@@ -8,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use flate2::{Compress, Compression, FlushCompress};
 use restante_session::{Io, Peer, serve};
 use restante_testkit::world::{World, WorldOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A client that sends its commands and then says nothing more; what it is sent is thrown away.
 struct Silent {
     input: &'static [u8],
+    /// Sent after `input`.
+    compressed: &'static [u8],
     written: tokio::sync::mpsc::UnboundedSender<usize>,
 }
 
@@ -26,7 +30,13 @@ impl AsyncRead for Silent {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.input.is_empty() {
-            return Poll::Pending;
+            if this.compressed.is_empty() {
+                return Poll::Pending;
+            }
+            let end = this.compressed.len().min(buffer.remaining());
+            buffer.put_slice(&this.compressed[..end]);
+            this.compressed = &this.compressed[end..];
+            return Poll::Ready(Ok(()));
         }
         // Small bites, as a client that waits for its answers.
         let end = this
@@ -77,6 +87,24 @@ fn resident_bytes() -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
+/// More than a window of commands, then IDLE.
+fn compressed_commands() -> Vec<u8> {
+    let mut commands = b"c SELECT INBOX\r\n".to_vec();
+    for n in 0..400 {
+        commands.extend_from_slice(format!("d{n} NOOP {}\r\n", "x".repeat(100)).as_bytes());
+    }
+    for n in 0..10 {
+        let fetch = format!("e{n} FETCH 1:* (UID FLAGS ENVELOPE)\r\n");
+        commands.extend_from_slice(fetch.as_bytes());
+    }
+    commands.extend_from_slice(b"f IDLE\r\n");
+    let mut packed = Vec::with_capacity(commands.len());
+    Compress::new(Compression::default(), false)
+        .compress_vec(&commands, &mut packed, FlushCompress::Sync)
+        .expect("it packs");
+    packed
+}
+
 fn main() {
     let count: usize = std::env::args()
         .filter_map(|argument| argument.parse().ok())
@@ -85,6 +113,14 @@ fn main() {
     let input: &[u8] = match std::env::args().any(|argument| argument == "--plain") {
         true => b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc NOOP\r\n",
         false => b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc IDLE\r\n",
+    };
+    let compress = std::env::args().any(|argument| argument == "--compress");
+    let (input, compressed): (&[u8], &[u8]) = match compress {
+        true => (
+            b"a LOGIN alice secret\r\nb COMPRESS DEFLATE\r\n",
+            compressed_commands().leak(),
+        ),
+        false => (input, b""),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -98,6 +134,7 @@ fn main() {
             for _ in 0..count {
                 let io = Box::new(Silent {
                     input,
+                    compressed,
                     written: written.clone(),
                 });
                 tokio::spawn(serve(io, world.env().clone(), Peer::default()));

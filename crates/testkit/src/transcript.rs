@@ -47,7 +47,7 @@
 //!   not UTF-8 are seen as U+FFFD.
 //! - In an expected line `<any>` is any text, `<n>` a number, `<$name>` a word without spaces,
 //!   parentheses and brackets, remembered: the same text is wanted (or sent) where it stands again.
-//! - `compress: A`: A compresses from now on, in both directions.
+//! - `compress: A`: A compresses from now on, in both directions; `plain: A`: no longer.
 //! - `wait: MS` lets time pass. `deliver: NAME` puts a message into a mailbox, as LMTP would.
 
 use std::collections::HashMap;
@@ -185,6 +185,7 @@ enum Step {
     Wait(Duration),
     Deliver(String),
     Compress(String),
+    Plain(String),
 }
 
 impl Step {
@@ -194,7 +195,8 @@ impl Step {
             | Step::Expect { session, .. }
             | Step::Refuse { session, .. }
             | Step::Anything { session }
-            | Step::Compress(session) => Some(session),
+            | Step::Compress(session)
+            | Step::Plain(session) => Some(session),
             Step::Wait(_) | Step::Deliver(_) => None,
         }
     }
@@ -250,6 +252,11 @@ impl Transcript {
                 }
                 if key == "compress" {
                     let step = Step::Compress(value.to_owned());
+                    transcript.steps.push((number, version, step));
+                    continue;
+                }
+                if key == "plain" {
+                    let step = Step::Plain(value.to_owned());
                     transcript.steps.push((number, version, step));
                     continue;
                 }
@@ -588,6 +595,10 @@ impl Run {
                 let text = b"Subject: News\r\n\r\nText\r\n";
                 let delivered = self.world.message(mailbox, &[], None, text).await;
                 delivered.map_err(|what| Failure { line, what })
+            }
+            Step::Plain(name) => {
+                self.session(line, name)?.deflate = None;
+                Ok(())
             }
             Step::Compress(name) => {
                 let session = self.session(line, name)?;

@@ -92,3 +92,27 @@ async fn what_is_no_deflate_ends_the_session() {
     read_all(&mut stream).await;
     task.await.expect("no panic");
 }
+
+/// RFC 8437 §3, §4.1: the client's compression ends with UNAUTHENTICATE's CRLF, and it need not wait
+/// for the answer.
+#[tokio::test]
+async fn plain_commands_may_follow_unauthenticate_at_once() {
+    let world = World::new(WorldOptions::default()).await;
+    for flush in [FlushCompress::Sync, FlushCompress::Finish] {
+        let (mut stream, task) = world.session(true);
+        let mut input = START.to_vec();
+        input.extend(deflate(b"c NOOP\r\nd UNAUTHENTICATE\r\n", flush));
+        input.extend_from_slice(b"e LOGIN alice secret\r\nf LOGOUT\r\n");
+        stream.write_all(&input).await.expect("it reads");
+        let mut all = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut all));
+        read.await.expect("it ends").expect("bytes");
+        let told = String::from_utf8_lossy(&all);
+        assert!(
+            told.contains("\ne OK ") || told.contains("e OK ["),
+            "{told}"
+        );
+        assert!(told.contains("\r\nf OK LOGOUT"), "{told}");
+        task.await.expect("no panic");
+    }
+}

@@ -31,6 +31,7 @@ mod status;
 mod store;
 mod subscribe;
 mod thread;
+mod unauthenticate;
 
 pub(crate) use self::fetch::Mark as DecodedMark;
 
@@ -84,6 +85,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::GetQuota(root) => quota::get(cx, state, root).await,
         C::GetQuotaRoot(mailbox) => quota::get_root(cx, state, mailbox).await,
         C::SetQuota(_) => quota::set(state),
+        C::Unauthenticate => unauthenticate::run(cx),
         C::CompressDeflate => compress::run(cx),
         other => Err(unsupported(other.name())),
     }
