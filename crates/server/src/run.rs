@@ -409,11 +409,9 @@ fn lmtp_env(config: &Config, mail: &Arc<Mail>, shutdown: watch::Receiver<bool>) 
     }
 }
 
-fn is_down(mut down: watch::Receiver<bool>) -> impl Future<Output = ()> {
-    async move {
-        // An error means that the server is gone.
-        let _ = down.wait_for(|down| *down).await;
-    }
+async fn is_down(mut down: watch::Receiver<bool>) {
+    // An error means that the server is gone.
+    let _ = down.wait_for(|down| *down).await;
 }
 
 /// Starts the task of a connection, or refuses it.

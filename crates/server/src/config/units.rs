@@ -50,7 +50,7 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 fn format(value: u64, units: &[(&str, u64)], space: &str) -> String {
     let unit = units
         .iter()
-        .find(|(_, factor)| value != 0 && value % factor == 0);
+        .find(|(_, factor)| value != 0 && value.is_multiple_of(*factor));
     let (name, factor) = unit.copied().unwrap_or(units[units.len() - 1]);
     format!("{}{space}{name}", value / factor)
 }

@@ -86,7 +86,7 @@ struct Incoming {
 /// Where it goes.
 enum Sink {
     /// Into the draft of the only recipient.
-    Draft(EmailDraft),
+    Draft(Box<EmailDraft>),
     /// Into the keeping for all.
     Spool(Spool),
     /// Nowhere: what follows is read and forgotten, then everybody is told.
@@ -451,7 +451,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn incoming(&self, envelope: &Envelope) -> Incoming {
         let sink = match envelope.recipients.as_slice() {
             [only] => match deliver::begin(&self.env, &self.trace(envelope), only).await {
-                Ok(draft) => Sink::Draft(draft),
+                Ok(draft) => Sink::Draft(Box::new(draft)),
                 Err(error) => Sink::Refused(error),
             },
             _ => Sink::Spool(Spool::new(&self.env.spool_dir)),
@@ -482,7 +482,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let outcomes = match sink {
             Sink::Refused(error) => recipients.iter().map(|_| Err(error.clone())).collect(),
             Sink::Draft(draft) => match recipients.as_slice() {
-                [only] => vec![deliver::save(only, draft).await],
+                [only] => vec![deliver::save(only, *draft).await],
                 _ => Vec::new(),
             },
             Sink::Spool(spool) => match spool.finish().await {
