@@ -40,6 +40,10 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Fetch) -> Outcome 
         // RFC 7162 §3.2.6
         return Err(client_bug("ENABLE QRESYNC comes first"));
     }
+    if args.modifiers.partial.is_some() {
+        // RFC 9394 is not advertised.
+        return Err(client_bug("PARTIAL is not supported"));
+    }
     let account = login.account.clone();
     let plan = Plan::new(&args);
     if plan.condstore {

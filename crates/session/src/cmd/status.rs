@@ -66,10 +66,7 @@ pub(crate) async fn tell(
                 let snapshot = mailbox.snapshot().await?;
                 let deleted = FlagFilter::with(Flags::DELETED);
                 let loaded = mailbox.ensure(&snapshot, Wanted::Flagged(deleted)).await?;
-                let bytes = loaded
-                    .rows_with(deleted)
-                    .map(|row| u64::from(row.size))
-                    .sum();
+                let bytes = loaded.rows_with(deleted).map(|row| row.size).sum();
                 Some(StatusValue::DeletedStorage(bytes))
             }
             StatusItem::Size => Some(StatusValue::Size(tail.size)),
