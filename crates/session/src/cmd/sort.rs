@@ -13,7 +13,7 @@ use super::search::{self, Found};
 use super::search_program::Program;
 use super::search_run;
 use crate::cx::Cx;
-use crate::reply::{Failure, Outcome, Reply, client_bug};
+use crate::reply::{Outcome, Reply, client_bug};
 use crate::state::State;
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
