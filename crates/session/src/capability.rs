@@ -83,6 +83,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("BINARY", always),
     ("OBJECTID", always),
     ("SAVEDATE", always),
+    ("PREVIEW", always),
     ("QUOTA", always),
     ("QUOTA=RES-STORAGE", always),
     ("UTF8=ACCEPT", always),
