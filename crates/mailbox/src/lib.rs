@@ -27,6 +27,7 @@ mod stored;
 mod tail;
 mod thread;
 mod tree;
+mod tree_ops;
 mod types;
 mod uid_set;
 mod vanished;

@@ -1,0 +1,214 @@
+//! Changes of an account's mailbox tree: CREATE, DELETE, RENAME, subscriptions, annotations.
+
+use std::sync::Arc;
+
+use crate::{
+    account::{Account, MetadataEntry},
+    error::{Limit, MailError, Result},
+    keys,
+    name::MailboxName,
+    tail::TailState,
+    tree::{SpecialUse, Tree, TreeEffect},
+    types::{MailboxId, UidValidity},
+};
+
+/// Tries against writers of the mailbox itself.
+const TRIES: usize = 32;
+
+impl Account {
+    /// Creates a mailbox, and the parents that it misses as real mailboxes (RFC 9051 §6.3.4).
+    ///
+    /// # Errors
+    /// [`MailError::AlreadyExists`], [`MailError::SpecialUseTaken`], [`MailError::Limit`].
+    pub async fn create(
+        self: &Arc<Self>,
+        name: &MailboxName,
+        special_use: SpecialUse,
+    ) -> Result<MailboxId> {
+        self.create_with(name, special_use, None).await
+    }
+
+    /// As [`Account::create`], with the UIDVALIDITY that the mailbox had elsewhere, for an import.
+    ///
+    /// # Errors
+    /// As [`Account::create`].
+    pub async fn create_with(
+        self: &Arc<Self>,
+        name: &MailboxName,
+        special_use: SpecialUse,
+        uid_validity: Option<UidValidity>,
+    ) -> Result<MailboxId> {
+        let name = name.clone();
+        self.change_tree(move |tree, change| {
+            if !special_use.is_empty() && tree.with_special_use(special_use).is_some() {
+                return Err(MailError::SpecialUseTaken);
+            }
+            let effects = tree.create(&name, |new| match *new == name {
+                true => change.new_mailbox(special_use, uid_validity),
+                false => change.new_mailbox(SpecialUse::NONE, None),
+            })?;
+            change.effects = effects;
+            match change.effects.last() {
+                Some(TreeEffect::Create { entry, .. }) => Ok(entry.id),
+                _ => Err(MailError::misuse("a mailbox was created without an effect")),
+            }
+        })
+        .await
+    }
+
+    /// Deletes a mailbox with its messages (RFC 9051 §6.3.5); its children stay. The messages are kept
+    /// for the retention time.
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchMailbox`], [`MailError::CannotDeleteInbox`].
+    pub async fn delete(self: &Arc<Self>, name: &MailboxName) -> Result<()> {
+        if name.is_inbox() {
+            return Err(MailError::CannotDeleteInbox);
+        }
+        for _ in 0..TRIES {
+            let mailbox = self.mailbox(name).await?;
+            mailbox.refresh().await?;
+            let (deleted, id, name) = (mailbox.clone(), mailbox.id(), name.clone());
+            let outcome = self
+                .change_tree(move |tree, change| {
+                    if tree.get(&name).is_none_or(|entry| entry.id != id) {
+                        return Err(MailError::NoSuchMailbox);
+                    }
+                    let pending = deleted.lock().pending().cloned();
+                    let pending = pending.ok_or(MailError::Conflict)?;
+                    let mut tail = pending.tail;
+                    tail.state = TailState::Deleted;
+                    // The retention time begins now.
+                    tail.wall_ms = change.now_ms.max(tail.wall_ms);
+                    let key = keys::tail(change.account(), id);
+                    change.batch.require_equal.push((key.clone(), pending.row));
+                    change.batch.put(key, tail.encode());
+                    change.effects.push(TreeEffect::Delete { id });
+                    Ok(())
+                })
+                .await;
+            mailbox.refresh_anew().await?;
+            match outcome {
+                // A writer of the mailbox was first.
+                Err(MailError::Conflict) => tokio::task::yield_now().await,
+                outcome => return outcome,
+            }
+        }
+        Err(MailError::Busy)
+    }
+
+    /// Renames a mailbox and its children (RFC 9051 §6.3.6); ids and UIDVALIDITY stay. INBOX is left
+    /// empty: its messages move to the new mailbox. Parents that the new name misses are created.
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchMailbox`], [`MailError::AlreadyExists`], [`MailError::RenameBelowItself`],
+    /// [`MailError::Limit`].
+    pub async fn rename(self: &Arc<Self>, from: &MailboxName, to: &MailboxName) -> Result<()> {
+        if from.is_inbox() {
+            let id = self.create(to, SpecialUse::NONE).await?;
+            let (inbox, to) = (self.mailbox(from).await?, self.open(id).await?);
+            inbox.move_to(&crate::UidSet::all(), &to).await?;
+            return Ok(());
+        }
+        let (from, to) = (from.clone(), to.clone());
+        self.change_tree(move |tree, change| {
+            if to.is_below(&from) {
+                return Err(MailError::RenameBelowItself);
+            }
+            // A name that exists through its children only can be renamed too.
+            if tree.get(&from).is_none() && !tree.has_children(&from) {
+                return Err(MailError::NoSuchMailbox);
+            }
+            if tree.get(&to).is_some() {
+                return Err(MailError::AlreadyExists);
+            }
+            let mut effects = Vec::new();
+            if let Some(parent) = to.parent().filter(|parent| tree.get(parent).is_none()) {
+                // The renamed mailbox may be a parent of the new name only by `RenameBelowItself`.
+                effects = tree.create(&parent, |_| change.new_mailbox(SpecialUse::NONE, None))?;
+            }
+            let renamed = tree.get(&from).map(|entry| (&from, entry));
+            for (name, entry) in renamed.into_iter().chain(tree.children(&from)) {
+                let name = name.renamed(&from, &to)?;
+                if tree.get(&name).is_some() {
+                    return Err(MailError::AlreadyExists);
+                }
+                effects.push(TreeEffect::Rename { id: entry.id, name });
+            }
+            change.effects = effects;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sets or takes away annotations of the account, or of a mailbox as far as they lie in the account
+    /// log (RFC 5464).
+    ///
+    /// # Errors
+    /// [`MailError::Limit`].
+    pub async fn set_metadata(
+        self: &Arc<Self>,
+        mailbox: Option<MailboxId>,
+        entries: Vec<MetadataEntry>,
+    ) -> Result<()> {
+        const ENTRIES_MAX: usize = 1000;
+        const VALUE_BYTES_MAX: usize = 64 << 10;
+        self.change_tree(move |tree, change| {
+            let mut count = tree.metadata.len();
+            for (entry, value) in &entries {
+                let before = tree.metadata.get(&(mailbox, entry.clone()));
+                if before == value.as_ref() {
+                    continue;
+                }
+                count += usize::from(before.is_none());
+                let bytes = value.as_ref().map_or(0, |value| value.len());
+                if count > ENTRIES_MAX || bytes > VALUE_BYTES_MAX || entry.len() > 1024 {
+                    return Err(MailError::Limit(Limit::Annotations));
+                }
+                change.effects.push(TreeEffect::Metadata {
+                    mailbox,
+                    entry: entry.clone(),
+                    value: value.clone(),
+                });
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Subscribes to a name, whether or not it is a mailbox (RFC 9051 §6.3.7).
+    ///
+    /// # Errors
+    /// [`MailError::Limit`].
+    pub async fn subscribe(self: &Arc<Self>, name: &MailboxName) -> Result<()> {
+        let name = name.clone();
+        self.change_tree(move |tree, change| {
+            if tree.subscribed.contains(&name) {
+                return Ok(());
+            }
+            if tree.subscribed.len() >= Tree::SUBSCRIPTIONS_MAX {
+                return Err(MailError::Limit(Limit::Subscriptions));
+            }
+            let name = name.clone();
+            change.effects.push(TreeEffect::Subscribe { name });
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes a subscription away; none is no error.
+    ///
+    /// # Errors
+    /// [`MailError::Unavailable`] and the like.
+    pub async fn unsubscribe(self: &Arc<Self>, name: &MailboxName) -> Result<()> {
+        let name = name.clone();
+        self.change_tree(move |tree, change| {
+            if tree.subscribed.contains(&name) {
+                let name = name.clone();
+                change.effects.push(TreeEffect::Unsubscribe { name });
+            }
+            Ok(())
+        })
+        .await
+    }
+}
