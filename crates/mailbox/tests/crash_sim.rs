@@ -236,7 +236,7 @@ async fn rename(account: &Arc<Account>, told: &mut Told, step: u64) -> Result<()
 /// The faults of a run.
 fn faults(seed: u64, crash_at: Option<u64>) -> MemoryOptions {
     let mut options = MemoryOptions::slow(seed);
-    if seed % 3 > 0 {
+    if !seed.is_multiple_of(3) {
         options.full_permille = 30;
         options.unknown_applied_permille = 60;
         options.unknown_lost_permille = 60;

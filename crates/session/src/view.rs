@@ -169,6 +169,7 @@ impl View {
     }
 
     /// `$`, the result of the last SEARCH that saved (RFC 9051 §6.4.4.1).
+    #[cfg(test)]
     pub(crate) fn saved(&self) -> &UidSet {
         &self.saved
     }

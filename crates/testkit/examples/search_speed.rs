@@ -38,7 +38,7 @@ fn message(number: u32) -> String {
             parent / 3
         ),
     };
-    let mark = if number % 4 == 0 { "" } else { "Re: " };
+    let mark = if number.is_multiple_of(4) { "" } else { "Re: " };
     format!(
         "Return-Path: <bounce@example.net>\r\n\
          Received: from mail.example.net (mail.example.net [192.0.2.1]) by mx.example.org\r\n\

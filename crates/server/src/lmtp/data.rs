@@ -113,9 +113,18 @@ mod tests {
         (message, Vec::new(), false)
     }
 
+    /// What it shows, the message, what is sent, what is left of it, whether the message ended.
+    type Known = (
+        &'static str,
+        &'static str,
+        &'static [u8],
+        &'static [u8],
+        bool,
+    );
+
     #[test]
     fn known_messages() {
-        let table: &[(&str, &str, &[u8], &[u8], bool)] = &[
+        let table: &[Known] = &[
             ("empty", "", b".\r\n", b"", true),
             ("one line", "a\r\n", b"a\r\n.\r\n", b"", true),
             (
