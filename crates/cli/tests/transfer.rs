@@ -133,7 +133,7 @@ fn a_maildir_keeps_uids_flags_and_keywords_and_comes_back() {
         }
         assert!(run(&data, &["check", "--deep"]).contains("All is well."));
         drop(running);
-        assert!(run(&data, &["check"]).contains("2 accounts, 6 mailboxes"));
+        assert!(run(&data, &["check"]).contains("2 accounts, 14 mailboxes"));
     }
 }
 

@@ -1,7 +1,8 @@
 //! GETQUOTA, GETQUOTAROOT and SETQUOTA (RFC 9208 §4.1).
 //!
-//! An account has one quota root, the empty name, with one limited resource: STORAGE, in units of
-//! 1,024 octets. Without a quota the root has no limits.
+//! An account with a quota has one quota root, the empty name, with one limited resource: STORAGE, in
+//! units of 1,024 octets. Without a quota there is no root: a QUOTA response names at least one
+//! resource (RFC 9208 §7).
 
 use restante_proto::types::{Code, MailboxName, QuotaLimit, QuotaResource};
 
@@ -14,22 +15,28 @@ const ROOT: &[u8] = b"";
 
 /// GETQUOTA.
 pub(crate) async fn get(cx: &mut Cx, state: &mut State, root: Vec<u8>) -> Outcome {
-    let login = state.login()?;
-    if root != ROOT {
-        return Ok(Reply::no("No such quota root").code(Code::NonExistent));
+    match limit(state.login()?).await {
+        Some(limit) if root == ROOT => {
+            cx.writer().quota(ROOT, &[limit]);
+            Ok(Reply::ok("GETQUOTA completed"))
+        }
+        _ => Ok(Reply::no("No such quota root").code(Code::NonExistent)),
     }
-    tell(cx, login).await;
-    Ok(Reply::ok("GETQUOTA completed"))
 }
 
-/// GETQUOTAROOT: every mailbox of the account is under the one root.
+/// GETQUOTAROOT: every mailbox of the account is under its root, if it has one.
 pub(crate) async fn get_root(cx: &mut Cx, state: &mut State, mailbox: MailboxName) -> Outcome {
     let login = state.login()?;
     let name = convert::mailbox_name(&mailbox)?;
     login.account.mailbox(&name).await?;
-    cx.writer()
-        .quota_root(&convert::wire_name(&name), &[ROOT.to_vec()]);
-    tell(cx, login).await;
+    let name = convert::wire_name(&name);
+    match limit(login).await {
+        Some(limit) => {
+            cx.writer().quota_root(&name, &[ROOT.to_vec()]);
+            cx.writer().quota(ROOT, &[limit]);
+        }
+        None => cx.writer().quota_root(&name, &[]),
+    }
     Ok(Reply::ok("GETQUOTAROOT completed"))
 }
 
@@ -39,16 +46,11 @@ pub(crate) fn set(state: &State) -> Outcome {
     Ok(Reply::no("Only an administrator sets quotas").code(Code::NoPerm))
 }
 
-async fn tell(cx: &mut Cx, login: &Login) {
+async fn limit(login: &Login) -> Option<QuotaLimit> {
     let quota = login.account.quota().await;
-    let limits: Vec<QuotaLimit> = quota
-        .limit_bytes
-        .map(|limit| QuotaLimit {
-            resource: QuotaResource::Storage,
-            usage: quota.used_bytes.div_ceil(1024),
-            limit: limit / 1024,
-        })
-        .into_iter()
-        .collect();
-    cx.writer().quota(ROOT, &limits);
+    quota.limit_bytes.map(|limit| QuotaLimit {
+        resource: QuotaResource::Storage,
+        usage: quota.used_bytes.div_ceil(1024),
+        limit: limit / 1024,
+    })
 }
