@@ -96,6 +96,7 @@ pub struct Origin {
 /// See [`ServeError`].
 pub async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
     system::raise_file_limit();
+    system::give_back_large_blocks();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
