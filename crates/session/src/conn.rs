@@ -43,6 +43,8 @@ pub(crate) struct Conn {
     stall_timeout: Duration,
     /// When the command that is being read must be there at last.
     deadline: Instant,
+    /// The client has ended its sending; noticed while a command runs.
+    half_closed: bool,
 }
 
 impl Conn {
@@ -55,6 +57,7 @@ impl Conn {
             out_bytes: limits.out_bytes,
             stall_timeout: limits.write_timeout,
             deadline: Instant::now() + limits.login_timeout,
+            half_closed: false,
         }
     }
 
@@ -191,19 +194,32 @@ impl Conn {
 
     /// Whether the client is still there, as far as can be seen without waiting: for commands that take
     /// long and write nothing meanwhile. What it sends meanwhile is kept, but little of it.
+    ///
+    /// A client that has only ended its own sending still waits for the answer. One that is gone looks
+    /// the same until it is written to, so it is told something, once.
     pub(crate) async fn is_open(&mut self) -> bool {
         if self.has_input() {
             return true;
         }
-        let mut fill = std::pin::pin!(self.fill());
-        poll_fn(|cx| {
-            Poll::Ready(match fill.as_mut().poll(cx) {
-                Poll::Ready(Ok(open)) => open,
-                Poll::Ready(Err(_)) => false,
-                Poll::Pending => true,
+        let read = {
+            let mut fill = std::pin::pin!(self.fill());
+            poll_fn(|cx| {
+                Poll::Ready(match fill.as_mut().poll(cx) {
+                    Poll::Ready(read) => Some(read),
+                    Poll::Pending => None,
+                })
             })
-        })
-        .await
+            .await
+        };
+        match read {
+            Some(Err(_)) => false,
+            Some(Ok(false)) if !self.half_closed => {
+                self.half_closed = true;
+                self.out.extend_from_slice(b"* OK Still at it\r\n");
+                self.flush().await.is_ok()
+            }
+            Some(Ok(_)) | None => true,
+        }
     }
 
     /// The next input inside a command (a continuation line, a literal): what is collected is written

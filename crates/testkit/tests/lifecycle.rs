@@ -97,3 +97,18 @@ async fn a_delivery_is_announced_at_once() {
     // The machine may be busy; ten times in a row it is not.
     assert!(fastest < Duration::from_millis(5), "{fastest:?}");
 }
+
+/// A client may end its sending right after its last command: it is answered all the same.
+#[tokio::test]
+async fn a_client_that_ends_its_sending_is_answered() {
+    let world = World::new(WorldOptions::default()).await;
+    world.mailbox("INBOX", 4).await.expect("messages");
+    let (mut stream, task) = world.session(true);
+    let commands = "x LOGIN alice secret\r\ny SELECT INBOX\r\nz SEARCH BODY Text\r\n";
+    stream.write_all(commands.as_bytes()).await.expect("sent");
+    stream.shutdown().await.expect("ended");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.contains("* SEARCH 1 2 3 4\r\nz OK"), "{answer}");
+    ends(task).await;
+}
