@@ -1,8 +1,11 @@
 """curl and neomutt: what people use from a shell."""
 
 import os
-import pathlib
+import pty
+import select
 import subprocess
+import termios
+import time
 
 from conftest import message
 
@@ -12,6 +15,30 @@ def curl(server, user, *arguments, **keywords):
                           capture_output=True, timeout=60, **keywords)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def on_a_terminal(command, environment, seconds):
+    """Runs a program on a terminal of its own, whatever this process has for one; its status and screen."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    process = subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+                               start_new_session=True)
+    os.close(theirs)
+    screen, deadline = b"", time.monotonic() + seconds
+    with open(ours, "rb", buffering=0) as terminal:
+        while time.monotonic() < deadline:
+            if not select.select([terminal], [], [], 0.2)[0]:
+                continue
+            try:
+                part = terminal.read(65536)
+            except OSError:  # the other side is closed
+                break
+            if not part:
+                break
+            screen += part
+        else:
+            process.kill()
+    return process.wait(), screen
 
 
 def test_curl_uploads_lists_searches_and_downloads(server, user, tmp_path):
@@ -48,8 +75,7 @@ set header_cache="{tmp_path}/cache"
 push "<tag-pattern>~A<enter><tag-prefix><set-flag>!<untag-pattern>~A<enter><first-entry><save-message>=Kept<enter><sync-mailbox><quit>"
 """)
     environment = dict(os.environ, TERM="xterm", HOME=str(tmp_path), LC_ALL="C.UTF-8")
-    done = subprocess.run(["script", "-qec", f"timeout 30 neomutt -F {rc}", "/dev/null"], env=environment,
-                          capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, done.stdout[-2000:]
+    status, screen = on_a_terminal(["neomutt", "-F", str(rc)], environment, seconds=60)
+    assert status == 0, screen[-2000:]
     assert curl(server, user, f"{url}/Kept?ALL").strip() == b"* SEARCH 1"
     assert curl(server, user, f"{url}/INBOX?FLAGGED").strip() == b"* SEARCH 1 2"
