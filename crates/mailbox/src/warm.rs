@@ -40,6 +40,15 @@ enum Handle {
 }
 
 impl Handle {
+    /// Whether both are the same object.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Account(one), Self::Account(two)) => Arc::ptr_eq(one, two),
+            (Self::Mailbox(one), Self::Mailbox(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+
     fn bytes(&self) -> u64 {
         match self {
             Self::Account(account) => account.memory_bytes(),
@@ -97,8 +106,27 @@ impl Warm {
     }
 
     fn touch(&self, key: (AccountId, Option<MailboxId>), handle: Handle) {
-        let bytes = handle.bytes();
         let mut dropped = Vec::new();
+        let mut state = self.lock();
+        if let Some(known) = state.handles.get(&key)
+            && known.handle.is(&handle)
+        {
+            // Counted before: what has grown since is found by [`Warm::resize`], so that opening a
+            // mailbox costs the same whatever it holds.
+            let before = known.tick;
+            if before != state.tick {
+                state.tick += 1;
+                let tick = state.tick;
+                state.by_use.remove(&before);
+                state.by_use.insert(tick, key);
+                if let Some(known) = state.handles.get_mut(&key) {
+                    known.tick = tick;
+                }
+            }
+            return;
+        }
+        drop(state);
+        let bytes = handle.bytes();
         let mut state = self.lock();
         state.tick += 1;
         let tick = state.tick;

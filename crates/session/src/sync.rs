@@ -114,13 +114,17 @@ pub(crate) async fn advance(
             tell_recent(cx, selected).await?;
         }
     }
-    tell_flags(cx, selected, &changes.changed, tell).await
+    match changes.changed.is_empty() {
+        true => Ok(()),
+        // Boxed: every command has this at its end, and few have flags to tell.
+        false => Box::pin(tell_flags(cx, selected, &changes.changed, tell)).await,
+    }
 }
 
 /// FLAGS and PERMANENTFLAGS again if there are new keywords, before any FETCH names them.
 pub(crate) fn tell_keywords(cx: &mut Cx, selected: &mut Selected) {
-    let keywords = selected.view.snapshot().keywords().clone();
-    if !selected.view.keywords_told.contains(keywords.flags()) {
+    let keywords = selected.view.snapshot().keywords().flags();
+    if !selected.view.keywords_told.contains(keywords) {
         tell_flags_defined(cx, selected);
     }
 }

@@ -54,36 +54,36 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Logout => noop::logout(),
         C::Id(parameters) => id::run(cx, parameters),
         C::StartTls => starttls::run(cx, state),
-        C::Authenticate(args) => authenticate::run(cx, state, args).await,
-        C::Login { user, password } => login::run(cx, state, user, password).await,
+        C::Authenticate(args) => Box::pin(authenticate::run(cx, state, args)).await,
+        C::Login { user, password } => Box::pin(login::run(cx, state, user, password)).await,
         C::Enable(words) => enable::run(cx, state, words),
-        C::Select(args) => select::run(cx, state, args).await,
+        C::Select(args) => Box::pin(select::run(cx, state, args)).await,
         C::Create {
             mailbox,
             special_use,
-        } => create::run(cx, state, mailbox, special_use).await,
-        C::Delete(mailbox) => delete::run(cx, state, mailbox).await,
-        C::Rename { from, to } => rename::run(state, from, to).await,
-        C::Subscribe(mailbox) => subscribe::subscribe(state, mailbox).await,
-        C::Unsubscribe(mailbox) => subscribe::unsubscribe(state, mailbox).await,
-        C::List(args) => list::list(cx, state, args).await,
-        C::Lsub { reference, pattern } => list::lsub(cx, state, reference, pattern).await,
+        } => Box::pin(create::run(cx, state, mailbox, special_use)).await,
+        C::Delete(mailbox) => Box::pin(delete::run(cx, state, mailbox)).await,
+        C::Rename { from, to } => Box::pin(rename::run(state, from, to)).await,
+        C::Subscribe(mailbox) => Box::pin(subscribe::subscribe(state, mailbox)).await,
+        C::Unsubscribe(mailbox) => Box::pin(subscribe::unsubscribe(state, mailbox)).await,
+        C::List(args) => Box::pin(list::list(cx, state, args)).await,
+        C::Lsub { reference, pattern } => Box::pin(list::lsub(cx, state, reference, pattern)).await,
         C::Namespace => namespace::run(cx, state.login()?),
-        C::Status { mailbox, items } => status::run(cx, state, mailbox, items).await,
-        C::Close => close::close(state).await,
+        C::Status { mailbox, items } => Box::pin(status::run(cx, state, mailbox, items)).await,
+        C::Close => Box::pin(close::close(state)).await,
         C::Unselect => close::unselect(state),
-        C::Expunge(uids) => expunge::run(cx, state, uids).await,
+        C::Expunge(uids) => Box::pin(expunge::run(cx, state, uids)).await,
         C::Check => noop::check(),
-        C::Search(args) => search::run(cx, state, command.tag, args).await,
-        C::Sort(args) => sort::run(cx, state, command.tag, args).await,
-        C::Thread(args) => thread::run(cx, state, args).await,
-        C::Fetch(args) => fetch::run(cx, state, args).await,
-        C::Store(args) => store::run(cx, state, args).await,
-        C::Copy { set, mailbox } => copy::copy(cx, state, set, mailbox).await,
-        C::Move { set, mailbox } => copy::move_to(cx, state, set, mailbox).await,
-        C::Notify(args) => notify::run(cx, state, args).await,
-        C::GetQuota(root) => quota::get(cx, state, root).await,
-        C::GetQuotaRoot(mailbox) => quota::get_root(cx, state, mailbox).await,
+        C::Search(args) => Box::pin(search::run(cx, state, command.tag, args)).await,
+        C::Sort(args) => Box::pin(sort::run(cx, state, command.tag, args)).await,
+        C::Thread(args) => Box::pin(thread::run(cx, state, args)).await,
+        C::Fetch(args) => Box::pin(fetch::run(cx, state, args)).await,
+        C::Store(args) => Box::pin(store::run(cx, state, args)).await,
+        C::Copy { set, mailbox } => Box::pin(copy::copy(cx, state, set, mailbox)).await,
+        C::Move { set, mailbox } => Box::pin(copy::move_to(cx, state, set, mailbox)).await,
+        C::Notify(args) => Box::pin(notify::run(cx, state, args)).await,
+        C::GetQuota(root) => Box::pin(quota::get(cx, state, root)).await,
+        C::GetQuotaRoot(mailbox) => Box::pin(quota::get_root(cx, state, mailbox)).await,
         C::SetQuota(_) => quota::set(state),
         C::Unauthenticate => unauthenticate::run(cx),
         C::CompressDeflate => compress::run(cx),
@@ -94,7 +94,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
 /// Runs an APPEND or REPLACE that the table allows in this state. What it does not take of the message
 /// is skipped by the caller.
 pub(crate) async fn append(cx: &mut Cx, state: &mut State, head: AppendHead) -> Outcome {
-    append::run(cx, state, head).await
+    Box::pin(append::run(cx, state, head)).await
 }
 
 /// FETCH responses that no command asked for; what cannot be read of them is left out.
@@ -112,7 +112,7 @@ pub(crate) async fn fetch_told(
         attributes: attributes.to_vec(),
         modifiers: FetchModifiers::default(),
     };
-    match fetch::run(cx, state, args).await {
+    match Box::pin(fetch::run(cx, state, args)).await {
         Ok(_) | Err(Failure::Reply(_)) => Ok(()),
         Err(failure) => Err(failure),
     }
