@@ -97,8 +97,17 @@ pub struct Replaced {
     pub uid_validity: UidValidity,
     /// The UID of the new message.
     pub uid: Uid,
-    /// The mailbox before and after.
+    /// The mailbox of the message that was replaced, before and after.
     pub change: Change,
+}
+
+/// What a batch makes of two mailboxes, handed over.
+struct Both {
+    in_flight: InFlight,
+    /// The record of the destination.
+    record: Arc<Record>,
+    source_change: Option<Change>,
+    destination_change: Option<Change>,
 }
 
 /// Most messages of one APPEND.
@@ -303,14 +312,23 @@ impl Mailbox {
         .await
     }
 
-    /// Puts a message in the place of another (RFC 8508): both in one transaction.
+    /// Puts a message into a mailbox of the account, in the place of one in this mailbox (RFC 8508): both
+    /// in one batch.
     ///
     /// # Errors
     /// [`MailError::Expunged`] if the message to be replaced is gone; as [`Mailbox::append`].
-    pub async fn replace(self: &Arc<Self>, uid: Uid, message: Append) -> Result<Replaced> {
+    pub async fn replace(
+        self: &Arc<Self>,
+        uid: Uid,
+        to: &Arc<Self>,
+        message: Append,
+    ) -> Result<Replaced> {
         let account = self.account();
-        if message.email.account != account.id() {
-            return Err(MailError::misuse("a message of another account"));
+        if message.email.account != account.id() || !Arc::ptr_eq(account, to.account()) {
+            return Err(MailError::misuse("a batch cannot span two accounts"));
+        }
+        if !Arc::ptr_eq(self, to) {
+            return self.replace_elsewhere(uid, to, message).await;
         }
         let uids: UidSet = [uid].into_iter().collect();
         let save_date_s = account.core.now_ms().div_euclid(1000);
@@ -343,6 +361,102 @@ impl Mailbox {
             change,
         )
         .await
+    }
+
+    async fn replace_elsewhere(
+        self: &Arc<Self>,
+        uid: Uid,
+        to: &Arc<Self>,
+        message: Append,
+    ) -> Result<Replaced> {
+        let uids: UidSet = [uid].into_iter().collect();
+        let mut tries = Tries::new();
+        let outcome = async {
+            loop {
+                let snapshot = self.pending_snapshot().await?;
+                self.ensure(&snapshot, Wanted::Uids(&uids)).await?;
+                to.pending_snapshot().await?;
+                let tried = {
+                    let (mut source, mut destination) = self.lock_both(to);
+                    self.try_replace(&uids, to, &message, &mut source, &mut destination)?
+                };
+                if let Some(answer) = self.resolve(&mut tries, tried, Some(to)).await? {
+                    return Ok(answer);
+                }
+            }
+        };
+        let outcome = outcome.await;
+        tries.end(outcome)
+    }
+
+    fn try_replace(
+        self: &Arc<Self>,
+        uids: &UidSet,
+        to: &Arc<Self>,
+        message: &Append,
+        source: &mut State,
+        destination: &mut State,
+    ) -> Result<Try<Replaced>> {
+        let core = &self.account().core;
+        let (Some((from_view, from)), Some((to_view, into))) =
+            (pending_loaded(source), pending_loaded(destination))
+        else {
+            return Ok(Try::Changed);
+        };
+        check_state(&from_view)?;
+        check_state(&to_view)?;
+        let Some(loaded) = from.loaded(Wanted::Uids(uids)) else {
+            return Ok(Try::Changed);
+        };
+        if loaded.rows_in(uids).next().is_none() {
+            return Err(MailError::Expunged);
+        }
+        let now_ms = core.now_ms();
+        let row = AppendRow {
+            uid: None,
+            email: message.email.id,
+            size: message.email.size,
+            internal_date: message.internal_date,
+            save_date_s: now_ms.div_euclid(1000),
+            flags: message.flags.clone(),
+        };
+        let built = build::append(&into, [row])?;
+        let Some(uid) = built.uids.first().copied() else {
+            return Ok(Try::Changed);
+        };
+        let gone = build::expunge(&loaded, &ExpungeWhat::Uids(uids.clone()), None);
+        let mut batch = Batch::new(self.account().id().0);
+        message.email.add_to(&mut batch);
+        let both = self.submit_both(
+            to,
+            (source, &from_view),
+            (destination, &to_view),
+            (built.effects, gone.effects),
+            (now_ms, core.nonce()),
+            batch,
+        )?;
+        Ok(match both {
+            Err(unloaded) => Try::Unloaded(unloaded),
+            Ok(both) => {
+                let answer = Replaced {
+                    uid_validity: into.uid_validity(),
+                    uid,
+                    change: both.source_change.unwrap_or_else(|| unchanged(&from)),
+                };
+                Try::Submitted(both.in_flight, both.record, answer)
+            }
+        })
+    }
+
+    /// Two mailboxes are locked in the order of their numbers.
+    fn lock_both<'a>(&'a self, to: &'a Self) -> (MutexGuard<'a, State>, MutexGuard<'a, State>) {
+        if self.id() < to.id() {
+            let source = self.lock();
+            (source, to.lock())
+        } else {
+            let destination = to.lock();
+            (self.lock(), destination)
+        }
     }
 
     /// Copies messages to another mailbox of the account, or to this one (RFC 9051 §6.4.7).
@@ -457,15 +571,13 @@ impl Mailbox {
                     to.pending_snapshot().await?;
                 }
                 let tried = {
-                    // Two mailboxes are locked in the order of their numbers.
-                    let (mut source, mut destination);
-                    if same || self.id() < to.id() {
-                        source = self.lock();
-                        destination = (!same).then(|| to.lock());
-                    } else {
-                        destination = Some(to.lock());
-                        source = self.lock();
-                    }
+                    let (mut source, mut destination) = match same {
+                        true => (self.lock(), None),
+                        false => {
+                            let (source, destination) = self.lock_both(to);
+                            (source, Some(destination))
+                        }
+                    };
                     self.try_transfer(uids, to, is_move, &mut source, destination.as_mut())?
                 };
                 if let Some(answer) = self.resolve(&mut tries, tried, Some(to)).await? {
@@ -541,40 +653,69 @@ impl Mailbox {
             let in_flight = commit::submit(core, before, batch, members);
             return Ok(Try::Submitted(in_flight, record, answer));
         };
+        let both = self.submit_both(
+            to,
+            (source, &from_view),
+            (destination, &to_view),
+            (built.effects, built.source_effects),
+            (now_ms, nonce),
+            batch,
+        )?;
+        Ok(match both {
+            Err(unloaded) => Try::Unloaded(unloaded),
+            Ok(both) => {
+                if let Some(change) = both.destination_change {
+                    answer.destination_change = change;
+                }
+                if let Some(change) = both.source_change {
+                    answer.source_change = change;
+                }
+                Try::Submitted(both.in_flight, both.record, answer)
+            }
+        })
+    }
+
+    /// Hands over what a command makes of the destination, and of this mailbox if it has effects there, as
+    /// one batch.
+    fn submit_both(
+        self: &Arc<Self>,
+        to: &Arc<Self>,
+        (source, from_view): (&mut State, &View),
+        (destination, to_view): (&mut State, &View),
+        (effects, source_effects): (Vec<Effect>, Vec<Effect>),
+        nonce: (i64, u64),
+        mut batch: Batch,
+    ) -> Result<Result<Both, Unloaded>> {
+        let core = &self.account().core;
         let mut members = Vec::with_capacity(2);
         let mut from_before = Vec::new();
-        let made = commit::build(to, &to_view, built.effects, (now_ms, nonce), &mut batch)?;
-        let at_destination = match made {
+        let mut source_change = None;
+        let at_destination = match commit::build(to, to_view, effects, nonce, &mut batch)? {
             Ok(made) => made,
-            Err(unloaded) => return Ok(Try::Unloaded(unloaded)),
+            Err(unloaded) => return Ok(Err(unloaded)),
         };
-        if let Some(change) = change(&to_view, &at_destination.view) {
-            answer.destination_change = change;
-        }
-        if !built.source_effects.is_empty() {
-            let effects = built.source_effects;
-            let made = commit::build(self, &from_view, effects, (now_ms, nonce), &mut batch)?;
+        let destination_change = change(to_view, &at_destination.view);
+        if !source_effects.is_empty() {
+            let made = commit::build(self, from_view, source_effects, nonce, &mut batch)?;
             let at_source = match made {
                 Ok(made) => made,
-                Err(unloaded) => return Ok(Try::Unloaded(unloaded)),
+                Err(unloaded) => return Ok(Err(unloaded)),
             };
-            if let Some(change) = change(&from_view, &at_source.view) {
-                answer.source_change = change;
-            }
+            source_change = change(from_view, &at_source.view);
             from_before = at_source.before;
-            members.push((self, &mut **source, at_source.view, Some(at_source.record)));
+            members.push((self, source, at_source.view, Some(at_source.record)));
         }
         let record = at_destination.record;
         let mut before = at_destination.before;
         before.extend(from_before);
-        members.push((
-            to,
-            &mut **destination,
-            at_destination.view,
-            Some(record.clone()),
-        ));
+        members.push((to, destination, at_destination.view, Some(record.clone())));
         let in_flight = commit::submit(core, before, batch, members);
-        Ok(Try::Submitted(in_flight, record, answer))
+        Ok(Ok(Both {
+            in_flight,
+            record,
+            source_change,
+            destination_change,
+        }))
     }
 
     /// What became of a try. `None`: build again. The record of a try lies in the log of `other`, if that

@@ -125,6 +125,28 @@ impl UidSet {
             .flat_map(|&(first, last)| (first..=last).map(uid))
     }
 
+    /// The UIDs at these positions, counted from 0; the end is not included.
+    pub fn slice(&self, positions: std::ops::Range<u64>) -> Self {
+        let mut slice = Self::new();
+        let mut at = 0;
+        for &(first, last) in &self.ranges {
+            let length = u64::from(last - first) + 1;
+            let from = positions.start.saturating_sub(at).min(length);
+            let to = positions.end.saturating_sub(at).min(length);
+            if from < to {
+                // Both are below the length of a range of 32-bit numbers.
+                slice
+                    .ranges
+                    .push((first + from as u32, first + (to - 1) as u32));
+            }
+            at += length;
+            if at >= positions.end {
+                break;
+            }
+        }
+        slice
+    }
+
     /// Adds one. Constant time if it is larger than all others.
     pub fn insert(&mut self, uid: Uid) {
         self.insert_range(uid, uid);

@@ -17,6 +17,7 @@
 //! | --- | --- |
 //! | `serve.rs` | the loop: input, IDLE, timeouts, the tagged answer and the sync point before it |
 //! | `conn.rs`, `wire.rs` | bytes in and out; the protocol crate's framer, decoder and encoder |
+//! | `partial.rs` | pages of results (PARTIAL) |
 //! | `notify.rs` | what NOTIFY asked for, other mailboxes than the selected one |
 //! | `deflate.rs` | the compression layer of COMPRESS |
 //! | `table.rs` | one row for each command: states, whether expunges may be told, whether it writes |
@@ -28,6 +29,7 @@
 //! | `reply.rs` | every error as NO, BAD or BYE with its response code |
 //! | `convert.rs` | names, ids and dates between `proto` and `mailbox` |
 //! | `flags.rs` | flag words as text |
+//! | `url.rs` | IMAP URLs of messages and their parts |
 //! | `cmd/` | one file for each command |
 //!
 //! # Adding a command
@@ -65,11 +67,13 @@ mod env;
 mod flags;
 mod io;
 mod notify;
+mod partial;
 mod reply;
 mod serve;
 mod state;
 mod sync;
 mod table;
+mod url;
 mod view;
 #[cfg(test)]
 mod view_tests;

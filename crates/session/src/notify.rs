@@ -273,6 +273,13 @@ impl Notify {
             .extend(ranges.map(|(a, b)| (uid_validity.get(), a.get(), b.get())));
     }
 
+    /// Notes an APPEND, or a REPLACE, which expunges.
+    pub(crate) fn note_append(&mut self, replaces: bool) {
+        self.own_names.clear();
+        self.own_server = false;
+        self.expunging = replaces;
+    }
+
     /// Notes what a command of this client is about to change.
     pub(crate) fn note_command(&mut self, body: &CommandBody) {
         self.own_names.clear();

@@ -209,14 +209,20 @@ impl Session {
             Input::Append(head) => {
                 let tag = head.tag.clone();
                 let start = Instant::now();
-                let outcome = match table::APPEND.check(&self.state) {
+                let (name, rule) = match head.replace {
+                    None => ("APPEND", table::APPEND),
+                    Some(_) => ("REPLACE", table::REPLACE),
+                };
+                if let Some(notify) = &mut self.cx.notify {
+                    notify.note_append(head.replace.is_some());
+                }
+                let outcome = match rule.check(&self.state) {
                     Ok(()) => cmd::append(&mut self.cx, &mut self.state, *head).await,
                     Err(failure) => Err(failure),
                 };
                 // Whatever the command did not take of its message is no command.
                 self.cx.conn.refuse();
-                self.finish(tag, "APPEND", table::APPEND, outcome, start)
-                    .await
+                self.finish(tag, name, rule, outcome, start).await
             }
             Input::Line(line) => match self.idle.take() {
                 Some(tag) => self.end_idle(tag, &line).await,
@@ -234,7 +240,7 @@ impl Session {
             Input::Chunk(_)
             | Input::LiteralEnd
             | Input::AppendEnd
-            | Input::Catenate
+            | Input::Catenate(_)
             | Input::CatenateEnd => Ok(Flow::On),
             Input::Bye(text) => self.bye(Reply::bye(text).code(Code::ClientBug)),
         }

@@ -145,6 +145,8 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
 
 /// APPEND and REPLACE are streamed and have no [`CommandBody`]; this is the row of APPEND.
 pub(crate) const APPEND: Rule = rule(Where::Authenticated);
+/// The row of REPLACE (RFC 8508 §3.5). It takes a message away, so that its expunge is told.
+pub(crate) const REPLACE: Rule = rule(Where::Selected).writes();
 
 fn by_number(set: &MessageSet) -> bool {
     !set.is_uid()

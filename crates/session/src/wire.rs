@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use restante_proto::decode::{CommandError, DecodeErrorKind, DecodeOptions, decode};
 use restante_proto::frame::{self, Event, Framer};
-use restante_proto::types::{AppendHead, Code, Command, LiteralHead, Tag};
+use restante_proto::types::{AppendHead, CatenatePart, Code, Command, LiteralHead, Tag};
 
 use crate::env::Limits;
 use crate::reply::Reply;
@@ -16,8 +16,8 @@ pub(crate) enum Input {
     /// APPEND or REPLACE begins (or the next message of a MULTIAPPEND): nothing follows before
     /// [`Conn::accept`](crate::conn::Conn::accept) or [`Conn::refuse`](crate::conn::Conn::refuse).
     Append(Box<AppendHead>),
-    /// A part of a CATENATE.
-    Catenate,
+    /// A part of a CATENATE; the bytes of a text follow when it is accepted.
+    Catenate(CatenatePart),
     /// Bytes of the message that was accepted.
     Chunk(Bytes),
     /// The literal is complete.
@@ -133,7 +133,7 @@ impl Framing {
             },
             Event::Line(line) => Input::Line(line),
             Event::Message(head) => Input::Append(Box::new(head)),
-            Event::Catenate(_) => Input::Catenate,
+            Event::Catenate(part) => Input::Catenate(part),
             Event::Chunk(bytes) => Input::Chunk(bytes),
             Event::LiteralEnd => Input::LiteralEnd,
             Event::CatenateEnd => Input::CatenateEnd,

@@ -62,7 +62,13 @@ impl Writer<'_> {
                 self.raw(id.as_str().as_bytes());
                 self.raw(b")");
             }
-            Code::BadUrl(url) => self.named_string("BADURL ", url),
+            Code::BadUrl(url) => {
+                // Not a string: url-resp-text ends at the bracket (RFC 4469 §5).
+                self.raw(b"BADURL ");
+                let fits = |byte: &&u8| !b"]\\\r\n\0".contains(byte);
+                let url: Vec<u8> = url.iter().filter(fits).copied().collect();
+                self.raw(&url);
+            }
             Code::NoUpdate(tag) => self.named_string("NOUPDATE ", tag),
             Code::UndefinedFilter(name) => {
                 self.raw(b"UNDEFINED-FILTER ");

@@ -1,27 +1,54 @@
-//! APPEND (RFC 9051 §6.3.12), with several messages (RFC 3502).
+//! APPEND (RFC 9051 §6.3.12), with several messages (RFC 3502) and messages put together of parts (RFC
+//! 4469), and REPLACE (RFC 8508).
 //!
 //! Each message is streamed into the store while it comes; the client is asked for it only when it can
 //! be taken. All messages of one command become one record, or none does.
 
-use restante_mailbox::{Append, DateTime, NewEmail, Reservation};
-use restante_proto::types::{AppendData, AppendHead, Code, LiteralHead};
+use std::sync::Arc;
 
+use restante_mailbox::{
+    Append, DateTime, EmailDraft, Mailbox, NewEmail, Reservation, Uid, UidSet, Wanted,
+};
+use restante_proto::types::{
+    AppendData, AppendHead, CatenatePart, Code, LiteralHead, ReplaceTarget, SetEnd,
+};
+
+use super::fetch::SectionOctets;
+use super::store::expunge_issued;
+use crate::capability;
 use crate::convert;
 use crate::cx::Cx;
 use crate::reply::{Failure, Outcome, Reply, client_bug, try_create};
 use crate::state::{Login, State};
+use crate::sync::{self, Tell};
+use crate::url::MessageUrl;
 use crate::wire::Input;
+
+/// More parts than any client puts together.
+const PARTS_MAX: usize = 1000;
 
 /// Runs the command from the head of its first message.
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, head: AppendHead) -> Outcome {
-    let login = state.login()?;
-    if head.replace.is_some() {
-        return Err(client_bug("REPLACE is not supported"));
-    }
+    let replaced = match head.replace {
+        Some(target) => Some(replaced(cx, state, target).await?),
+        None => None,
+    };
     let name = convert::mailbox_name(&head.mailbox)?;
+    let login = state.login()?.clone();
     let mailbox = login.account.mailbox(&name).await.map_err(try_create)?;
+    let selected = state.selected().ok();
+    let taking = Taking {
+        login: &login,
+        selected: selected.map(|(_, selected)| selected.mailbox.clone()),
+        // What goes makes room for what comes (RFC 8508 §3.4).
+        freed: replaced.as_ref().map_or(0, |replaced| replaced.size),
+    };
     // The room is held until the messages count.
-    let (appends, _room) = messages(cx, login, head).await?;
+    let (mut appends, _room) = taking.messages(cx, head).await?;
+    if let Some(replaced) = replaced {
+        let message = appends.pop().ok_or_else(|| client_bug("No message"))?;
+        return replace(cx, &replaced, &mailbox, message).await;
+    }
     let appended = mailbox.append(appends).await.map_err(try_create)?;
     let reply = Reply::ok("APPEND completed");
     Ok(match convert::wire_uid_validity(appended.uid_validity) {
@@ -33,57 +60,261 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, head: AppendHead) -> Out
     })
 }
 
-/// Takes the messages of the command to its end.
-async fn messages(
+/// The message that REPLACE takes away.
+struct Replaced {
+    mailbox: Arc<Mailbox>,
+    uid: Uid,
+    /// Bytes.
+    size: u64,
+}
+
+/// Finds it, before anything is sent.
+async fn replaced(
     cx: &mut Cx,
-    login: &Login,
-    first: AppendHead,
-) -> Result<(Vec<Append>, Vec<Reservation>), Failure> {
-    let mut appends = Vec::new();
-    let mut room = Vec::new();
-    let mut bytes = 0u64;
-    let mut head = first;
-    loop {
-        if appends.len() >= cx.env.limits.append_messages_max as usize {
-            return Err(Reply::no("Too many messages in one APPEND")
-                .code(Code::Limit)
-                .into());
+    state: &mut State,
+    target: ReplaceTarget,
+) -> Result<Replaced, Failure> {
+    if capability::hidden(&cx.env, "REPLACE") {
+        return Err(client_bug("REPLACE is not supported"));
+    }
+    let (_, writable) = state.writable()?;
+    let selected = writable.0;
+    let view = &selected.view;
+    let uid = match target {
+        ReplaceTarget::Seq(SetEnd::Number(number)) => {
+            let uid = view.uid_of(number.get()).await?;
+            Some(uid.ok_or_else(|| client_bug("There is no message of this number"))?)
         }
-        let flags = convert::flag_names(&head.flags)?;
-        let internal_date = match head.internal_date {
-            Some(date) => convert::date_time(date),
-            None => DateTime::utc(login.account.now_ms().div_euclid(1000)),
-        };
-        let AppendData::Literal(literal) = head.data else {
-            return Err(client_bug("CATENATE is not supported"));
-        };
-        if literal.size > cx.env.limits.append_bytes_max {
-            // RFC 7889 §3; RFC 4469 §5 has the code.
-            return Err(Reply::no("The message is too large")
-                .code(Code::TooBig)
-                .into());
+        ReplaceTarget::Uid(SetEnd::Number(uid)) => Uid::new(uid.get()),
+        ReplaceTarget::Seq(SetEnd::Star) | ReplaceTarget::Uid(SetEnd::Star) => {
+            view.last_uid().await?
         }
-        bytes = bytes.saturating_add(literal.size);
-        if bytes > cx.env.limits.append_bytes_max {
-            // Small messages wait in memory for the end of the command.
-            return Err(
-                Reply::no("The messages of one APPEND are too large together")
+    };
+    // Others' changes are told first, so that what is gone is known.
+    let newest = selected.mailbox.snapshot().await?;
+    sync::advance(cx, selected, &newest, false, Tell::Flags).await?;
+    let view = &selected.view;
+    let uids: UidSet = uid.into_iter().collect();
+    if !uids.intersect(&view.ghosts()).is_empty() {
+        return Err(expunge_issued());
+    }
+    let rows = view.rows(&uids).await?;
+    let row = uid.and_then(|uid| rows.row(uid));
+    let Some((_, row)) = row else {
+        return Err(Reply::no("There is no message of this UID")
+            .code(Code::NonExistent)
+            .into());
+    };
+    Ok(Replaced {
+        mailbox: selected.mailbox.clone(),
+        uid: row.uid,
+        size: row.size,
+    })
+}
+
+/// The new message comes and the old one goes. APPENDUID is told before the EXPUNGE (RFC 8508 §4.3).
+async fn replace(cx: &mut Cx, replaced: &Replaced, to: &Arc<Mailbox>, message: Append) -> Outcome {
+    let done = replaced.mailbox.replace(replaced.uid, to, message).await;
+    let done = done.map_err(try_create)?;
+    if let Some(uid_validity) = convert::wire_uid_validity(done.uid_validity) {
+        let code = Code::AppendUid {
+            uid_validity,
+            uids: convert::wire_uids([done.uid]),
+        };
+        cx.untagged_ok(code, "Replacement message ready");
+    }
+    Ok(Reply::ok("REPLACE completed"))
+}
+
+/// What is needed to take the messages of a command.
+struct Taking<'a> {
+    login: &'a Login,
+    /// The selected mailbox, which URLs may be relative to.
+    selected: Option<Arc<Mailbox>>,
+    /// Bytes that the command gives back.
+    freed: u64,
+}
+
+impl Taking<'_> {
+    /// Takes the messages of the command to its end.
+    async fn messages(
+        &self,
+        cx: &mut Cx,
+        first: AppendHead,
+    ) -> Result<(Vec<Append>, Vec<Reservation>), Failure> {
+        let mut appends = Vec::new();
+        let mut rooms = Vec::new();
+        let mut bytes = 0u64;
+        let mut head = first;
+        loop {
+            if appends.len() >= cx.env.limits.append_messages_max as usize {
+                return Err(Reply::no("Too many messages in one APPEND")
                     .code(Code::Limit)
-                    .into(),
-            );
+                    .into());
+            }
+            let flags = convert::flag_names(&head.flags)?;
+            let internal_date = match head.internal_date {
+                Some(date) => convert::date_time(date),
+                None => DateTime::utc(self.login.account.now_ms().div_euclid(1000)),
+            };
+            let (email, room) = match head.data {
+                AppendData::Literal(literal) => self.message(cx, literal, bytes).await?,
+                AppendData::Catenate => self.catenated(cx, bytes).await?,
+            };
+            bytes += email.size();
+            rooms.push(room);
+            appends.push(Append {
+                email,
+                flags,
+                internal_date,
+            });
+            match cx.conn.next().await? {
+                Input::Append(next) => head = *next,
+                Input::AppendEnd => return Ok((appends, rooms)),
+                other => return Err(unexpected(other)),
+            }
         }
-        room.push(login.account.reserve(literal.size)?);
-        let email = message(cx, login, literal).await?;
-        appends.push(Append {
-            email,
-            flags,
-            internal_date,
-        });
-        match cx.conn.next().await? {
-            Input::Append(next) => head = *next,
-            Input::AppendEnd => return Ok((appends, room)),
-            other => return Err(unexpected(other)),
+    }
+
+    /// Takes one message that comes as a whole; `before` are the bytes of those before it.
+    async fn message(
+        &self,
+        cx: &mut Cx,
+        literal: LiteralHead,
+        before: u64,
+    ) -> Result<(NewEmail, Reservation), Failure> {
+        fits(cx, before, literal.size)?;
+        let account = &self.login.account;
+        let room = account.reserve(literal.size.saturating_sub(self.freed))?;
+        if literal.size == 0 {
+            // A client gives up a command so (RFC 3502 §6.3.11).
+            return Err(empty());
         }
+        let mut draft = account.new_email();
+        take(cx, literal, &mut draft).await?;
+        Ok((draft.finish().await?, room))
+    }
+
+    /// Puts one message together of texts and of parts of others (RFC 4469 §3).
+    async fn catenated(
+        &self,
+        cx: &mut Cx,
+        before: u64,
+    ) -> Result<(NewEmail, Reservation), Failure> {
+        if capability::hidden(&cx.env, "CATENATE") {
+            return Err(client_bug("CATENATE is not supported"));
+        }
+        let account = &self.login.account;
+        let mut room = account.reserve(0)?;
+        let mut draft = account.new_email();
+        cx.conn.accept(None);
+        for _ in 0..PARTS_MAX {
+            match cx.conn.next().await? {
+                Input::Catenate(CatenatePart::Text(literal)) => {
+                    self.grow(cx, &mut room, &draft, before, literal.size)?;
+                    take(cx, literal, &mut draft).await?;
+                }
+                Input::Catenate(CatenatePart::Url(url)) => {
+                    self.part(cx, &url, &mut room, &mut draft, before).await?;
+                }
+                Input::CatenateEnd if draft.bytes() == 0 => return Err(empty()),
+                Input::CatenateEnd => return Ok((draft.finish().await?, room)),
+                other => return Err(unexpected(other)),
+            }
+        }
+        Err(Reply::no("Too many parts").code(Code::Limit).into())
+    }
+
+    /// Makes room for `more` bytes of a message.
+    fn grow(
+        &self,
+        cx: &Cx,
+        room: &mut Reservation,
+        draft: &EmailDraft,
+        before: u64,
+        more: u64,
+    ) -> Result<(), Failure> {
+        let size = draft.bytes().saturating_add(more);
+        fits(cx, before, size)?;
+        let needed = size.saturating_sub(self.freed);
+        Ok(room.grow(needed.saturating_sub(room.bytes()))?)
+    }
+
+    /// Appends the octets that a URL names.
+    async fn part(
+        &self,
+        cx: &mut Cx,
+        url: &[u8],
+        room: &mut Reservation,
+        draft: &mut EmailDraft,
+        before: u64,
+    ) -> Result<(), Failure> {
+        let account = &self.login.account;
+        let bad = || bad_url(url);
+        let named = MessageUrl::parse(url).ok_or_else(bad)?;
+        let mailbox = match &named.mailbox {
+            None => self.selected.clone().ok_or_else(bad)?,
+            Some(name) => {
+                let name = convert::mailbox_name(name).map_err(|_| bad())?;
+                account.mailbox(&name).await.map_err(|_| bad())?
+            }
+        };
+        let snapshot = mailbox.snapshot().await?;
+        let valid = snapshot.uid_validity().get();
+        if named.uid_validity.is_some_and(|asked| asked != valid) {
+            return Err(bad());
+        }
+        let uids: UidSet = [named.uid].into_iter().collect();
+        let loaded = mailbox.ensure(&snapshot, Wanted::Uids(&uids)).await?;
+        let row = loaded.row(named.uid).ok_or_else(bad)?;
+        let email = account.email(row.email).await?;
+        let octets = SectionOctets::of(account, &email, &named.fetch).await?;
+        match octets.ok_or_else(bad)? {
+            SectionOctets::Text(text) => {
+                self.grow(cx, room, draft, before, text.len() as u64)?;
+                draft.write(&text).await?;
+            }
+            SectionOctets::Range(mut range) => {
+                self.grow(cx, room, draft, before, range.end - range.start)?;
+                while range.start < range.end {
+                    let step = SectionOctets::step(&range);
+                    draft
+                        .write(&account.read(&email, step.clone()).await?)
+                        .await?;
+                    range.start = step.end;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a message of this size may still be taken (RFC 7889 §3, RFC 4469 §4.2). Small messages wait in
+/// memory for the end of the command, so their sum is bounded, too.
+fn fits(cx: &Cx, before: u64, size: u64) -> Result<(), Failure> {
+    let most = cx.env.limits.append_bytes_max;
+    if size > most {
+        let reply = Reply::no("The message is too large");
+        return Err(reply.code(Code::TooBig).into());
+    }
+    if before.saturating_add(size) > most {
+        let reply = Reply::no("The messages of one APPEND are too large together");
+        return Err(reply.code(Code::Limit).into());
+    }
+    Ok(())
+}
+
+fn empty() -> Failure {
+    Reply::no("No message of no bytes is kept").into()
+}
+
+/// RFC 4469 §4.1. The code names the URL, as far as its grammar can.
+fn bad_url(url: &[u8]) -> Failure {
+    let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b']';
+    let reply = Reply::no("This URL names no message, or no part of one, here");
+    match !url.is_empty() && url.iter().all(plain) {
+        true => reply.code(Code::BadUrl(url.to_vec())).into(),
+        false => reply.into(),
     }
 }
 
@@ -96,17 +327,12 @@ fn unexpected(input: Input) -> Failure {
     }
 }
 
-/// Takes one message.
-async fn message(cx: &mut Cx, login: &Login, literal: LiteralHead) -> Result<NewEmail, Failure> {
-    if literal.size == 0 {
-        // A client gives up a command so (RFC 3502 §6.3.11).
-        return Err(Reply::no("No message of no bytes is kept").into());
-    }
+/// Takes a literal into a message.
+async fn take(cx: &mut Cx, literal: LiteralHead, draft: &mut EmailDraft) -> Result<(), Failure> {
     if literal.utf8 && !cx.enabled.utf8_accept() {
         // RFC 9755 §4
         return Err(client_bug("UTF8=ACCEPT has not been enabled"));
     }
-    let mut draft = login.account.new_email();
     cx.conn.accept(Some(literal));
     loop {
         match cx.conn.next().await? {
@@ -117,7 +343,7 @@ async fn message(cx: &mut Cx, login: &Login, literal: LiteralHead) -> Result<New
                 }
                 draft.write(&chunk).await?;
             }
-            Input::LiteralEnd => return Ok(draft.finish().await?),
+            Input::LiteralEnd => return Ok(()),
             other => return Err(unexpected(other)),
         }
     }

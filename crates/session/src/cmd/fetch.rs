@@ -21,10 +21,13 @@ use restante_proto::types::{self as wire, Code, Fetch};
 
 pub(crate) use self::binary::Mark;
 use self::message::Fetcher;
+pub(super) use self::octets::SectionOctets;
 use self::plan::{Item, Plan, RowItem};
+use crate::capability;
 use crate::convert;
 use crate::cx::Cx;
 use crate::flags::FlagWriter;
+use crate::partial::positions;
 use crate::reply::{self, Failure, Outcome, Reply, client_bug};
 use crate::state::{Selected, State};
 use crate::sync::{self, Tell};
@@ -40,8 +43,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Fetch) -> Outcome 
         // RFC 7162 §3.2.6
         return Err(client_bug("ENABLE QRESYNC comes first"));
     }
-    if args.modifiers.partial.is_some() {
-        // RFC 9394 is not advertised.
+    if args.modifiers.partial.is_some() && capability::hidden(&cx.env, "PARTIAL") {
         return Err(client_bug("PARTIAL is not supported"));
     }
     let account = login.account.clone();
@@ -50,6 +52,12 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Fetch) -> Outcome 
         cx.condstore_aware(Some(selected));
     }
     let mut uids = selected.view.resolve(&args.set).await?;
+    if let Some(range) = args.modifiers.partial {
+        // RFC 9394 §3.4: the page comes first, what has changed in it afterwards.
+        let rows = selected.view.rows(&uids).await?;
+        let there: UidSet = rows.iter(&uids).map(|(_, row)| row.uid).collect();
+        uids = there.slice(positions(range, there.len()));
+    }
     if let Some(since) = args.modifiers.changed_since {
         let since = ModSeq(since.get());
         if args.modifiers.vanished {

@@ -9,7 +9,10 @@ use restante_proto::types::{
 
 use super::search_program::Program;
 use super::search_run;
+use crate::capability;
 use crate::cx::Cx;
+use crate::env::Env;
+use crate::partial::positions;
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::{Login, Selected, State};
 use crate::view::ViewRows;
@@ -37,7 +40,7 @@ pub(super) fn empty_saved(state: &mut State, save: bool, outcome: &Outcome) -> R
 async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outcome {
     let (login, selected) = state.selected()?;
     if let Some(returns) = &args.returns {
-        check_returns(returns)?;
+        check_returns(&cx.env, returns)?;
     }
     let program = Program::new(cx, login, selected, args.charset.as_deref(), args.key).await?;
     let returns = match args.returns {
@@ -50,7 +53,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outco
     };
     let first = returns
         .as_ref()
-        .is_some_and(|returns| returns.min && !returns.max && !returns.all && !returns.count);
+        .is_some_and(|returns| returns.min && !returns.max && !needs_all(returns));
     let found = search_run::find(cx, login, selected, &program, first).await?;
     let Some(returns) = returns else {
         tell_numbers(cx, selected, args.uid, &found, program.tells_mod_seq).await?;
@@ -75,8 +78,8 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outco
 }
 
 /// Options of extensions that this server does not have are BAD (RFC 9051 §6.4.4).
-pub(super) fn check_returns(returns: &SearchReturn) -> Result<(), Failure> {
-    let other = returns.partial.is_some()
+pub(super) fn check_returns(env: &Env, returns: &SearchReturn) -> Result<(), Failure> {
+    let other = (returns.partial.is_some() && capability::hidden(env, "PARTIAL"))
         || returns.update.is_some()
         || returns.context
         || returns.relevancy;
@@ -88,23 +91,35 @@ pub(super) fn check_returns(returns: &SearchReturn) -> Result<(), Failure> {
 
 /// SAVE alone suppresses the response (RFC 9051 §6.4.4).
 pub(super) fn says_anything(returns: &SearchReturn) -> bool {
-    returns.min || returns.max || returns.all || returns.count || !returns.save
+    returns.min || returns.max || needs_all(returns) || !returns.save
+}
+
+/// Whether more has to be found than the first and the last.
+fn needs_all(returns: &SearchReturn) -> bool {
+    returns.all || returns.count || returns.partial.is_some()
 }
 
 /// Whether `$` becomes everything that was found (RFC 9051 §6.4.4.1, table 4).
 pub(super) fn picks_all(returns: &SearchReturn) -> bool {
-    returns.all || returns.count || !(returns.min || returns.max)
+    returns.all || returns.count || !(returns.min || returns.max || returns.partial.is_some())
 }
 
-/// What `$` becomes, and whose modseqs count: with MIN and MAX alone only these messages (RFC 9051
-/// §6.4.4.1, table 4; RFC 4731 §3.2).
+/// What `$` becomes, and whose modseqs count: with MIN, MAX and PARTIAL alone only these messages (RFC
+/// 9051 §6.4.4.1, table 4; RFC 4731 §3.2; RFC 9394 §3.2, table 1).
 fn picked(returns: &SearchReturn, found: &UidSet) -> UidSet {
     if picks_all(returns) {
         return found.clone();
     }
     let min = found.first().filter(|_| returns.min);
     let max = found.last().filter(|_| returns.max);
-    min.into_iter().chain(max).collect()
+    let mut picked = match returns.partial {
+        Some(range) => found.slice(positions(range, found.len())),
+        None => UidSet::new(),
+    };
+    min.into_iter()
+        .chain(max)
+        .for_each(|uid| picked.insert(uid));
+    picked
 }
 
 /// The highest modseq of some messages; none if there are none.
@@ -223,6 +238,11 @@ impl Answer<'_> {
                         .filter_map(|range| pair((range.start().get(), range.end().get()))),
                 ),
             }
+        }
+        if let Some(range) = self.returns.partial {
+            let page = self.found.slice(positions(range, self.found.len()));
+            let ids = page.iter().filter_map(number);
+            answer.partial(range, (!page.is_empty()).then_some(ids));
         }
         if let Some(mod_seq) = mod_seq {
             answer.mod_seq(mod_seq);

@@ -1,11 +1,12 @@
 //! SORT and UID SORT (RFC 5256, RFC 5957; RETURN by RFC 5267 §3).
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 use restante_mailbox::{EmailRow, UidSet};
 use restante_message::SortKeys;
 use restante_proto::types::{
-    EsearchCorrelator, SearchReturn, Sort, SortCriterion, SortKey as Key, Tag,
+    EsearchCorrelator, PartialRange, SearchReturn, Sort, SortCriterion, SortKey as Key, Tag,
 };
 use restante_search::{Column, Texts, order};
 
@@ -13,6 +14,7 @@ use super::search::{self, Found};
 use super::search_program::Program;
 use super::search_run;
 use crate::cx::Cx;
+use crate::partial::positions;
 use crate::reply::{Outcome, Reply, client_bug};
 use crate::state::State;
 
@@ -26,7 +28,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) ->
 async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
     let (login, selected) = state.selected()?;
     if let Some(returns) = &args.returns {
-        search::check_returns(returns)?;
+        search::check_returns(&cx.env, returns)?;
     }
     if args.criteria.iter().any(|by| by.key == Key::Relevancy) {
         return Err(client_bug("RELEVANCY is not supported"));
@@ -84,6 +86,11 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
         if returns.all && !ids.is_empty() {
             answer.all(ids.iter().copied());
         }
+        if let Some(range) = returns.partial {
+            let page = &ids[page(range, ids.len())];
+            let page = (!page.is_empty()).then(|| page.iter().copied());
+            answer.partial(range, page);
+        }
         if program.tells_mod_seq
             && let Some(mod_seq) = found.highest(picked.iter().copied())
         {
@@ -109,7 +116,18 @@ fn picked(returns: &SearchReturn, sorted: &[u32]) -> Vec<usize> {
     }
     let min = sorted.first().filter(|_| returns.min);
     let max = sorted.last().filter(|_| returns.max);
-    min.into_iter().chain(max).map(|at| *at as usize).collect()
+    let page = returns
+        .partial
+        .map(|range| &sorted[page(range, sorted.len())]);
+    let picked = min.into_iter().chain(page.into_iter().flatten()).chain(max);
+    picked.map(|at| *at as usize).collect()
+}
+
+/// The part of a sorted result that PARTIAL names.
+fn page(range: PartialRange, count: usize) -> Range<usize> {
+    let page = positions(range, count as u64);
+    // Not beyond `count`.
+    page.start as usize..page.end as usize
 }
 
 /// The values to sort by.

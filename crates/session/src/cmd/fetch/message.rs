@@ -130,11 +130,7 @@ impl Fetcher<'_> {
         let Some(number) = wire::SeqNum::new(told.number) else {
             return Ok(());
         };
-        let mut message = Message {
-            email,
-            structure: None,
-            header: None,
-        };
+        let mut message = Message::new(email);
         let out = cx.conn.out();
         let mut response = Response::begin(out, number);
         if told.newly_seen {
@@ -204,7 +200,15 @@ impl Fetcher<'_> {
     }
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    pub(super) fn new(email: &'a EmailRow) -> Message<'a> {
+        Message {
+            email,
+            structure: None,
+            header: None,
+        }
+    }
+
     /// The part tree.
     pub(super) fn structure(&mut self) -> Result<&Structure, MailError> {
         if self.structure.is_none() {

@@ -6,12 +6,12 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use restante_mailbox::{MailError, clamp};
+use restante_mailbox::{Account, EmailRow, MailError, clamp};
 use restante_message::{SectionText as Text, header_fields};
-use restante_proto::types::{Partial, SectionText};
+use restante_proto::types::{Fetch, Partial, SectionText};
 
 use super::message::{Fetcher, Message, Missing, Response};
-use super::plan::{Name, Octets};
+use super::plan::{Item, Name, Octets, Plan};
 use super::{Problem, problem_is};
 use crate::cx::Cx;
 
@@ -121,6 +121,56 @@ impl Fetcher<'_> {
             message.header = Some(header.clone());
         }
         Ok(header)
+    }
+}
+
+/// The octets of one section of a message, as another command needs them.
+#[derive(Debug)]
+pub(crate) enum SectionOctets {
+    /// Chosen header fields.
+    Text(Vec<u8>),
+    /// Octets of the message.
+    Range(Range<u64>),
+}
+
+impl SectionOctets {
+    /// Those that the one item of a FETCH asks for; `None` if the message has no such section.
+    pub(crate) async fn of(
+        account: &Account,
+        email: &EmailRow,
+        fetch: &Fetch,
+    ) -> Result<Option<SectionOctets>, MailError> {
+        let plan = Plan::new(fetch);
+        let octets = plan.items.iter().find_map(|item| match item {
+            Item::Octets(octets) => Some(octets),
+            _ => None,
+        });
+        let mut message = Message::new(email);
+        let Some(item) = octets else {
+            return Ok(None);
+        };
+        let Some(range) = range(&mut message, item)? else {
+            return Ok(None);
+        };
+        if let Name::Section(section) = &item.name
+            && let Some(SectionText::HeaderFields { names, not }) = &section.text
+        {
+            let end = range.end.min(range.start.saturating_add(HEADER_MAX));
+            let header = account.read(email, range.start..end).await?;
+            let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+            let mut text = Vec::new();
+            header_fields(&header, &names, *not, &mut text);
+            let part = cut(0..text.len() as u64, item.partial);
+            text.truncate(part.end as usize);
+            text.drain(..part.start as usize);
+            return Ok(Some(SectionOctets::Text(text)));
+        }
+        Ok(Some(SectionOctets::Range(cut(range, item.partial))))
+    }
+
+    /// What to read of a range at once.
+    pub(crate) fn step(range: &Range<u64>) -> Range<u64> {
+        step(range)
     }
 }
 
