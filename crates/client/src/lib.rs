@@ -48,6 +48,7 @@ mod idle;
 mod login;
 mod mailboxes;
 mod messages;
+mod metadata;
 mod tls;
 
 pub use restante_proto::client::{AppendMessage, Mode, ResponseLimits};

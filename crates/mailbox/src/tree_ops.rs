@@ -107,6 +107,14 @@ impl Account {
         if from.is_inbox() {
             let id = self.create(to, SpecialUse::NONE).await?;
             let (inbox, to) = (self.mailbox(from).await?, self.open(id).await?);
+            // They stay with INBOX as well (RFC 5464 §4.1).
+            let tree = self.tree().await?;
+            let annotations = tree.metadata.range((Some(inbox.id()), "".into())..);
+            let annotations = annotations.take_while(|((of, _), _)| *of == Some(inbox.id()));
+            let annotations =
+                annotations.map(|((_, entry), value)| (entry.clone(), Some(value.clone())));
+            let annotations: Vec<MetadataEntry> = annotations.collect();
+            self.set_metadata(Some(id), annotations).await?;
             inbox.move_to(&crate::UidSet::all(), &to).await?;
             return Ok(());
         }
@@ -153,8 +161,11 @@ impl Account {
     ) -> Result<()> {
         const ENTRIES_MAX: usize = 1000;
         const VALUE_BYTES_MAX: usize = 64 << 10;
+        /// All of them are in memory with the tree.
+        const BYTES_MAX: usize = 4 << 20;
         self.change_tree(move |tree, change| {
             let mut count = tree.metadata.len();
+            let mut sum: usize = tree.metadata.values().map(|value| value.len()).sum();
             for (entry, value) in &entries {
                 let before = tree.metadata.get(&(mailbox, entry.clone()));
                 if before == value.as_ref() {
@@ -162,7 +173,9 @@ impl Account {
                 }
                 count += usize::from(before.is_none());
                 let bytes = value.as_ref().map_or(0, |value| value.len());
-                if count > ENTRIES_MAX || bytes > VALUE_BYTES_MAX || entry.len() > 1024 {
+                sum += bytes;
+                let is_full = count > ENTRIES_MAX || sum > BYTES_MAX;
+                if (value.is_some() && is_full) || bytes > VALUE_BYTES_MAX || entry.len() > 1024 {
                     return Err(MailError::Limit(Limit::Annotations));
                 }
                 change.effects.push(TreeEffect::Metadata {

@@ -381,8 +381,20 @@ fn session_env(
         set_ranges_max: set.set_ranges,
         nesting_max: set.nesting,
         ghosts_max: set.untold_expunges,
+        annotations_max: set.annotations,
+        annotation_bytes_max: size(set.annotation_size),
         ..restante_session::Limits::default()
     };
+    let annotations = [
+        ("/shared/comment", &config.imap.comment),
+        ("/shared/admin", &config.imap.admin),
+    ];
+    let annotations = annotations
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty());
+    let server_annotations = annotations
+        .map(|(entry, value)| (entry.to_owned(), value.clone()))
+        .collect();
     let id = [("name", "Restante"), ("version", env!("CARGO_PKG_VERSION"))];
     Ok(restante_session::Env {
         mail: Arc::clone(mail),
@@ -392,7 +404,8 @@ fn session_env(
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .to_vec(),
         allow_plaintext_login: config.login.allow_plaintext,
-        hidden_capabilities: Vec::new(),
+        hidden_capabilities: config.imap.hidden_capabilities.clone(),
+        server_annotations,
         shutdown,
     })
 }

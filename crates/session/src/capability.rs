@@ -77,6 +77,8 @@ const WORDS: &[(&str, Condition)] = &[
     ("SEARCHRES", always),
     ("WITHIN", always),
     ("PARTIAL", always),
+    ("UIDBATCHES", always),
+    ("INPROGRESS", always),
     ("SORT", always),
     ("SORT=DISPLAY", always),
     ("ESORT", always),
@@ -87,6 +89,9 @@ const WORDS: &[(&str, Condition)] = &[
     ("OBJECTID", always),
     ("SAVEDATE", always),
     ("PREVIEW", always),
+    ("METADATA", always),
+    ("METADATA-SERVER", always),
+    ("LIST-METADATA", always),
     ("QUOTA", always),
     ("QUOTA=RES-STORAGE", always),
     ("UTF8=ACCEPT", always),
@@ -109,6 +114,16 @@ pub(crate) fn words(facts: &Facts<'_>) -> Vec<String> {
             word => word.to_owned(),
         })
         .collect()
+}
+
+/// Whether a word is one that this server can advertise, in any case.
+pub fn is_capability(word: &str) -> bool {
+    let same = |known: &str| {
+        known
+            .trim_end_matches('=')
+            .eq_ignore_ascii_case(word.trim_end_matches('='))
+    };
+    WORDS.iter().any(|(known, _)| same(known))
 }
 
 /// Whether the operator has switched a word off.

@@ -1,11 +1,13 @@
 //! What every command gets: the connection, the server around it, and what the client enabled.
 
 use std::fmt;
+use std::io;
 use std::io::Write as _;
 use std::sync::Arc;
 
 use restante_proto::encode::Writer;
 use restante_proto::types::{Code, Tag, UntaggedData};
+use tokio::time::Instant;
 
 use crate::capability::{self, Facts};
 use crate::conn::Conn;
@@ -27,6 +29,8 @@ pub(crate) struct Cx {
     pub(crate) enabled: Enabled,
     /// What NOTIFY asked for, after the first one.
     pub(crate) notify: Option<Box<Notify>>,
+    /// The command that runs: its tag, and when its client was last told something of it.
+    pub(crate) running: Option<(Tag, Instant)>,
 }
 
 impl Cx {
@@ -58,6 +62,26 @@ impl Cx {
     pub(crate) fn untagged_ok(&mut self, code: Code, text: &'static str) {
         self.note_own(&code);
         self.status(None, &Reply::ok(text).code(code));
+    }
+
+    /// Tells how far a long command is: `done` of `goal` messages (RFC 9585), at most so often as the
+    /// limits say, so never of a short one.
+    pub(crate) async fn in_progress(&mut self, done: u32, goal: u32) -> io::Result<()> {
+        let interval = self.env.limits.progress_interval;
+        let Some((tag, told)) = &mut self.running else {
+            return Ok(());
+        };
+        if told.elapsed() < interval || capability::hidden(&self.env, "INPROGRESS") {
+            return Ok(());
+        }
+        *told = Instant::now();
+        // Goals are larger than 0, and what is done is less (RFC 9585 §4).
+        let goal = goal.max(1);
+        // A tag with a bracket cannot stand in a code (RFC 9585 §4).
+        let tag = Some(tag.clone()).filter(|tag| !tag.as_str().contains(']'));
+        let code = Code::InProgress(Some((tag, Some(done.min(goal - 1)), Some(goal))));
+        self.status(None, &Reply::ok("Still at it").code(code));
+        self.conn.flush().await
     }
 
     /// Messages that the client made itself are no event to it.

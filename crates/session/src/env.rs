@@ -26,6 +26,8 @@ pub struct Env {
     pub allow_plaintext_login: bool,
     /// Capabilities that are not shown, whatever else holds; by name, in any case.
     pub hidden_capabilities: Vec<String>,
+    /// The server's shared annotations (RFC 5464 §3.2.1.1): entry and value.
+    pub server_annotations: Vec<(String, String)>,
     /// Becomes true when the server goes down: sessions say BYE and end.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -161,6 +163,12 @@ pub struct Limits {
     pub ghosts_max: usize,
     /// Mailboxes besides the selected one that NOTIFY watches for messages.
     pub notify_mailboxes_max: usize,
+    /// A command that takes longer tells its progress so often (RFC 9585).
+    pub progress_interval: Duration,
+    /// Annotations (RFC 5464) of one mailbox, or of the server for one user.
+    pub annotations_max: usize,
+    /// The largest value of an annotation, at least 1024 bytes (RFC 5464 §4.1).
+    pub annotation_bytes_max: usize,
     /// Bytes collected before they are written to the client.
     pub out_bytes: usize,
 }
@@ -186,6 +194,9 @@ impl Default for Limits {
             nesting_max: 32,
             ghosts_max: 50_000,
             notify_mailboxes_max: 10_000,
+            progress_interval: Duration::from_secs(12),
+            annotations_max: 100,
+            annotation_bytes_max: 64 << 10,
             out_bytes: 32 << 10,
         }
     }

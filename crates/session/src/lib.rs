@@ -26,6 +26,7 @@
 //! | `sync.rs` | differences of snapshots as EXISTS, EXPUNGE, VANISHED, FETCH |
 //! | `enabled.rs` | what IMAP4rev2, UTF8=ACCEPT, CONDSTORE and QRESYNC change |
 //! | `capability.rs` | the capability words and when they hold |
+//! | `switch.rs` | what each word allows, so that one that is off is refused |
 //! | `reply.rs` | every error as NO, BAD or BYE with its response code |
 //! | `convert.rs` | names, ids and dates between `proto` and `mailbox` |
 //! | `flags.rs` | flag words as text |
@@ -71,6 +72,7 @@ mod partial;
 mod reply;
 mod serve;
 mod state;
+mod switch;
 mod sync;
 mod table;
 mod url;
@@ -79,6 +81,7 @@ mod view;
 mod view_tests;
 mod wire;
 
+pub use capability::is_capability;
 pub use enabled::Enabled;
 pub use env::{Authenticator, Env, Identity, Limits, LoginError, Peer, Seat, Verdict};
 pub use io::{Io, PlainIo, StartTls};

@@ -22,7 +22,7 @@ use crate::reply::{self, Failure, Outcome, Reply, client_bug};
 use crate::state::State;
 use crate::table::{self, Rule};
 use crate::wire::Input;
-use crate::{cmd, sync};
+use crate::{cmd, switch, sync};
 
 /// No command, and no upload, takes longer: well below the time for which what it refers to is kept
 /// after it was expunged (design §5).
@@ -76,6 +76,7 @@ impl Session {
                 peer,
                 enabled: Enabled::default(),
                 notify: None,
+                running: None,
             },
             state: State::NotAuthenticated(Default::default()),
             idle: None,
@@ -254,11 +255,17 @@ impl Session {
         if let Some(notify) = &mut self.cx.notify {
             notify.note_command(&command.body);
         }
-        let outcome = match rule.check(&self.state) {
+        let allowed = rule.check(&self.state);
+        let outcome = match allowed.and_then(|()| switch::command(&self.cx.env, &command.body)) {
             Ok(()) if matches!(command.body, CommandBody::Idle) => {
                 return self.start_idle(tag).await;
             }
-            Ok(()) => cmd::run(&mut self.cx, &mut self.state, command).await,
+            Ok(()) => {
+                self.cx.running = Some((tag.clone(), start));
+                let outcome = cmd::run(&mut self.cx, &mut self.state, command).await;
+                self.cx.running = None;
+                outcome
+            }
             Err(failure) => Err(failure),
         };
         self.finish(tag, name, rule, outcome, start).await

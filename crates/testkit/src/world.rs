@@ -68,6 +68,7 @@ impl WorldOptions {
             "idle_timeout" => limits.idle_timeout = time,
             "write_timeout" => limits.write_timeout = time,
             "idle_keepalive" => limits.idle_keepalive = Some(time),
+            "progress_interval" => limits.progress_interval = time,
             "login_delay" => limits.login_delay = time,
             "login_attempts_max" => limits.login_attempts_max = number,
             "bad_commands_max" => limits.bad_commands_max = number,
@@ -80,6 +81,8 @@ impl WorldOptions {
             "append_messages_max" => limits.append_messages_max = number,
             "notify_mailboxes_max" => limits.notify_mailboxes_max = size,
             "ghosts_max" => limits.ghosts_max = size,
+            "annotations_max" => limits.annotations_max = size,
+            "annotation_bytes_max" => limits.annotation_bytes_max = size,
             other => return Err(format!("no limit {other}")),
         }
         Ok(())
@@ -129,6 +132,10 @@ impl World {
             server_id: vec![("name".to_owned(), "Restante".to_owned())],
             allow_plaintext_login: false,
             hidden_capabilities: options.hidden_capabilities,
+            server_annotations: vec![(
+                "/shared/comment".to_owned(),
+                "A world for tests".to_owned(),
+            )],
             shutdown: down,
         });
         let tls = options.tls.then(Tls::new).transpose();

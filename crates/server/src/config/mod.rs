@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::ConfigError;
 pub use example::example;
-pub use sections::{Config, Limits, Listen, Log, LogFormat, Login, Mail, Server, Tls};
+pub use sections::{Config, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Server, Tls};
 pub use toml::ser::Error as SetError;
 pub use units::{Size, Span};
 
@@ -171,6 +171,25 @@ impl Config {
                 "message_size_max",
                 "must be less than 4 GiB".to_owned(),
             ));
+        }
+        at_least("limits", "annotations", limits.annotations as u64, 10)?;
+        if limits.annotation_size < Size(1 << 10) || limits.annotation_size > Size(64 << 10) {
+            let reason = "must be from 1 KiB to 64 KiB".to_owned();
+            return Err(("limits", "annotation_size", reason));
+        }
+        let imap = &self.imap;
+        if let Some(word) = imap
+            .hidden_capabilities
+            .iter()
+            .find(|word| !restante_session::is_capability(word))
+        {
+            let reason = format!("\"{word}\" is no capability of this server");
+            return Err(("imap", "hidden_capabilities", reason));
+        }
+        if !imap.admin.is_empty() && !imap.admin.contains(':') {
+            // RFC 5464 §3.2.1.1
+            let reason = "must be a URI, such as \"mailto:postmaster@example.org\"".to_owned();
+            return Err(("imap", "admin", reason));
         }
         let tls = &self.tls;
         match (

@@ -167,10 +167,24 @@ sections! {
         nesting: usize = 32,
         /// Expunged messages that a client cannot be told of yet, before it is disconnected.
         untold_expunges: usize = 50_000,
+        /// Annotations (METADATA) of one mailbox, or of the server for one user; at least 10.
+        annotations: usize = 100,
+        /// The largest value of an annotation.
+        annotation_size: Size = Size(64 << 10),
         /// Recipients of one message in LMTP.
         lmtp_recipients: usize = 1_000,
         /// Time an LMTP client may be silent.
         lmtp_timeout: Span = Span(600),
+    }
+
+    /// What IMAP clients are shown.
+    imap: Imap {
+        /// Capabilities that are switched off: not shown, and refused. For example ["NOTIFY"].
+        hidden_capabilities: Vec<String> = Vec::new(),
+        /// A note about this server for its users (METADATA /shared/comment).
+        comment: String = String::new(),
+        /// How to reach its administrator, as a URI (METADATA /shared/admin): "mailto:postmaster@example.org".
+        admin: String = String::new(),
     }
 
     /// The log goes to standard error.

@@ -15,11 +15,11 @@ use restante_proto::types::{
 
 use super::fetch::SectionOctets;
 use super::store::expunge_issued;
-use crate::capability;
 use crate::convert;
 use crate::cx::Cx;
 use crate::reply::{Failure, Outcome, Reply, client_bug, try_create};
 use crate::state::{Login, State};
+use crate::switch;
 use crate::sync::{self, Tell};
 use crate::url::MessageUrl;
 use crate::wire::Input;
@@ -29,6 +29,7 @@ const PARTS_MAX: usize = 1000;
 
 /// Runs the command from the head of its first message.
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, head: AppendHead) -> Outcome {
+    switch::append(&cx.env, &head)?;
     let replaced = match head.replace {
         Some(target) => Some(replaced(cx, state, target).await?),
         None => None,
@@ -74,9 +75,6 @@ async fn replaced(
     state: &mut State,
     target: ReplaceTarget,
 ) -> Result<Replaced, Failure> {
-    if capability::hidden(&cx.env, "REPLACE") {
-        return Err(client_bug("REPLACE is not supported"));
-    }
     let (_, writable) = state.writable()?;
     let selected = writable.0;
     let view = &selected.view;
@@ -152,6 +150,7 @@ impl Taking<'_> {
                     .code(Code::Limit)
                     .into());
             }
+            switch::append(&cx.env, &head)?;
             let flags = convert::flag_names(&head.flags)?;
             let internal_date = match head.internal_date {
                 Some(date) => convert::date_time(date),
@@ -201,9 +200,6 @@ impl Taking<'_> {
         cx: &mut Cx,
         before: u64,
     ) -> Result<(NewEmail, Reservation), Failure> {
-        if capability::hidden(&cx.env, "CATENATE") {
-            return Err(client_bug("CATENATE is not supported"));
-        }
         let account = &self.login.account;
         let mut room = account.reserve(0)?;
         let mut draft = account.new_email();

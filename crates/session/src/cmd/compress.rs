@@ -2,15 +2,11 @@
 
 use restante_proto::types::Code;
 
-use crate::capability;
 use crate::cx::Cx;
-use crate::reply::{Failure, Outcome, Reply, client_bug};
+use crate::reply::{Failure, Outcome, Reply};
 
 /// Whether compression can begin; the session's loop sends the OK and begins.
 pub(crate) fn run(cx: &mut Cx) -> Outcome {
-    if capability::hidden(&cx.env, "COMPRESS=DEFLATE") {
-        return Err(client_bug("COMPRESS is not supported"));
-    }
     if cx.conn.is_compressed() {
         let reply = Reply::bad("DEFLATE is active already").code(Code::CompressionActive);
         return Err(reply.into());

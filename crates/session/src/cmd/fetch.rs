@@ -23,7 +23,6 @@ pub(crate) use self::binary::Mark;
 use self::message::Fetcher;
 pub(super) use self::octets::SectionOctets;
 use self::plan::{Item, Plan, RowItem};
-use crate::capability;
 use crate::convert;
 use crate::cx::Cx;
 use crate::flags::FlagWriter;
@@ -42,9 +41,6 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Fetch) -> Outcome 
     if args.modifiers.vanished && !cx.enabled.qresync() {
         // RFC 7162 §3.2.6
         return Err(client_bug("ENABLE QRESYNC comes first"));
-    }
-    if args.modifiers.partial.is_some() && capability::hidden(&cx.env, "PARTIAL") {
-        return Err(client_bug("PARTIAL is not supported"));
     }
     let account = login.account.clone();
     let plan = Plan::new(&args);

@@ -9,7 +9,7 @@ use restante_proto::types::{
 };
 
 use super::list_match::Pattern;
-use super::status;
+use super::{metadata, status};
 use crate::convert;
 use crate::cx::Cx;
 use crate::reply::{Outcome, Reply};
@@ -121,6 +121,9 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome 
         Some(patterns) => patterns,
         None => return Ok(too_many()),
     };
+    if !returns.metadata.is_empty() {
+        metadata::check_names(&returns.metadata)?;
+    }
     let tree = login.account.tree().await?;
     let tails = match returns.status.is_empty() {
         true => HashMap::new(),
@@ -154,6 +157,13 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome 
                 extended: extended_items,
             };
             cx.data(&UntaggedData::List(entry));
+            if !own(&select, node) {
+                // Listed for what is below it only (RFC 5819 §2, RFC 9590 §4).
+                continue;
+            }
+            if let (false, Some(entry)) = (returns.metadata.is_empty(), node.entry) {
+                metadata::tell_listed(cx, &tree, (name, entry.id), &returns.metadata)?;
+            }
             tell_status(cx, state, &returns, name, node, &tails).await?;
         }
     }
@@ -184,12 +194,7 @@ async fn tell_status(
 /// Whether a name that matches the pattern is selected, and with which CHILDINFO: RFC 9051 §6.3.9.6,
 /// table 3.
 fn selects(select: &ListSelect, node: &Node<'_>) -> Option<Vec<ListExtended>> {
-    let own = (!select.subscribed || node.subscribed)
-        && (!select.special_use
-            || node
-                .entry
-                .is_some_and(|entry| !entry.special_use.is_empty()))
-        && (select.subscribed || node.is_listed());
+    let own = own(select, node);
     let mut below = Vec::new();
     if select.recursive_match {
         if select.subscribed && node.subscribed_below {
@@ -204,6 +209,14 @@ fn selects(select: &ListSelect, node: &Node<'_>) -> Option<Vec<ListExtended>> {
         (true, true) => Some(Vec::new()),
         (_, false) => Some(vec![ListExtended::ChildInfo(below)]),
     }
+}
+
+/// Whether a name is selected for itself, not for what is below it.
+fn own(select: &ListSelect, node: &Node<'_>) -> bool {
+    let special = |entry: &Entry| !entry.special_use.is_empty();
+    (!select.subscribed || node.subscribed)
+        && (!select.special_use || node.entry.is_some_and(special))
+        && (select.subscribed || node.is_listed())
 }
 
 /// LIST responses that no command asked for: what has become of these names, each with the one it had

@@ -15,6 +15,7 @@ mod id;
 pub(crate) mod list;
 mod list_match;
 mod login;
+mod metadata;
 mod namespace;
 mod noop;
 mod notify;
@@ -31,6 +32,7 @@ mod status;
 mod store;
 mod subscribe;
 mod thread;
+mod uid_batches;
 mod unauthenticate;
 
 pub(crate) use self::fetch::Mark as DecodedMark;
@@ -85,7 +87,14 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::GetQuota(root) => Box::pin(quota::get(cx, state, root)).await,
         C::GetQuotaRoot(mailbox) => Box::pin(quota::get_root(cx, state, mailbox)).await,
         C::SetQuota(_) => quota::set(state),
-        C::Unauthenticate => unauthenticate::run(cx),
+        C::GetMetadata(args) => Box::pin(metadata::get(cx, state, args)).await,
+        C::SetMetadata { mailbox, entries } => {
+            Box::pin(metadata::set(cx, state, mailbox, entries)).await
+        }
+        C::UidBatches { size, batches } => {
+            Box::pin(uid_batches::run(cx, state, command.tag, size, batches)).await
+        }
+        C::Unauthenticate => unauthenticate::run(),
         C::CompressDeflate => compress::run(cx),
         other => Err(unsupported(other.name())),
     }

@@ -7,7 +7,6 @@ use restante_proto::types::{
     self as wire, Code, EventGroup, EventName, MailboxFilter, NotifyEvent, NotifyEvents,
 };
 
-use crate::capability;
 use crate::convert;
 use crate::cx::Cx;
 use crate::notify::{Events, Filter, Group, Notify, SelectedEvents};
@@ -30,9 +29,6 @@ const SUPPORTED: [EventName; 7] = [
 ];
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: wire::Notify) -> Outcome {
-    if capability::hidden(&cx.env, "NOTIFY") {
-        return Err(client_bug("NOTIFY is not supported"));
-    }
     let (status, groups) = match args {
         wire::Notify::None => {
             cx.notify = Some(Box::new(Notify::none()));

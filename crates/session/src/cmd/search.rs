@@ -9,9 +9,7 @@ use restante_proto::types::{
 
 use super::search_program::Program;
 use super::search_run;
-use crate::capability;
 use crate::cx::Cx;
-use crate::env::Env;
 use crate::partial::positions;
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::{Login, Selected, State};
@@ -40,7 +38,7 @@ pub(super) fn empty_saved(state: &mut State, save: bool, outcome: &Outcome) -> R
 async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outcome {
     let (login, selected) = state.selected()?;
     if let Some(returns) = &args.returns {
-        check_returns(&cx.env, returns)?;
+        check_returns(returns)?;
     }
     let program = Program::new(cx, login, selected, args.charset.as_deref(), args.key).await?;
     let returns = match args.returns {
@@ -78,11 +76,8 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outco
 }
 
 /// Options of extensions that this server does not have are BAD (RFC 9051 §6.4.4).
-pub(super) fn check_returns(env: &Env, returns: &SearchReturn) -> Result<(), Failure> {
-    let other = (returns.partial.is_some() && capability::hidden(env, "PARTIAL"))
-        || returns.update.is_some()
-        || returns.context
-        || returns.relevancy;
+pub(super) fn check_returns(returns: &SearchReturn) -> Result<(), Failure> {
+    let other = returns.update.is_some() || returns.context || returns.relevancy;
     match other {
         true => Err(client_bug("Unknown search return option")),
         false => Ok(()),

@@ -74,6 +74,8 @@ pub(crate) async fn find(
         found: UidSet::new(),
         late: UidSet::new(),
         first,
+        seen: 0,
+        goal: view.exists(),
     };
     let exists = u64::from(view.snapshot().exists());
     let has_filter = columns.filter != FlagFilter::default();
@@ -124,6 +126,9 @@ struct Run<'a> {
     /// Those found later than others with larger UIDs.
     late: UidSet,
     first: bool,
+    /// Messages that were decided about, and about how many there are: for the client that waits.
+    seen: u32,
+    goal: u32,
 }
 
 impl Run<'_> {
@@ -131,6 +136,7 @@ impl Run<'_> {
         // When only the first is wanted, it is probably near.
         let mut block = if self.first { 16 } else { BLOCK };
         for row in rows {
+            self.seen += 1;
             match self.program.decide(&row, &mut |_| None) {
                 Some(false) => {}
                 Some(true) => {
@@ -177,10 +183,12 @@ impl Run<'_> {
             }
             if self.reader.bytes_read >= CHECK_BYTES {
                 check_open(self.cx).await?;
+                self.cx.in_progress(self.seen, self.goal).await?;
                 self.reader.bytes_read = 0;
             }
         }
         tokio::task::yield_now().await;
+        self.cx.in_progress(self.seen, self.goal).await?;
         check_open(self.cx).await
     }
 }

@@ -28,7 +28,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) ->
 async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
     let (login, selected) = state.selected()?;
     if let Some(returns) = &args.returns {
-        search::check_returns(&cx.env, returns)?;
+        search::check_returns(returns)?;
     }
     if args.criteria.iter().any(|by| by.key == Key::Relevancy) {
         return Err(client_bug("RELEVANCY is not supported"));

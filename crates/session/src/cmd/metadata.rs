@@ -1,0 +1,214 @@
+//! GETMETADATA, SETMETADATA (RFC 5464), and the METADATA that LIST can return (RFC 9590).
+//!
+//! Annotations of mailboxes, and the private ones of the server, lie in the account's log: they follow a
+//! mailbox that is renamed and go with one that is deleted. The shared ones of the server are the
+//! operator's: clients read them.
+
+use std::sync::Arc;
+
+use restante_mailbox::{self as mail, Limit, MailError, MailboxId, MailboxName, Tree};
+use restante_proto::types::{
+    self as wire, Code, GetMetadata, MetadataCode, MetadataDepth, MetadataEntry, UntaggedData,
+};
+
+use crate::convert;
+use crate::cx::Cx;
+use crate::env::Env;
+use crate::reply::{Failure, Outcome, Reply, client_bug};
+use crate::state::State;
+
+/// The longest name of an entry, in bytes.
+const NAME_BYTES_MAX: usize = 1000;
+
+/// GETMETADATA.
+pub(crate) async fn get(cx: &mut Cx, state: &mut State, args: GetMetadata) -> Outcome {
+    let login = state.login()?;
+    let tree = login.account.tree().await?;
+    let place = place(&tree, &args.mailbox)?;
+    let mut told: Vec<MetadataEntry> = Vec::new();
+    let mut longest = None;
+    for asked in &args.entries {
+        let name = entry(asked, args.depth == MetadataDepth::Zero)?;
+        for (name, value) in found(&cx.env, &tree, place, &name, args.depth) {
+            let size = value.map_or(0, |value| value.len() as u64);
+            if args.max_size.is_some_and(|most| size > most) {
+                longest = longest.max(Some(size));
+                continue;
+            }
+            // What was asked for comes as it was spelled.
+            let name = match name.eq_ignore_ascii_case(asked) {
+                true => asked.clone(),
+                false => name.to_vec(),
+            };
+            if told.iter().all(|told| told.name != name) {
+                let value = value.map(<[u8]>::to_vec);
+                told.push(MetadataEntry { name, value });
+            }
+        }
+    }
+    tell(cx, &args.mailbox, told);
+    let reply = Reply::ok("GETMETADATA completed");
+    Ok(match longest {
+        // RFC 5464 §4.2.1
+        Some(size) => reply.code(Code::Metadata(MetadataCode::LongEntries(size))),
+        None => reply,
+    })
+}
+
+/// SETMETADATA: all entries or none.
+pub(crate) async fn set(
+    cx: &mut Cx,
+    state: &mut State,
+    mailbox: wire::MailboxName,
+    entries: Vec<MetadataEntry>,
+) -> Outcome {
+    let login = state.login()?;
+    let most = cx.env.limits.annotation_bytes_max;
+    let mut changes: Vec<mail::MetadataEntry> = Vec::with_capacity(entries.len());
+    for MetadataEntry { name, value } in entries {
+        let name = entry(&name, true)?;
+        if value.as_ref().is_some_and(|value| value.len() > most) {
+            // RFC 5464 §4.3
+            let code = Code::Metadata(MetadataCode::MaxSize(most as u64));
+            return Err(Reply::no("The value is too large").code(code).into());
+        }
+        // The last of several values for one entry holds.
+        changes.retain(|(before, _)| **before != *name);
+        changes.push((name.into(), value.map(Into::into)));
+    }
+    let tree = login.account.tree().await?;
+    let place = place(&tree, &mailbox)?;
+    if place.is_none() && changes.iter().any(|(name, _)| name.starts_with("/shared/")) {
+        let text = "Only the operator sets the shared annotations of the server";
+        return Err(Reply::no(text).code(Code::NoPerm).into());
+    }
+    let here = |id: &Option<MailboxId>| *id == place;
+    let before = tree.metadata.keys().filter(|(id, _)| here(id)).count();
+    let new = |(name, value): &&mail::MetadataEntry| {
+        value.is_some() && !tree.metadata.contains_key(&(place, name.clone()))
+    };
+    if before + changes.iter().filter(new).count() > cx.env.limits.annotations_max {
+        return Err(too_many());
+    }
+    match login.account.set_metadata(place, changes).await {
+        Err(MailError::Limit(Limit::Annotations)) => Err(too_many()),
+        done => {
+            done?;
+            Ok(Reply::ok("SETMETADATA completed"))
+        }
+    }
+}
+
+/// METADATA after a LIST response (RFC 9590 §3).
+pub(crate) fn tell_listed(
+    cx: &mut Cx,
+    tree: &Tree,
+    (mailbox, id): (&MailboxName, MailboxId),
+    entries: &[Vec<u8>],
+) -> Result<(), Failure> {
+    let mut told = Vec::with_capacity(entries.len());
+    for asked in entries {
+        let name = entry(asked, true)?;
+        for (_, value) in found(&cx.env, tree, Some(id), &name, MetadataDepth::Zero) {
+            told.push(MetadataEntry {
+                name: asked.clone(),
+                value: value.map(<[u8]>::to_vec),
+            });
+        }
+    }
+    tell(cx, &convert::wire_name(mailbox), told);
+    Ok(())
+}
+
+/// Checks names before anything is told.
+pub(crate) fn check_names(entries: &[Vec<u8>]) -> Result<(), Failure> {
+    entries
+        .iter()
+        .try_for_each(|name| entry(name, true).map(|_| ()))
+}
+
+fn tell(cx: &mut Cx, mailbox: &wire::MailboxName, entries: Vec<MetadataEntry>) {
+    if !entries.is_empty() {
+        let mailbox = mailbox.clone();
+        cx.data(&UntaggedData::Metadata { mailbox, entries });
+    }
+}
+
+fn too_many() -> Failure {
+    Reply::no("There are too many annotations")
+        .code(Code::Metadata(MetadataCode::TooMany))
+        .into()
+}
+
+/// The mailbox that is annotated; none is the server, whose name is empty.
+fn place(tree: &Tree, mailbox: &wire::MailboxName) -> Result<Option<MailboxId>, Failure> {
+    if mailbox.as_str().is_empty() {
+        return Ok(None);
+    }
+    let name = convert::mailbox_name(mailbox)?;
+    let entry = tree.get(&name).ok_or(MailError::NoSuchMailbox)?;
+    Ok(Some(entry.id))
+}
+
+/// The name of an entry as it is kept: in lower case, since case says nothing (RFC 5464 §3.2). Only a
+/// `whole` name has a value.
+fn entry(name: &[u8], whole: bool) -> Result<String, Failure> {
+    let bad = || client_bug("This is not the name of an annotation");
+    let fits = |byte: &u8| (0x20..0x7f).contains(byte) && !b"*%".contains(byte);
+    if name.len() > NAME_BYTES_MAX || !name.iter().all(fits) {
+        return Err(bad());
+    }
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    let mut parts = name.split('/');
+    let scope = (parts.next(), parts.next());
+    if !matches!(scope, (Some(""), Some("private" | "shared"))) {
+        return Err(bad());
+    }
+    let rest: Vec<&str> = parts.collect();
+    // At least two components, and four below a vendor.
+    let needed = match rest.first() {
+        Some(&"vendor") => 3,
+        _ => 1,
+    };
+    if rest.contains(&"") || (whole && rest.len() < needed) {
+        return Err(bad());
+    }
+    Ok(name)
+}
+
+/// An entry and those below it, with their values. One that has none is found with no value where it alone
+/// is asked for.
+fn found<'a>(
+    env: &'a Env,
+    tree: &'a Tree,
+    place: Option<MailboxId>,
+    name: &'a str,
+    depth: MetadataDepth,
+) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
+    let fits = |entry: &str| {
+        let Some(below) = entry.strip_prefix(name) else {
+            return false;
+        };
+        match (below.strip_prefix('/'), depth) {
+            (_, _) if below.is_empty() => true,
+            (Some(below), MetadataDepth::One) => !below.contains('/'),
+            (Some(_), MetadataDepth::Infinity) => true,
+            _ => false,
+        }
+    };
+    let mut found: Vec<(&[u8], Option<&[u8]>)> = Vec::new();
+    if place.is_none() {
+        let own = env.server_annotations.iter();
+        let own = own.filter(|(entry, _)| fits(entry));
+        found.extend(own.map(|(entry, value)| (entry.as_bytes(), Some(value.as_bytes()))));
+    }
+    let from = (place, Arc::from(name));
+    let kept = tree.metadata.range(from..);
+    let kept = kept.take_while(|((id, entry), _)| *id == place && entry.starts_with(name));
+    let kept = kept.filter(|((_, entry), _)| fits(entry));
+    found.extend(kept.map(|((_, entry), value)| (entry.as_bytes(), Some(&value[..]))));
+    if found.is_empty() && depth == MetadataDepth::Zero {
+        found.push((name.as_bytes(), None));
+    }
+    found
+}

@@ -1,0 +1,239 @@
+//! What each capability allows, so that one which is switched off is refused as well as hidden.
+
+use restante_proto::types::{
+    AppendData, AppendHead, CommandBody, FetchAttribute, List, SearchKey, SearchReturn, SortKey,
+    StatusItem, ThreadAlgorithm,
+};
+
+use crate::capability::hidden;
+use crate::env::Env;
+use crate::reply::{Failure, client_bug};
+
+/// Refuses a command that needs what is switched off, as if there were no such command or option. Costs
+/// nothing where nothing is.
+pub(crate) fn command(env: &Env, body: &CommandBody) -> Result<(), Failure> {
+    if env.hidden_capabilities.is_empty() {
+        return Ok(());
+    }
+    let mut words = Vec::new();
+    needs(body, &mut words);
+    refuse(words.into_iter().find(|word| hidden(env, word)))
+}
+
+/// The same for APPEND and REPLACE.
+pub(crate) fn append(env: &Env, head: &AppendHead) -> Result<(), Failure> {
+    if env.hidden_capabilities.is_empty() {
+        return Ok(());
+    }
+    let needed = [
+        ("REPLACE", head.replace.is_some()),
+        ("CATENATE", matches!(head.data, AppendData::Catenate)),
+        ("MULTIAPPEND", head.index > 0),
+    ];
+    let mut needed = needed.into_iter().filter(|(_, needed)| *needed);
+    refuse(needed.find_map(|(word, _)| hidden(env, word).then_some(word)))
+}
+
+fn refuse(word: Option<&str>) -> Result<(), Failure> {
+    match word {
+        Some(word) => Err(client_bug(format!("{word} is not supported"))),
+        None => Ok(()),
+    }
+}
+
+type Words = Vec<&'static str>;
+
+fn needs(body: &CommandBody, words: &mut Words) {
+    use CommandBody as C;
+    match body {
+        C::Id(_) => words.push("ID"),
+        C::StartTls => words.push("STARTTLS"),
+        C::Authenticate(args) => {
+            if args.initial_response.is_some() {
+                words.push("SASL-IR");
+            }
+            if args.mechanism.is("PLAIN") {
+                words.push("AUTH=PLAIN");
+            }
+            if args.mechanism.is("LOGIN") {
+                words.push("AUTH=LOGIN");
+            }
+        }
+        C::Enable(_) => words.push("ENABLE"),
+        C::Select(select) => {
+            if select.condstore {
+                words.push("CONDSTORE");
+            }
+            if select.qresync.is_some() {
+                words.push("QRESYNC");
+            }
+        }
+        C::Create { special_use, .. } if !special_use.is_empty() => {
+            words.push("CREATE-SPECIAL-USE");
+        }
+        C::List(list) => list_needs(list, words),
+        C::Namespace => words.push("NAMESPACE"),
+        C::Status { items, .. } => items.iter().for_each(|item| status_needs(item, words)),
+        C::Idle => words.push("IDLE"),
+        C::Unselect => words.push("UNSELECT"),
+        C::Expunge(Some(_)) => words.push("UIDPLUS"),
+        C::Search(search) => {
+            returns_need(search.returns.as_ref(), words);
+            key_needs(&search.key, words);
+        }
+        C::Fetch(fetch) => {
+            fetch
+                .attributes
+                .iter()
+                .for_each(|item| fetch_needs(item, words));
+            if fetch.modifiers.changed_since.is_some() {
+                words.push("CONDSTORE");
+            }
+            if fetch.modifiers.vanished {
+                words.push("QRESYNC");
+            }
+            if fetch.modifiers.partial.is_some() {
+                words.push("PARTIAL");
+            }
+        }
+        C::Store(store) if store.unchanged_since.is_some() => words.push("CONDSTORE"),
+        C::Move { .. } => words.push("MOVE"),
+        C::CompressDeflate => words.push("COMPRESS=DEFLATE"),
+        C::Sort(sort) => {
+            words.push("SORT");
+            let display = |key: &SortKey| matches!(key, SortKey::DisplayFrom | SortKey::DisplayTo);
+            if sort.criteria.iter().any(|by| display(&by.key)) {
+                words.push("SORT=DISPLAY");
+            }
+            if sort.returns.is_some() {
+                words.push("ESORT");
+            }
+            returns_need(sort.returns.as_ref(), words);
+            key_needs(&sort.key, words);
+        }
+        C::Thread(thread) => {
+            words.push(match &thread.algorithm {
+                ThreadAlgorithm::OrderedSubject => "THREAD=ORDEREDSUBJECT",
+                ThreadAlgorithm::References => "THREAD=REFERENCES",
+                ThreadAlgorithm::Refs | ThreadAlgorithm::Other(_) => "THREAD=REFS",
+            });
+            key_needs(&thread.key, words);
+        }
+        C::Esearch(esearch) => {
+            words.push("MULTISEARCH");
+            returns_need(esearch.returns.as_ref(), words);
+            key_needs(&esearch.key, words);
+        }
+        C::Notify(_) => words.push("NOTIFY"),
+        C::GetQuota(_) | C::GetQuotaRoot(_) | C::SetQuota(_) => words.push("QUOTA"),
+        C::SetAcl(_)
+        | C::DeleteAcl { .. }
+        | C::GetAcl(_)
+        | C::ListRights { .. }
+        | C::MyRights(_) => words.push("ACL"),
+        C::GetMetadata(args) => words.push(metadata(args.mailbox.as_str())),
+        C::SetMetadata { mailbox, .. } => words.push(metadata(mailbox.as_str())),
+        C::UidBatches { .. } => words.push("UIDBATCHES"),
+        C::Unauthenticate => words.push("UNAUTHENTICATE"),
+        _ => {}
+    }
+}
+
+fn metadata(mailbox: &str) -> &'static str {
+    match mailbox.is_empty() {
+        true => "METADATA-SERVER",
+        false => "METADATA",
+    }
+}
+
+fn list_needs(list: &List, words: &mut Words) {
+    if list.is_extended() {
+        words.push("LIST-EXTENDED");
+    }
+    if list
+        .select
+        .as_ref()
+        .is_some_and(|select| select.special_use)
+    {
+        words.push("SPECIAL-USE");
+    }
+    let Some(returns) = &list.returns else {
+        return;
+    };
+    if returns.special_use {
+        words.push("SPECIAL-USE");
+    }
+    if returns.my_rights {
+        words.push("LIST-MYRIGHTS");
+    }
+    if !returns.metadata.is_empty() {
+        words.push("LIST-METADATA");
+    }
+    if !returns.status.is_empty() {
+        words.push("LIST-STATUS");
+    }
+    returns
+        .status
+        .iter()
+        .for_each(|item| status_needs(item, words));
+}
+
+fn status_needs(item: &StatusItem, words: &mut Words) {
+    match item {
+        StatusItem::Size => words.push("STATUS=SIZE"),
+        StatusItem::DeletedStorage => words.push("QUOTA=RES-STORAGE"),
+        StatusItem::HighestModSeq => words.push("CONDSTORE"),
+        StatusItem::AppendLimit => words.push("APPENDLIMIT"),
+        StatusItem::MailboxId => words.push("OBJECTID"),
+        _ => {}
+    }
+}
+
+fn fetch_needs(item: &FetchAttribute, words: &mut Words) {
+    match item {
+        FetchAttribute::Binary { .. } | FetchAttribute::BinarySize(_) => words.push("BINARY"),
+        FetchAttribute::ModSeq => words.push("CONDSTORE"),
+        FetchAttribute::EmailId | FetchAttribute::ThreadId => words.push("OBJECTID"),
+        FetchAttribute::SaveDate => words.push("SAVEDATE"),
+        FetchAttribute::Preview { .. } => words.push("PREVIEW"),
+        _ => {}
+    }
+}
+
+fn returns_need(returns: Option<&SearchReturn>, words: &mut Words) {
+    let Some(returns) = returns else {
+        return;
+    };
+    words.push("ESEARCH");
+    if returns.save {
+        words.push("SEARCHRES");
+    }
+    if returns.partial.is_some() {
+        words.push("PARTIAL");
+    }
+}
+
+/// The decoder bounds the depth.
+fn key_needs(key: &SearchKey, words: &mut Words) {
+    match key {
+        SearchKey::Older(_) | SearchKey::Younger(_) => words.push("WITHIN"),
+        SearchKey::ModSeq { .. } => words.push("CONDSTORE"),
+        SearchKey::EmailId(_) | SearchKey::ThreadId(_) => words.push("OBJECTID"),
+        SearchKey::SavedBefore(_)
+        | SearchKey::SavedOn(_)
+        | SearchKey::SavedSince(_)
+        | SearchKey::SaveDateSupported => words.push("SAVEDATE"),
+        SearchKey::Sequence(set) if set.saved => words.push("SEARCHRES"),
+        SearchKey::Uid(set) if set.saved => words.push("SEARCHRES"),
+        SearchKey::Fuzzy(key) => {
+            words.push("SEARCH=FUZZY");
+            key_needs(key, words);
+        }
+        SearchKey::Filter(_) => words.push("FILTERS"),
+        SearchKey::Not(key) => key_needs(key, words),
+        SearchKey::Or(keys) | SearchKey::And(keys) => {
+            keys.iter().for_each(|key| key_needs(key, words));
+        }
+        _ => {}
+    }
+}
