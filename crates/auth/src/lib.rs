@@ -2,8 +2,8 @@
 //!
 //! What is here:
 //!
-//! * [`sasl`]: the server half of the mechanisms (RFC 4422). A mechanism is a state machine that is
-//!   given the client's responses and says what to do next; it does no I/O and asks no directory.
+//! * [`sasl`]: both halves of the mechanisms (RFC 4422). A mechanism is a state machine that is
+//!   given the other side's messages and says what to do next; it does no I/O and asks no directory.
 //! * [`password`]: argon2id hashes in PHC string form.
 //! * [`Verifier`]: checks passwords on a bounded number of threads, with a short-lived cache of
 //!   what was verified, so that a client that connects every minute costs microseconds.
@@ -13,9 +13,11 @@
 //! to the [`Verifier`]), throttling, and the wire form of SASL in IMAP (base64, tags).
 
 pub mod password;
+mod prepare;
 pub mod sasl;
 mod secret;
 mod verify;
 
+pub use prepare::prepare;
 pub use secret::Secret;
 pub use verify::{Outcome, Verifier, VerifierOptions};

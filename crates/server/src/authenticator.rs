@@ -30,7 +30,7 @@ impl Authenticator for Directory {
 impl Directory {
     async fn check_now(&self, credentials: &Credentials) -> Result<Identity, LoginError> {
         let Proof::Password(password) = &credentials.proof else {
-            return Err(LoginError::Rejected);
+            return Err(LoginError::rejected("only passwords are checked here"));
         };
         let unavailable = |reason: String| LoginError::Unavailable(reason);
         let user = self.mail.user(&credentials.user).await;
@@ -38,19 +38,23 @@ impl Directory {
         let hash = user.as_ref().and_then(|user| user.password.as_deref());
         match self.verifier.verify(hash, password).await {
             Outcome::Right => {}
-            Outcome::Wrong => return Err(LoginError::Rejected),
+            Outcome::Wrong if user.is_some() => return Err(LoginError::rejected("wrong password")),
+            Outcome::Wrong => return Err(LoginError::rejected("unknown user")),
             Outcome::Busy => return Err(unavailable("too many passwords to check".to_owned())),
         }
         let Some(user) = user else {
-            return Err(LoginError::Rejected);
+            return Err(LoginError::rejected("unknown user"));
         };
         // Nobody acts for others yet: the authorization identity is oneself or nothing.
         let other = credentials
             .acting_as
             .as_deref()
             .is_some_and(|name| !same(name, &user.name));
-        if user.disabled || other {
-            return Err(LoginError::NotAuthorized);
+        if user.disabled {
+            return Err(LoginError::not_authorized("the user is disabled"));
+        }
+        if other {
+            return Err(LoginError::not_authorized("may not act for another"));
         }
         Ok(Identity {
             name: user.name,

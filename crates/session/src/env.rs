@@ -1,6 +1,7 @@
 //! What a session is given: the mail, who may log in, limits, and who is at the other end.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante_auth::sasl::Credentials;
+use restante_auth::sasl::{Credentials, ScramHash, ScramKeys};
 use restante_mailbox::{AccountId, Mail};
 use tokio::sync::watch;
 
@@ -75,17 +76,75 @@ pub struct Identity {
     pub account: AccountId,
 }
 
-/// Why a login failed.
+/// Why a login failed. The reasons are for the log; no client is told them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginError {
     /// Unknown user or wrong password: the same for both (RFC 5530 `AUTHENTICATIONFAILED`).
-    Rejected,
-    /// The credentials are right, but this user may not log in (`AUTHORIZATIONFAILED`).
-    NotAuthorized,
+    Rejected(Cow<'static, str>),
+    /// The credentials are right, but this user may not log in, or not act for that other
+    /// (`AUTHORIZATIONFAILED`).
+    NotAuthorized(Cow<'static, str>),
     /// The password has expired (`EXPIRED`).
     Expired,
+    /// A token that does not open this door, with what its client is told to do about it (RFC 7628
+    /// §3.2.2; `AUTHENTICATIONFAILED`).
+    Token(Box<TokenRefusal>),
     /// It cannot be found out now (`UNAVAILABLE`); the reason is for the log.
     Unavailable(String),
+}
+
+impl LoginError {
+    /// [`LoginError::Rejected`] for this reason.
+    pub fn rejected(reason: impl Into<Cow<'static, str>>) -> LoginError {
+        LoginError::Rejected(reason.into())
+    }
+
+    /// [`LoginError::NotAuthorized`] for this reason.
+    pub fn not_authorized(reason: impl Into<Cow<'static, str>>) -> LoginError {
+        LoginError::NotAuthorized(reason.into())
+    }
+}
+
+/// What a client is told whose token was refused, and why it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenRefusal {
+    /// Why, for the log.
+    pub reason: String,
+    /// Whether the token is good but does not allow to read mail (`insufficient_scope`).
+    pub lacks_scope: bool,
+    /// The scope that is needed.
+    pub scope: String,
+    /// Where the issuer describes itself (RFC 8414), so that the client can get another token.
+    pub configuration: String,
+}
+
+/// What an [`Authenticator`] can check: what none of its users can do is not offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offers {
+    /// Passwords in plain text: LOGIN, PLAIN.
+    pub passwords: bool,
+    /// SCRAM-SHA-1.
+    pub scram_sha1: bool,
+    /// SCRAM-SHA-256.
+    pub scram_sha256: bool,
+    /// OAuth 2.0 tokens.
+    pub tokens: bool,
+    /// TLS client certificates.
+    pub certificates: bool,
+    /// Nobody in particular.
+    pub anonymous: bool,
+}
+
+impl Offers {
+    /// Passwords in plain text and nothing else.
+    pub const PASSWORDS: Offers = Offers {
+        passwords: true,
+        scram_sha1: false,
+        scram_sha256: false,
+        tokens: false,
+        certificates: false,
+        anonymous: false,
+    };
 }
 
 /// A session's place among those of its user, held as long as the session lasts.
@@ -105,13 +164,42 @@ impl fmt::Debug for Seat {
     }
 }
 
+/// The future of an [`Authenticator`]'s answer.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LoginError>> + Send + 'a>>;
+
 /// The future of [`Authenticator::check`].
-pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, LoginError>> + Send + 'a>>;
+pub type Verdict<'a> = Answer<'a, Identity>;
 
 /// Checks credentials. Costly work (hashing) is its own business: it runs elsewhere and is bounded.
 pub trait Authenticator: Send + Sync {
-    /// Checks what a LOGIN or a SASL exchange claims.
+    /// What can be checked at all. Asked whenever capabilities are told, so it must be quick.
+    fn offers(&self) -> Offers {
+        Offers::PASSWORDS
+    }
+
+    /// Checks what a LOGIN or a SASL exchange claims: every login, however it was tried, right or
+    /// wrong, comes through here once.
     fn check<'a>(&'a self, credentials: &'a Credentials, peer: &'a Peer) -> Verdict<'a>;
+
+    /// The SCRAM keys of a user. One who does not exist, or has none, gets
+    /// [`ScramKeys::of_nobody`]: nothing tells a client which it is.
+    fn scram_keys<'a>(
+        &'a self,
+        user: &'a str,
+        hash: ScramHash,
+        peer: &'a Peer,
+    ) -> Answer<'a, ScramKeys> {
+        let _ = (user, hash, peer);
+        Box::pin(async { Err(LoginError::rejected("there are no SCRAM keys here")) })
+    }
+
+    /// The user of this name, for whom something else has vouched already: a token, a certificate, a
+    /// master user. [`LoginError::Rejected`] if there is none, [`LoginError::NotAuthorized`] if they
+    /// may not log in.
+    fn identity<'a>(&'a self, user: &'a str) -> Verdict<'a> {
+        let _ = user;
+        Box::pin(async { Err(LoginError::rejected("users cannot be looked up here")) })
+    }
 
     /// A place for one more session of this user, or `None` if there are too many. It is given back
     /// when the session ends.

@@ -83,6 +83,9 @@ mod wire;
 
 pub use capability::is_capability;
 pub use enabled::Enabled;
-pub use env::{Authenticator, Env, Identity, Limits, LoginError, Peer, Seat, Verdict};
+pub use env::{
+    Answer, Authenticator, Env, Identity, Limits, LoginError, Offers, Peer, Seat, TokenRefusal,
+    Verdict,
+};
 pub use io::{Io, PlainIo, StartTls};
 pub use serve::serve;

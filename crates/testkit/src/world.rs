@@ -383,14 +383,16 @@ impl Authenticator for Users {
         let found = self.lock().get(&credentials.user).cloned();
         Box::pin(async move {
             let Proof::Password(password) = &credentials.proof else {
-                return Err(LoginError::Rejected);
+                return Err(LoginError::rejected("wrong"));
             };
-            let (right, identity) = found.ok_or(LoginError::Rejected)?;
+            let (right, identity) = found.ok_or(LoginError::rejected("unknown user"))?;
             if *password.expose() != right {
-                return Err(LoginError::Rejected);
+                return Err(LoginError::rejected("wrong"));
             }
             match credentials.acting_as.as_deref() {
-                Some(other) if other != identity.name => Err(LoginError::NotAuthorized),
+                Some(other) if other != identity.name => {
+                    Err(LoginError::not_authorized("not for others"))
+                }
                 _ => Ok(identity),
             }
         })

@@ -14,10 +14,15 @@
 //! }
 //! ```
 
+mod certificate;
+mod keys;
 mod login;
 mod plain;
 
 use thiserror::Error;
+
+pub use certificate::ClientCertificate;
+pub use keys::{ScramHash, ScramKeys, ScramKeysError};
 
 use crate::Secret;
 
@@ -27,7 +32,8 @@ pub const RESPONSE_BYTES_MAX: usize = 8 * 1024;
 /// What a finished exchange claims. It is checked by the caller, not here.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Who signs in (the authentication identity), as sent.
+    /// Who signs in (the authentication identity), as sent. Empty where the mechanism does not say:
+    /// a token, a certificate and nobody in particular are asked who they are for.
     pub user: String,
     /// On whose behalf (the authorization identity); `None` when empty or not sent.
     pub acting_as: Option<String>,
@@ -41,6 +47,34 @@ pub struct Credentials {
 pub enum Proof {
     /// A password in plain text, to be verified against the stored hash.
     Password(Secret<String>),
+    /// A finished SCRAM exchange (RFC 5802). Whether the proof was right is known already: whoever
+    /// checks it says no if it was not, and otherwise only looks at what else may forbid the login.
+    Scram(ScramProof),
+    /// An OAuth 2.0 access token (RFC 7628).
+    Token(Secret<String>),
+    /// The certificate that TLS has verified (RFC 4422 appendix A).
+    Certificate(ClientCertificate),
+    /// None at all (RFC 4505), but perhaps a word of who it is, for the log.
+    Anonymous(String),
+}
+
+/// The outcome of a SCRAM exchange: made by the mechanism alone.
+#[derive(Debug, Clone)]
+pub struct ScramProof {
+    hash: ScramHash,
+    right: bool,
+}
+
+impl ScramProof {
+    /// The hash that was used.
+    pub fn hash(&self) -> ScramHash {
+        self.hash
+    }
+
+    /// Whether the client knows the password, and the user exists.
+    pub fn is_right(&self) -> bool {
+        self.right
+    }
 }
 
 /// What to do after a response of the client.

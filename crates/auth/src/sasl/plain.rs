@@ -47,8 +47,10 @@ mod tests {
     use super::*;
 
     fn password(credentials: &Credentials) -> &str {
-        let Proof::Password(secret) = &credentials.proof;
-        secret.expose()
+        match &credentials.proof {
+            Proof::Password(secret) => secret.expose(),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// The examples of RFC 4616 §4.

@@ -29,7 +29,7 @@ pub(crate) async fn run(
     });
     match credentials {
         Some(credentials) => log_in(cx, state, "LOGIN", &credentials).await,
-        None => Err(failed(cx, state, "LOGIN", "", LoginError::Rejected).await),
+        None => Err(failed(cx, state, "LOGIN", "", LoginError::rejected("not UTF-8")).await),
     }
 }
 
@@ -80,11 +80,11 @@ async fn failed(
 ) -> Failure {
     let user: String = user.chars().take(100).collect();
     let (reply, guessing) = match &error {
-        LoginError::Rejected => (
+        LoginError::Rejected(_) | LoginError::Token(_) => (
             Reply::no("User or password is wrong").code(Code::AuthenticationFailed),
             true,
         ),
-        LoginError::NotAuthorized => (
+        LoginError::NotAuthorized(_) => (
             Reply::no("This user may not log in").code(Code::AuthorizationFailed),
             true,
         ),
