@@ -9,6 +9,7 @@ mod import_maildir;
 mod import_mbox;
 mod recover;
 mod serve;
+mod undelete;
 mod user;
 
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Write a user's mail to a Maildir.
     Export(export::ExportArgs),
+    /// Bring back messages that were expunged, or a mailbox that was deleted (also while the server runs).
+    Undelete(undelete::UndeleteArgs),
     /// Check that the data is whole (also while the server runs).
     Check(check::CheckArgs),
     /// Copy the store to a new directory, also while the server runs.
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Config(command) => check_config::run(&command),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Undelete(args) => undelete::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Recover(args) => recover::run(&args),

@@ -110,6 +110,15 @@ struct Both {
     destination_change: Option<Change>,
 }
 
+/// How messages go to another mailbox.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transfer {
+    Copy,
+    /// All or none.
+    CopyAll,
+    Move,
+}
+
 /// Most messages of one APPEND.
 const APPEND_MAX: usize = 1000;
 
@@ -459,12 +468,21 @@ impl Mailbox {
         }
     }
 
-    /// Copies messages to another mailbox of the account, or to this one (RFC 9051 §6.4.7).
+    /// Copies messages to another mailbox of the account, or to this one (RFC 9051 §6.4.7); those that do
+    /// not exist are passed over.
     ///
     /// # Errors
     /// [`MailError::OverQuota`]; as [`Mailbox::append`].
     pub async fn copy(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
-        self.transfer(uids, to, false).await
+        self.transfer(uids, to, Transfer::Copy).await
+    }
+
+    /// Copies messages, all of them or none.
+    ///
+    /// # Errors
+    /// [`MailError::Expunged`] if one does not exist; as [`Mailbox::copy`].
+    pub async fn copy_all(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
+        self.transfer(uids, to, Transfer::CopyAll).await
     }
 
     /// Moves messages to another mailbox of the account, or to this one (RFC 6851): one batch, so that no
@@ -473,7 +491,7 @@ impl Mailbox {
     /// # Errors
     /// As [`Mailbox::append`].
     pub async fn move_to(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
-        self.transfer(uids, to, true).await
+        self.transfer(uids, to, Transfer::Move).await
     }
 
     /// One transaction of this mailbox alone. `build` gives the effects, and what makes the answer of the
@@ -548,7 +566,7 @@ impl Mailbox {
         self: &Arc<Self>,
         uids: &UidSet,
         to: &Arc<Self>,
-        is_move: bool,
+        how: Transfer,
     ) -> Result<Copied> {
         let account = self.account();
         if !Arc::ptr_eq(account, to.account()) {
@@ -562,7 +580,7 @@ impl Mailbox {
             loop {
                 let snapshot = self.pending_snapshot().await?;
                 let loaded = self.ensure(&snapshot, Wanted::Uids(uids)).await?;
-                if !is_move && _room.is_none() {
+                if how != Transfer::Move && _room.is_none() {
                     let bytes = loaded.rows_in(uids).map(|row| row.size).sum();
                     _room = Some(account.reserve(bytes)?);
                 }
@@ -578,7 +596,7 @@ impl Mailbox {
                             (source, Some(destination))
                         }
                     };
-                    self.try_transfer(uids, to, is_move, &mut source, destination.as_mut())?
+                    self.try_transfer(uids, to, how, &mut source, destination.as_mut())?
                 };
                 if let Some(answer) = self.resolve(&mut tries, tried, Some(to)).await? {
                     return Ok(answer);
@@ -594,7 +612,7 @@ impl Mailbox {
         self: &Arc<Self>,
         uids: &UidSet,
         to: &Arc<Self>,
-        is_move: bool,
+        how: Transfer,
         source: &mut MutexGuard<'_, State>,
         destination: Option<&mut MutexGuard<'_, State>>,
     ) -> Result<Try<Copied>> {
@@ -616,10 +634,13 @@ impl Mailbox {
         };
         let now_ms = core.now_ms();
         let save_date_s = now_ms.div_euclid(1000);
-        let built = match is_move {
-            true => build::move_to(&loaded, uids, &into, save_date_s)?,
-            false => build::copy(&loaded, uids, &into, save_date_s)?,
+        let built = match how {
+            Transfer::Move => build::move_to(&loaded, uids, &into, save_date_s)?,
+            Transfer::Copy | Transfer::CopyAll => build::copy(&loaded, uids, &into, save_date_s)?,
         };
+        if how == Transfer::CopyAll && !built.missing.is_empty() {
+            return Err(MailError::Expunged);
+        }
         let mut answer = Copied {
             uid_validity: into.uid_validity(),
             source: built.source,

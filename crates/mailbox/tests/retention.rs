@@ -236,3 +236,67 @@ async fn a_jump_after_a_restore() {
     assert_eq!(appended.uids[0], after.uid_next());
     world.check().await;
 }
+
+/// A mailbox that was deleted comes back with its messages, flags and UIDs, under another UIDVALIDITY.
+#[tokio::test]
+async fn a_deleted_mailbox_comes_back() {
+    let store = restante_store::Store::memory(restante_store::MemoryOptions::default());
+    let mail = Mail::open(store, MailOptions::default()).await.unwrap();
+    let user = mail.user_add("ann", None).await.unwrap();
+    let account = mail.account(user.account).await.unwrap();
+    let name = |name: &str| MailboxName::new(name).unwrap();
+    let id = account
+        .create(&name("Old"), SpecialUse::NONE)
+        .await
+        .unwrap();
+    let old = account.open(id).await.unwrap();
+    for number in 0..5 {
+        let text = format!("Subject: =?utf-8?q?n=C2=B0?= {number}\r\n\r\nhello\r\n");
+        let message = Append {
+            email: account.new_email_from(text.as_bytes()).await.unwrap(),
+            flags: FlagNames {
+                system: Flags::SEEN,
+                keywords: vec!["$Label1".into()],
+            },
+            internal_date: DateTime::utc(1_700_000_000 + number),
+        };
+        old.append(vec![message]).await.unwrap();
+    }
+    let gone = ExpungeWhat::Uids([Uid::new(2).unwrap()].into_iter().collect());
+    old.expunge(&gone, None).await.unwrap();
+    let validity = old.tail().await.unwrap().uid_validity;
+    assert!(account.deleted_mailboxes().await.unwrap().is_empty());
+    // Renamed first: it is the last name that counts.
+    account.rename(&name("Old"), &name("Older")).await.unwrap();
+    account.delete(&name("Older")).await.unwrap();
+    let deleted = account.deleted_mailboxes().await.unwrap();
+    assert_eq!(deleted.len(), 1);
+    assert_eq!(
+        (deleted[0].name.as_str(), deleted[0].messages),
+        ("Older", 4)
+    );
+    let taken = account
+        .restore_mailbox_named(&name("Older"), &name("INBOX"))
+        .await;
+    assert!(matches!(taken, Err(MailError::AlreadyExists)));
+    let back = account
+        .restore_mailbox_named(&name("Older"), &name("Back"))
+        .await
+        .unwrap();
+    let snapshot = back.snapshot().await.unwrap();
+    assert_ne!(snapshot.uid_validity(), validity);
+    let loaded = back.ensure(&snapshot, Wanted::All).await.unwrap();
+    let uids: Vec<u32> = loaded.rows(..).map(|row| row.uid.get()).collect();
+    assert_eq!(uids, [1, 3, 4, 5]);
+    assert!(loaded.rows(..).all(|row| row.flags.contains(Flags::SEEN)));
+    assert_eq!(
+        snapshot.keywords().iter().next().map(|(_, name)| name),
+        Some("$Label1")
+    );
+    let last = loaded.row(Uid::new(5).unwrap()).unwrap();
+    assert_eq!(last.internal_date, DateTime::utc(1_700_000_004));
+    let email = account.email(last.email).await.unwrap();
+    assert_eq!(account.subject(&email).await.unwrap(), "n° 4");
+    let report = mail.check(CheckScope::All, true).await.unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+}

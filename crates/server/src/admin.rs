@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
 use crate::transfer::{self, MailboxLine, MessageLine};
+use crate::undelete::{self, DeletedLine, ExpungedLine};
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +71,38 @@ pub enum Request {
         user: Option<String>,
         /// Read every message, too.
         deep: bool,
+    },
+    /// Lists a user's mailboxes that were deleted and are still kept.
+    Deleted {
+        /// Whose.
+        user: String,
+    },
+    /// Lists a mailbox's messages that were expunged and are still kept.
+    Expunged {
+        /// Whose.
+        user: String,
+        /// The mailbox's name.
+        mailbox: String,
+    },
+    /// Brings expunged messages back.
+    Undelete {
+        /// Whose.
+        user: String,
+        /// The mailbox's name.
+        mailbox: String,
+        /// Those with UIDs in these ranges.
+        uids: Option<Vec<(u32, u32)>>,
+        /// Those expunged since then, milliseconds since 1970.
+        since_ms: Option<i64>,
+    },
+    /// Brings a deleted mailbox back.
+    UndeleteMailbox {
+        /// Whose.
+        user: String,
+        /// The name it had.
+        was: String,
+        /// The name it shall have.
+        name: String,
     },
     /// Makes a copy of the store while it is in use.
     Backup {
@@ -233,6 +266,21 @@ pub enum Reply {
         /// How many; 0 at the end of the message.
         size: u64,
     },
+    /// Deleted mailboxes, in the order of their deletion.
+    Deleted {
+        /// Which.
+        mailboxes: Vec<DeletedLine>,
+    },
+    /// Expunged messages, in the order of their expunges.
+    Expunged {
+        /// Which.
+        messages: Vec<ExpungedLine>,
+    },
+    /// Something was brought back.
+    Restored {
+        /// How many messages.
+        messages: u64,
+    },
     /// Messages were appended.
     Appended {
         /// Their UIDs.
@@ -291,6 +339,24 @@ pub(crate) async fn perform(
 ) -> (Reply, Bytes) {
     let answer = match request {
         Request::Mailboxes { user } => told(&user, transfer::list(mail, &user).await),
+        Request::Deleted { user } => told(&user, undelete::deleted(mail, &user).await),
+        Request::Expunged { user, mailbox } => {
+            let answer = undelete::expunged(mail, &user, &mailbox).await;
+            told(&format!("{user}, {mailbox}"), answer)
+        }
+        Request::Undelete {
+            user,
+            mailbox,
+            uids,
+            since_ms,
+        } => {
+            let answer = undelete::messages(mail, &user, &mailbox, uids.as_deref(), since_ms).await;
+            told(&format!("{user}, {mailbox}"), answer)
+        }
+        Request::UndeleteMailbox { user, was, name } => {
+            let answer = undelete::mailbox(mail, &user, &was, &name).await;
+            told(&format!("{user}, {was}"), answer)
+        }
         Request::MailboxOpen {
             user,
             mailbox,
@@ -395,6 +461,10 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
             })
         }
         Request::Mailboxes { .. }
+        | Request::Deleted { .. }
+        | Request::Expunged { .. }
+        | Request::Undelete { .. }
+        | Request::UndeleteMailbox { .. }
         | Request::MailboxOpen { .. }
         | Request::Messages { .. }
         | Request::Read { .. }

@@ -19,6 +19,7 @@ mod system;
 mod time;
 pub mod tls;
 pub mod transfer;
+pub mod undelete;
 
 pub use control::{Admin, AdminError};
 pub use run::{Origin, ServeError, serve};

@@ -138,6 +138,15 @@ fn log(request: &Request) {
         Request::Backup { to } => tracing::info!(to = %to.display(), "control: backup"),
         Request::Check { deep, .. } => tracing::info!(deep, "control: check"),
         Request::Mailboxes { user } => tracing::info!(%user, "control: list mailboxes"),
+        Request::Undelete { user, mailbox, .. } => {
+            tracing::info!(%user, %mailbox, "control: undelete messages");
+        }
+        Request::UndeleteMailbox { user, was, name } => {
+            tracing::info!(%user, %was, %name, "control: undelete mailbox");
+        }
+        Request::Deleted { user } | Request::Expunged { user, .. } => {
+            tracing::info!(%user, "control: list what was deleted");
+        }
         Request::Status {}
         | Request::Users { .. }
         | Request::User { .. }

@@ -24,11 +24,16 @@ pub(crate) async fn copy(
     if !set.is_uid() && !uids.intersect(&selected.view.ghosts()).is_empty() {
         return Err(expunge_issued());
     }
-    let copied = selected
-        .mailbox
-        .copy(&uids, &to)
-        .await
-        .map_err(try_create)?;
+    let copied = match set.is_uid() {
+        true => selected.mailbox.copy(&uids, &to).await,
+        false => {
+            // What is expunged at this very moment is not left out in silence (RFC 2180 §4.4.2).
+            let rows = selected.view.rows(&uids).await?;
+            let shown: UidSet = rows.iter(&uids).map(|(_, row)| row.uid).collect();
+            selected.mailbox.copy_all(&shown, &to).await
+        }
+    };
+    let copied = copied.map_err(try_create)?;
     let reply = Reply::ok("COPY completed");
     Ok(match copy_uid(&copied) {
         Some(code) => reply.code(code),
