@@ -76,8 +76,7 @@ impl std::fmt::Debug for Verifier {
 impl Verifier {
     /// Makes a verifier. Computes one hash, so it takes a few tens of milliseconds.
     pub fn new(options: VerifierOptions) -> Result<Verifier, PasswordError> {
-        let mut key = [0u8; 32];
-        aws_lc_rs::rand::fill(&mut key).map_err(|_| PasswordError::Random)?;
+        let key = Verifier::random()?;
         let threads = options.threads.max(1);
         Ok(Verifier(Arc::new(Inner {
             nobody: password::hash("nobody has this password", options.cost)?,
@@ -87,6 +86,16 @@ impl Verifier {
             cache: Mutex::new(HashMap::new()),
             options,
         })))
+    }
+
+    /// Random bytes of the system, for a key.
+    ///
+    /// # Errors
+    /// [`PasswordError::Random`].
+    pub fn random() -> Result<[u8; 32], PasswordError> {
+        let mut bytes = [0u8; 32];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| PasswordError::Random)?;
+        Ok(bytes)
     }
 
     /// The cost of new hashes.
@@ -137,13 +146,22 @@ impl Verifier {
 
     /// Hashes a new password on the same bounded threads.
     pub async fn hash(&self, password: Secret<String>) -> Result<String, PasswordError> {
-        let running = Arc::clone(&self.0.running).acquire_owned().await;
         let cost = self.0.options.cost;
+        let hash = self.run(move || password::hash(password.expose(), cost));
+        hash.await.unwrap_or(Err(PasswordError::Random))
+    }
+
+    /// Does other costly work with a password on the same bounded threads. `None`: it was not done.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let running = Arc::clone(&self.0.running).acquire_owned().await.ok()?;
         let work = tokio::task::spawn_blocking(move || {
             let _running = running;
-            password::hash(password.expose(), cost)
+            work()
         });
-        work.await.unwrap_or(Err(PasswordError::Random))
+        work.await.ok()
     }
 }
 

@@ -106,11 +106,12 @@ pub(crate) fn run(command: &UserCommand) -> Result<(), String> {
             password,
             place,
         } => {
-            let cost = place.load()?.cost();
-            let hash = hash(&read_password(name, password)?, cost)?;
+            let config = place.load()?;
+            let password = read_password(name, password)?;
             let request = Request::UserPassword {
                 name: name.clone(),
-                hash,
+                hash: hash(&password, config.cost())?,
+                scram: config.scram_keys(&password),
             };
             done(
                 place,
@@ -190,11 +191,12 @@ fn read_password(name: &str, args: &PasswordArgs) -> Result<String, String> {
 
 fn add_one(args: &AddArgs, name: &str) -> Result<(), String> {
     check_user_name(name)?;
-    let cost = args.place.load()?.cost();
-    let hash = hash(&read_password(name, &args.password)?, cost)?;
+    let config = args.place.load()?;
+    let password = read_password(name, &args.password)?;
     let user = UserToAdd {
         name: name.to_owned(),
-        hash,
+        hash: hash(&password, config.cost())?,
+        scram: config.scram_keys(&password),
         quota: args.quota.map(|size| size.0),
     };
     let request = Request::UsersAdd {
@@ -230,6 +232,8 @@ fn add_many(args: &AddArgs, file: &Path) -> Result<(), String> {
             let users = batch.iter().zip(hashes).map(|(line, hash)| UserToAdd {
                 name: line.name.clone(),
                 hash,
+                // Made at the first login: it would take as long again.
+                scram: Vec::new(),
                 quota,
             });
             let request = Request::UsersAdd {

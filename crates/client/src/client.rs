@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use restante_auth::sasl::Channel;
 use restante_proto::client::{
     CommandEncoding, EncodedCommand, LiteralSupport, Mode, ResponseFrame, ResponseLimits,
     encode_command,
@@ -72,6 +73,8 @@ pub struct Client {
     outstanding: VecDeque<Outstanding>,
     done: HashMap<Tag, (&'static str, Reply)>,
     pub(crate) greeting: Option<StatusResponse>,
+    /// What a login can be bound to.
+    pub(crate) channel: Channel,
     capabilities: Option<Vec<String>>,
     /// How often the server told its capabilities.
     capabilities_told: u64,
@@ -115,8 +118,10 @@ impl Client {
     ) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let stream = tls.connect(Box::new(stream), server_name).await?;
-        Self::over(stream, ClientOptions::default()).await
+        let (stream, channel) = tls.connect(Box::new(stream), server_name).await?;
+        let mut client = Self::over(stream, ClientOptions::default()).await?;
+        client.channel = channel;
+        Ok(client)
     }
 
     /// Speaks IMAP over a stream that is there already, and reads the greeting.
@@ -130,6 +135,7 @@ impl Client {
             outstanding: VecDeque::new(),
             done: HashMap::new(),
             greeting: None,
+            channel: Channel::default(),
             capabilities: None,
             capabilities_told: 0,
             unsolicited: VecDeque::new(),
@@ -275,6 +281,22 @@ impl Client {
             }
         }
         Err(Error::Protocol("the authentication does not end"))
+    }
+
+    /// The command's answer, or the challenge before it.
+    pub(crate) async fn finish_or_challenge(
+        &mut self,
+        tag: &Tag,
+    ) -> Result<std::result::Result<Reply, Vec<u8>>> {
+        self.connection.flush().await?;
+        loop {
+            if let Some((command, reply)) = self.done.remove(tag) {
+                return self.judge(command, reply).map(Ok);
+            }
+            if let Some(text) = self.step().await? {
+                return Ok(Err(text));
+            }
+        }
     }
 
     fn judge(&mut self, command: &'static str, reply: Reply) -> Result<Reply> {

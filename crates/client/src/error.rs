@@ -34,6 +34,10 @@ pub enum Error {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),
+    /// The exchange of a SASL mechanism could not go on: the server cannot be trusted, or what was to
+    /// be sent cannot be. It was cancelled; the connection is usable.
+    #[error("the login was given up")]
+    Sasl(#[from] restante_auth::sasl::client::ClientError),
     /// The server sent more than a limit allows.
     #[error("the server's responses cannot be taken apart")]
     Frame(#[from] ResponseFrameError),
@@ -73,7 +77,7 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::No(_) | Self::Bad(_) | Self::Encode(_) | Self::Misuse(_)
+            Self::No(_) | Self::Bad(_) | Self::Encode(_) | Self::Misuse(_) | Self::Sasl(_)
         )
     }
 }

@@ -2,9 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use restante_auth::sasl::ScramHash;
+use restante_auth::sasl::client::{ClientError, ClientMechanism, OneMessage, ScramClient};
 use restante_proto::types::{Atom, Authenticate, CommandBody, IdParameters, Secret, UntaggedData};
 
-use crate::client::{Client, Started, Untagged};
+use crate::client::{Client, Reply, Started, Untagged};
 use crate::connection::Io;
 use crate::error::{Error, Result};
 use crate::tls::Tls;
@@ -73,8 +75,9 @@ impl Client {
         self.forget_capabilities();
         let (hole, _) = tokio::io::duplex(1);
         let plain: Box<dyn Io> = self.connection.replace_io(Box::new(hole));
-        let encrypted = tls.connect(plain, server_name).await?;
+        let (encrypted, channel) = tls.connect(plain, server_name).await?;
         drop(self.connection.replace_io(encrypted));
+        self.channel = channel;
         Ok(())
     }
 
@@ -95,8 +98,143 @@ impl Client {
     /// # Errors
     /// As [`login`](Self::login).
     pub async fn authenticate_plain(&mut self, user: &str, password: &str) -> Result<()> {
-        let response = format!("\0{user}\0{password}").into_bytes();
-        self.authenticate("PLAIN", response).await
+        let mut mechanism = OneMessage::plain("", user, password);
+        self.authenticate_with(&mut mechanism).await
+    }
+
+    /// AUTHENTICATE with the strongest of SCRAM that the server offers (RFC 5802, RFC 7677), bound to
+    /// the TLS connection where it can be. The password is not sent, and the server has to show that
+    /// it knows it, too.
+    ///
+    /// ```no_run
+    /// # async fn example() -> restante_client::Result<()> {
+    /// use restante_client::{Client, Tls};
+    /// let tls = Tls::with_roots(&std::fs::read("/etc/ssl/certs/ca-certificates.crt")?)?;
+    /// let mut client = Client::connect_tls(("mail.example.org", 993), "mail.example.org", &tls).await?;
+    /// client.authenticate_scram("ada", "correct horse").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`login`](Self::login); [`Error::Sasl`] if the server is not the one that knows the password;
+    /// [`Error::Misuse`] if it offers no SCRAM.
+    pub async fn authenticate_scram(&mut self, user: &str, password: &str) -> Result<()> {
+        self.capabilities().await?;
+        let can_bind = self.channel.can_bind();
+        let offered = |client: &Self, hash: ScramHash, end: &str| {
+            client.has(&format!("AUTH={}{end}", hash.mechanism()))
+        };
+        let bound = ScramHash::ALL
+            .into_iter()
+            .find(|hash| can_bind && offered(self, *hash, "-PLUS"));
+        let plain = ScramHash::ALL
+            .into_iter()
+            .find(|hash| offered(self, *hash, ""));
+        let mut mechanism = match (bound, plain) {
+            (Some(hash), _) => ScramClient::new(hash, true, user, password, &self.channel)?,
+            (None, Some(hash)) => {
+                let mechanism = ScramClient::new(hash, false, user, password, &self.channel)?;
+                match can_bind {
+                    true => mechanism.could_bind(),
+                    false => mechanism,
+                }
+            }
+            (None, None) => return Err(Error::Misuse("the server offers no SCRAM")),
+        };
+        self.authenticate_with(&mut mechanism).await
+    }
+
+    /// AUTHENTICATE OAUTHBEARER (RFC 7628) with an access token; `user` may be empty.
+    ///
+    /// # Errors
+    /// As [`login`](Self::login).
+    pub async fn authenticate_oauth_bearer(&mut self, user: &str, token: &str) -> Result<()> {
+        let mut mechanism = OneMessage::oauth_bearer(user, token);
+        self.authenticate_with(&mut mechanism).await
+    }
+
+    /// AUTHENTICATE XOAUTH2, for servers that have no OAUTHBEARER.
+    ///
+    /// # Errors
+    /// As [`login`](Self::login).
+    pub async fn authenticate_xoauth2(&mut self, user: &str, token: &str) -> Result<()> {
+        let mut mechanism = OneMessage::xoauth2(user, token);
+        self.authenticate_with(&mut mechanism).await
+    }
+
+    /// AUTHENTICATE EXTERNAL (RFC 4422 appendix A): as the one whom the client's certificate names, or
+    /// as `user`, if it is not empty.
+    ///
+    /// # Errors
+    /// As [`login`](Self::login).
+    pub async fn authenticate_external(&mut self, user: &str) -> Result<()> {
+        self.authenticate_with(&mut OneMessage::external(user))
+            .await
+    }
+
+    /// AUTHENTICATE ANONYMOUS (RFC 4505), with a word of who it is.
+    ///
+    /// # Errors
+    /// As [`login`](Self::login).
+    pub async fn authenticate_anonymous(&mut self, trace: &str) -> Result<()> {
+        self.authenticate_with(&mut OneMessage::anonymous(trace))
+            .await
+    }
+
+    /// AUTHENTICATE with any mechanism. A success that comes before the mechanism is satisfied, as from
+    /// a server that did not prove itself, is an error.
+    ///
+    /// # Errors
+    /// As [`login`](Self::login); [`Error::Sasl`].
+    pub async fn authenticate_with(&mut self, mechanism: &mut dyn ClientMechanism) -> Result<()> {
+        let Some(name) = Atom::new(mechanism.name()) else {
+            return Err(Error::Misuse("the mechanism's name is no atom"));
+        };
+        self.capabilities().await?;
+        let mut first = Some(Secret::new(mechanism.step(b"")?));
+        let at_once = self.has("SASL-IR") || self.has("IMAP4rev2");
+        let told = self.capabilities_told();
+        let started = self
+            .start(CommandBody::Authenticate(Authenticate {
+                mechanism: name,
+                initial_response: first.take_if(|_| at_once),
+            }))
+            .await?;
+        let reply = loop {
+            let challenge = match self.finish_or_challenge(&started.tag).await? {
+                Ok(reply) => break reply,
+                Err(challenge) => challenge,
+            };
+            let response = match first.take() {
+                Some(first) => Ok(first),
+                None => match STANDARD.decode(&challenge) {
+                    Ok(challenge) => mechanism.step(&challenge).map(Secret::new),
+                    Err(_) => Err(ClientError::Malformed),
+                },
+            };
+            match response {
+                Ok(response) => {
+                    let line = Secret::new(STANDARD.encode(response.expose()).into_bytes());
+                    self.connection.queue(line.expose());
+                    self.connection.queue(b"\r\n");
+                }
+                Err(error) => {
+                    // RFC 9051 §6.2.2: the client gives up; the server's BAD is no news.
+                    self.connection.queue(b"*\r\n");
+                    return match self.finish_or_challenge(&started.tag).await {
+                        Err(Error::Bad(_) | Error::No(_)) => Err(error.into()),
+                        Err(other) => Err(other),
+                        Ok(_) => Err(Error::Protocol("a cancelled login succeeded")),
+                    };
+                }
+            }
+        };
+        if !mechanism.is_done() {
+            return Err(Error::Protocol(
+                "the server did not prove that it knows the password",
+            ));
+        }
+        self.after_login(reply, told).await
     }
 
     /// AUTHENTICATE with a mechanism of one message from the client, such as PLAIN, EXTERNAL,
@@ -141,6 +279,10 @@ impl Client {
     /// What a server can do changes with the login: it is asked unless it has told since then.
     async fn finish_login(&mut self, started: Started, told: u64) -> Result<()> {
         let reply = self.finish_or_answer(started).await?;
+        self.after_login(reply, told).await
+    }
+
+    async fn after_login(&mut self, reply: Reply, told: u64) -> Result<()> {
         reply
             .untagged
             .into_iter()

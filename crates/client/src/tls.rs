@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use restante_auth::sasl::Channel;
+use restante_auth::sasl::binding::{EXPORTER_LABEL, server_end_point};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -68,13 +70,36 @@ impl Tls {
         Self { config }
     }
 
-    pub(crate) async fn connect(&self, io: Box<dyn Io>, server_name: &str) -> Result<Box<dyn Io>> {
+    /// The encrypted stream, and what a login on it can be bound to.
+    pub(crate) async fn connect(
+        &self,
+        io: Box<dyn Io>,
+        server_name: &str,
+    ) -> Result<(Box<dyn Io>, Channel)> {
         let name = ServerName::try_from(server_name.to_owned())
             .map_err(|_| Error::Misuse("the server's name is not one that TLS can check"))?;
         let stream = TlsConnector::from(Arc::clone(&self.config))
             .connect(name, io)
             .await?;
-        Ok(Box::new(stream))
+        let channel = channel(stream.get_ref().1);
+        Ok((Box::new(stream), channel))
+    }
+}
+
+/// What a login on this connection can be bound to. The exporter counts in TLS 1.3 only (RFC 9266 §4.2).
+fn channel(tls: &rustls::ClientConnection) -> Channel {
+    let exporter = match tls.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => tls
+            .export_keying_material([0u8; 32], EXPORTER_LABEL, None)
+            .ok()
+            .map(|material| material.to_vec()),
+        _ => None,
+    };
+    let server = tls.peer_certificates().and_then(|chain| chain.first());
+    Channel {
+        exporter,
+        end_point: server.and_then(|leaf| server_end_point(leaf)),
+        certificate: None,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     error::{Limit, MailError, Result},
     keys,
     mail::Mail,
+    scram::{self, ScramRow},
     types::AccountId,
 };
 
@@ -37,6 +38,8 @@ pub struct NewUser {
     pub password: Option<String>,
     /// The quota, in bytes.
     pub quota_bytes: Option<u64>,
+    /// The keys of SCRAM that were made of the password, if any were.
+    pub scram: Vec<ScramRow>,
 }
 
 const USER_VERSION: u8 = 1;
@@ -52,7 +55,7 @@ pub fn canonical_user_name(name: &str) -> String {
 }
 
 impl User {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![USER_VERSION];
         put_varint(&mut out, self.account.0.into());
         let has = |yes: bool, bit: u8| u8::from(yes) << bit;
@@ -122,6 +125,7 @@ impl Mail {
             name: name.into(),
             password,
             quota_bytes: None,
+            scram: Vec::new(),
         };
         let mut added = self.users_add(vec![user]).await?;
         added.pop().ok_or(MailError::Busy)
@@ -143,6 +147,7 @@ impl Mail {
             let mut batch = Batch::new(keys::SERVER.0);
             let mut users = Vec::with_capacity(new.len());
             for user in &new {
+                let keys_of_new = &user.scram;
                 let name = canonical_user_name(&user.name);
                 let password = user.password.as_deref().unwrap_or_default();
                 if name.is_empty() || name.len().max(password.len()) > TEXT_BYTES_MAX {
@@ -156,6 +161,7 @@ impl Mail {
                     quota_bytes: user.quota_bytes,
                     disabled: false,
                 };
+                scram::put(&mut batch, user.account, keys_of_new);
                 let key = keys::user(&user.name);
                 batch.require_absent.push(key.clone());
                 batch.put(key, user.encode());
@@ -182,16 +188,34 @@ impl Mail {
         Err(MailError::Busy)
     }
 
-    /// Sets the password's hash (a PHC string), or takes it away.
+    /// Sets the password's hash (a PHC string), or takes it away. The keys of SCRAM that were made of
+    /// the old password go with it, in the same batch.
     ///
     /// # Errors
     /// [`MailError::NoSuchUser`], [`MailError::Limit`].
     pub async fn user_set_password(&self, name: &str, password: Option<String>) -> Result<User> {
+        self.user_set_password_and_keys(name, password, Vec::new())
+            .await
+    }
+
+    /// The same, with new keys of SCRAM.
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchUser`], [`MailError::Limit`].
+    pub async fn user_set_password_and_keys(
+        &self,
+        name: &str,
+        password: Option<String>,
+        keys: Vec<ScramRow>,
+    ) -> Result<User> {
         if password.as_deref().unwrap_or_default().len() > TEXT_BYTES_MAX {
             return Err(MailError::Limit(Limit::User));
         }
-        self.user_change(name, |user| user.password = password.clone())
-            .await
+        self.user_change(name, |user, batch| {
+            user.password = password.clone();
+            scram::replace(batch, user.account, &keys);
+        })
+        .await
     }
 
     /// Sets the quota, in bytes; `None` is the server's default.
@@ -200,7 +224,7 @@ impl Mail {
     /// [`MailError::NoSuchUser`].
     pub async fn user_set_quota(&self, name: &str, quota_bytes: Option<u64>) -> Result<User> {
         let user = self
-            .user_change(name, |user| user.quota_bytes = quota_bytes)
+            .user_change(name, |user, _| user.quota_bytes = quota_bytes)
             .await?;
         self.quota_changed(&user);
         Ok(user)
@@ -211,7 +235,7 @@ impl Mail {
     /// # Errors
     /// [`MailError::NoSuchUser`].
     pub async fn user_set_disabled(&self, name: &str, disabled: bool) -> Result<User> {
-        self.user_change(name, |user| user.disabled = disabled)
+        self.user_change(name, |user, _| user.disabled = disabled)
             .await
     }
 
@@ -230,6 +254,7 @@ impl Mail {
                 .push((key.clone(), user.encode().into()));
             batch.delete.push(key);
             batch.delete.push(keys::user_of_account(user.account));
+            scram::replace(&mut batch, user.account, &[]);
             let now = self.core.now_ms();
             batch.put(keys::removed(user.account), now.to_le_bytes().to_vec());
             match self.core.store.commit(batch).await {
@@ -266,7 +291,11 @@ impl Mail {
             .collect()
     }
 
-    async fn user_change(&self, name: &str, change: impl Fn(&mut User)) -> Result<User> {
+    async fn user_change(
+        &self,
+        name: &str,
+        change: impl Fn(&mut User, &mut Batch),
+    ) -> Result<User> {
         for _ in 0..TRIES {
             let mut user = self.user(name).await?.ok_or(MailError::NoSuchUser)?;
             let key = keys::user(&user.name);
@@ -274,7 +303,7 @@ impl Mail {
             batch
                 .require_equal
                 .push((key.clone(), user.encode().into()));
-            change(&mut user);
+            change(&mut user, &mut batch);
             batch.put(key, user.encode());
             match self.core.store.commit(batch).await {
                 Ok(_) => return Ok(user),

@@ -36,6 +36,8 @@ pub(crate) enum Table {
     Counter = 0x03,
     /// Account 0: accounts whose data waits for its removal.
     Removed = 0x04,
+    /// Account 0: account number, kind → keys of SCRAM; account 0 has the secret of made-up salts.
+    Scram = 0x05,
     AccountTail = 0x10,
     AccountLog = 0x11,
     AccountRoot = 0x12,
@@ -106,6 +108,14 @@ pub(crate) fn user(name: &str) -> Key {
 pub(crate) fn user_of_account(account: AccountId) -> Key {
     let mut key = key(SERVER, Table::UserOfAccount, 4);
     key.extend_from_slice(&account.0.to_be_bytes());
+    key
+}
+
+/// Keys of SCRAM; the kind is the number of the hash.
+pub(crate) fn scram(account: AccountId, kind: u8) -> Key {
+    let mut key = key(SERVER, Table::Scram, 5);
+    key.extend_from_slice(&account.0.to_be_bytes());
+    key.push(kind);
     key
 }
 

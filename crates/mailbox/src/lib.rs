@@ -22,6 +22,7 @@ mod options;
 mod quota;
 mod record;
 mod retention;
+mod scram;
 mod snapshot;
 mod stored;
 mod tail;
@@ -54,6 +55,7 @@ pub use options::MailOptions;
 pub use quota::{Quota, Reservation};
 pub use record::{Effect, NewRow, NoModSeq, Record};
 pub use retention::RetentionReport;
+pub use scram::ScramRow;
 pub use snapshot::{
     Annotations, Checkpoint, ChunkRef, Diff, FlagFilter, FoldError, Import, ImportError, LoadError,
     Loaded, NotLoaded, PartKey, PartKind, Parts, Rows, Snapshot, Wanted, chunks_of,

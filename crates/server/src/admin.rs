@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use restante_mailbox::{CheckScope, Mail, MailError, NewUser, User};
+use restante_auth::sasl::ScramKeys;
+use restante_mailbox::{CheckScope, Mail, MailError, NewUser, ScramRow, User};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
@@ -45,6 +46,9 @@ pub enum Request {
         name: String,
         /// PHC string.
         hash: String,
+        /// The keys of SCRAM of the same password (RFC 5803), if they were made.
+        #[serde(default)]
+        scram: Vec<String>,
     },
     /// Sets or (null) removes a quota.
     UserQuota {
@@ -180,6 +184,9 @@ pub struct UserToAdd {
     pub name: String,
     /// The password's hash as a PHC string.
     pub hash: String,
+    /// The keys of SCRAM of the same password (RFC 5803), if they were made.
+    #[serde(default)]
+    pub scram: Vec<String>,
     /// In bytes.
     #[serde(default)]
     pub quota: Option<u64>,
@@ -438,9 +445,11 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
                 limit: quota.limit_bytes,
             })
         }
-        Request::UserPassword { name, hash } => {
+        Request::UserPassword { name, hash, scram } => {
             restante_auth::password::check_phc(&hash).map_err(|e| format!("{name}: {e}"))?;
-            done(&name, mail.user_set_password(&name, Some(hash)).await)
+            let keys = scram_rows(&name, &scram)?;
+            let set = mail.user_set_password_and_keys(&name, Some(hash), keys);
+            done(&name, set.await)
         }
         Request::UserQuota { name, bytes } => done(&name, mail.user_set_quota(&name, bytes).await),
         Request::UserDisabled { name, disabled } => {
@@ -535,6 +544,14 @@ pub fn check_user_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn scram_rows(name: &str, keys: &[String]) -> Result<Vec<ScramRow>, String> {
+    let row = |text: &String| {
+        let (hash, keys) = ScramKeys::from_text(text).map_err(|e| format!("{name}: {e}"))?;
+        Ok(crate::authenticator::scram_row(hash, &keys))
+    };
+    keys.iter().map(row).collect()
+}
+
 async fn add(mail: &Mail, users: Vec<UserToAdd>, skip: bool) -> Result<Reply, String> {
     if users.len() > USERS_MAX {
         return Err(format!("more than {USERS_MAX} users in one request"));
@@ -558,6 +575,7 @@ async fn add(mail: &Mail, users: Vec<UserToAdd>, skip: bool) -> Result<Reply, St
             continue;
         }
         new.push(NewUser {
+            scram: scram_rows(&user.name, &user.scram)?,
             name: user.name,
             password: Some(user.hash),
             quota_bytes: user.quota,

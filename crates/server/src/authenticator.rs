@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use restante_auth::sasl::{Credentials, Proof};
-use restante_auth::{Outcome, Verifier};
-use restante_mailbox::{AccountId, Mail};
-use restante_session::{Authenticator, Identity, LoginError, Peer, Seat, Verdict};
+use restante_auth::sasl::{Credentials, Proof, ScramHash, ScramKeys};
+use restante_auth::{Outcome, Secret, Verifier, prepare};
+use restante_mailbox::{AccountId, Mail, ScramRow, User};
+use restante_session::{Answer, Authenticator, Identity, LoginError, Offers, Peer, Seat, Verdict};
 
 use crate::net::Seats;
 
@@ -15,11 +15,47 @@ pub(crate) struct Directory {
     pub(crate) verifier: Verifier,
     /// Sessions of one user.
     pub(crate) seats: Seats<AccountId>,
+    pub(crate) scram: Scram,
+}
+
+/// How SCRAM is done.
+#[derive(Clone)]
+pub(crate) struct Scram {
+    /// The hashes of which keys are kept.
+    pub(crate) hashes: Vec<ScramHash>,
+    /// How often a password is hashed.
+    pub(crate) iterations: u32,
+    /// What the salts of those are made of who have none.
+    pub(crate) secret: Secret<[u8; 32]>,
 }
 
 impl Authenticator for Directory {
+    fn offers(&self) -> Offers {
+        Offers {
+            scram_sha1: self.scram.hashes.contains(&ScramHash::Sha1),
+            scram_sha256: self.scram.hashes.contains(&ScramHash::Sha256),
+            ..Offers::PASSWORDS
+        }
+    }
+
     fn check<'a>(&'a self, credentials: &'a Credentials, _peer: &'a Peer) -> Verdict<'a> {
         Box::pin(self.check_now(credentials))
+    }
+
+    fn scram_keys<'a>(
+        &'a self,
+        user: &'a str,
+        hash: ScramHash,
+        _peer: &'a Peer,
+    ) -> Answer<'a, ScramKeys> {
+        Box::pin(self.scram_keys_of(user, hash))
+    }
+
+    fn identity<'a>(&'a self, user: &'a str) -> Verdict<'a> {
+        Box::pin(async move {
+            let user = self.user(user).await?;
+            admit(user.ok_or(LoginError::rejected("unknown user"))?)
+        })
     }
 
     fn seat(&self, account: AccountId) -> Option<Seat> {
@@ -29,40 +65,154 @@ impl Authenticator for Directory {
 
 impl Directory {
     async fn check_now(&self, credentials: &Credentials) -> Result<Identity, LoginError> {
-        let Proof::Password(password) = &credentials.proof else {
-            return Err(LoginError::rejected("only passwords are checked here"));
+        let user = match &credentials.proof {
+            Proof::Password(password) => self.by_password(&credentials.user, password).await?,
+            Proof::Scram(proof) => {
+                let user = self.user(&credentials.user).await?;
+                match (user, proof.is_right()) {
+                    (Some(user), true) => user,
+                    (Some(_), false) => {
+                        return Err(LoginError::rejected("wrong password, or no keys"));
+                    }
+                    (None, _) => return Err(LoginError::rejected("unknown user")),
+                }
+            }
+            _ => return Err(LoginError::rejected("neither password nor SCRAM")),
         };
-        let unavailable = |reason: String| LoginError::Unavailable(reason);
-        let user = self.mail.user(&credentials.user).await;
-        let user = user.map_err(|error| unavailable(error.to_string()))?;
-        let hash = user.as_ref().and_then(|user| user.password.as_deref());
-        match self.verifier.verify(hash, password).await {
-            Outcome::Right => {}
-            Outcome::Wrong if user.is_some() => return Err(LoginError::rejected("wrong password")),
-            Outcome::Wrong => return Err(LoginError::rejected("unknown user")),
-            Outcome::Busy => return Err(unavailable("too many passwords to check".to_owned())),
-        }
-        let Some(user) = user else {
-            return Err(LoginError::rejected("unknown user"));
-        };
-        // Nobody acts for others yet: the authorization identity is oneself or nothing.
+        // Who may act for others is decided above: here it is oneself or nothing.
         let other = credentials
             .acting_as
             .as_deref()
             .is_some_and(|name| !same(name, &user.name));
-        if user.disabled {
-            return Err(LoginError::not_authorized("the user is disabled"));
-        }
         if other {
             return Err(LoginError::not_authorized("may not act for another"));
         }
-        Ok(Identity {
-            name: user.name,
-            account: user.account,
-        })
+        admit(user)
+    }
+
+    async fn user(&self, name: &str) -> Result<Option<User>, LoginError> {
+        let user = self.mail.user(name).await;
+        user.map_err(|error| LoginError::Unavailable(error.to_string()))
+    }
+
+    async fn by_password(&self, name: &str, password: &Secret<String>) -> Result<User, LoginError> {
+        let user = self.user(name).await?;
+        let hash = user.as_ref().and_then(|user| user.password.as_deref());
+        let mut outcome = self.verifier.verify(hash, password).await;
+        // RFC 4616 §2: the same password may have been typed as other characters when it was set. The
+        // work is the same whether there is such a user or not.
+        if outcome == Outcome::Wrong
+            && let Some(prepared) = prepare(password.expose())
+            && prepared.expose() != password.expose()
+        {
+            outcome = self.verifier.verify(hash, &prepared).await;
+        }
+        match (outcome, user) {
+            (Outcome::Right, Some(user)) => {
+                self.keep_keys(&user, password).await;
+                Ok(user)
+            }
+            (Outcome::Busy, _) => Err(LoginError::Unavailable(
+                "too many passwords to check".to_owned(),
+            )),
+            (_, Some(_)) => Err(LoginError::rejected("wrong password")),
+            (_, None) => Err(LoginError::rejected("unknown user")),
+        }
+    }
+
+    /// Makes the keys of SCRAM of a password that was just found right, unless there are some; beside
+    /// the login, which does not wait for it.
+    async fn keep_keys(&self, user: &User, password: &Secret<String>) {
+        let Some(first) = self.scram.hashes.first() else {
+            return;
+        };
+        let kept = self.mail.scram_keys(user.account, first.number()).await;
+        if !kept.is_ok_and(|row| row.is_none_or(|row| row.iterations != self.scram.iterations)) {
+            return;
+        }
+        let (mail, verifier, scram) = (
+            Arc::clone(&self.mail),
+            self.verifier.clone(),
+            self.scram.clone(),
+        );
+        let (user, password) = (user.clone(), password.clone());
+        tokio::spawn(async move {
+            let derive = move || {
+                let row = |hash: &ScramHash| {
+                    let keys =
+                        ScramKeys::derive(*hash, password.expose(), scram.iterations).ok()?;
+                    Some(scram_row(*hash, &keys))
+                };
+                scram.hashes.iter().map(row).collect::<Option<Vec<_>>>()
+            };
+            // A password that SASLprep forbids has no keys.
+            let Some(Some(rows)) = verifier.run(derive).await else {
+                return;
+            };
+            if let Err(error) = mail.keep_scram_keys(&user, &rows).await {
+                tracing::warn!(user = %user.name, %error, "keys of SCRAM could not be kept");
+            }
+        });
+    }
+
+    async fn scram_keys_of(&self, name: &str, hash: ScramHash) -> Result<ScramKeys, LoginError> {
+        let unavailable = |error: String| LoginError::Unavailable(error);
+        let user = self.user(name).await?;
+        // Asked for nobody, too, so that both take the same time.
+        let account = user
+            .as_ref()
+            .map_or(AccountId(u32::MAX), |user| user.account);
+        let row = self.mail.scram_keys(account, hash.number()).await;
+        let row = row.map_err(|error| unavailable(error.to_string()))?;
+        match row.filter(|_| user.is_some_and(|user| user.password.is_some())) {
+            Some(row) => {
+                let ScramRow {
+                    iterations,
+                    salt,
+                    stored_key,
+                    server_key,
+                    ..
+                } = row;
+                ScramKeys::stored(hash, salt, iterations, stored_key, server_key)
+                    .map_err(|error| unavailable(format!("damaged keys of {name}: {error}")))
+            }
+            None => {
+                let name = restante_mailbox::canonical_user_name(name);
+                let secret = self.scram.secret.expose();
+                Ok(ScramKeys::of_nobody(
+                    hash,
+                    secret,
+                    &name,
+                    self.scram.iterations,
+                ))
+            }
+        }
     }
 }
 
-fn same(name: &str, canonical: &str) -> bool {
+/// A user whose proof is right, unless the user is locked out.
+fn admit(user: User) -> Result<Identity, LoginError> {
+    if user.disabled {
+        return Err(LoginError::not_authorized("the user is disabled"));
+    }
+    Ok(Identity {
+        name: user.name,
+        account: user.account,
+    })
+}
+
+/// Keys as the directory keeps them.
+pub(crate) fn scram_row(hash: ScramHash, keys: &ScramKeys) -> ScramRow {
+    ScramRow {
+        kind: hash.number(),
+        iterations: keys.iterations(),
+        salt: keys.salt().to_vec(),
+        stored_key: keys.stored_key().to_vec(),
+        server_key: keys.server_key().to_vec(),
+    }
+}
+
+/// Whether a name is this one in its canonical form.
+pub(crate) fn same(name: &str, canonical: &str) -> bool {
     restante_mailbox::canonical_user_name(name) == canonical
 }

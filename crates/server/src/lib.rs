@@ -10,6 +10,7 @@ mod background;
 pub mod config;
 mod control;
 mod files;
+mod gate;
 mod lmtp;
 pub mod logging;
 mod net;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restante_auth::password::PasswordError;
-use restante_auth::{Verifier, VerifierOptions};
+use restante_auth::sasl::ScramHash;
+use restante_auth::{Secret, Verifier, VerifierOptions};
 use restante_mailbox::Mail;
 use restante_session::Peer;
 use thiserror::Error;
@@ -18,8 +19,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::authenticator::Directory;
+use crate::authenticator::{Directory, Scram};
 use crate::config::{Config, Size};
+use crate::gate::Gate;
 use crate::logging::LogLevel;
 use crate::net::{Admission, Bound, Refused, Seats, Stream, accept_loop, bind};
 use crate::storage::{self, StorageError};
@@ -210,7 +212,7 @@ impl Server {
         let (shutdown, down) = watch::channel(false);
         let (alive, connections_end) = mpsc::channel(1);
         let shared = Shared {
-            session: Arc::new(session_env(config, &mail, down.clone())?),
+            session: Arc::new(session_env(config, &mail, down.clone()).await?),
             lmtp: Arc::new(lmtp_env(config, &mail, down.clone())),
             tls,
             admission: admission.clone(),
@@ -345,7 +347,21 @@ fn cannot_listen(service: Service, address: SocketAddr, source: io::Error) -> Se
     }
 }
 
-fn session_env(
+async fn scram(config: &Config, mail: &Mail) -> Result<Scram, ServeError> {
+    let fresh = Verifier::random().map_err(ServeError::Password)?;
+    let secret = mail.scram_secret(fresh).await;
+    let secret = secret.map_err(|error| ServeError::System(io::Error::other(error)))?;
+    let hashes = ScramHash::ALL.into_iter();
+    Ok(Scram {
+        hashes: hashes
+            .filter(|hash| config.offers(hash.mechanism()))
+            .collect(),
+        iterations: config.login.scram_iterations,
+        secret: Secret::new(secret),
+    })
+}
+
+async fn session_env(
     config: &Config,
     mail: &Arc<Mail>,
     shutdown: watch::Receiver<bool>,
@@ -358,11 +374,13 @@ fn session_env(
     if config.login.threads > 0 {
         options.threads = config.login.threads;
     }
-    let authenticator = Arc::new(Directory {
+    let directory = Arc::new(Directory {
         mail: Arc::clone(mail),
         verifier: Verifier::new(options)?,
         seats: Seats::new(config.limits.connections_per_user),
+        scram: scram(config, mail).await?,
     });
+    let authenticator = Arc::new(Gate::new(directory, config));
     let set = &config.limits;
     let size = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
     let limits = restante_session::Limits {

@@ -2,7 +2,9 @@
 //!
 //! A word is added here with the code behind it, never before.
 
-use crate::env::Env;
+use restante_auth::sasl::Channel;
+
+use crate::env::{Env, Offers};
 
 /// What the list depends on.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +17,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) can_starttls: bool,
     /// Somebody has logged in.
     pub(crate) authenticated: bool,
+    /// What can be checked.
+    pub(crate) offers: Offers,
+    /// What a login can be bound to.
+    pub(crate) channel: &'a Channel,
 }
 
 type Condition = fn(&Facts<'_>) -> bool;
@@ -39,8 +45,41 @@ fn password(facts: &Facts<'_>) -> bool {
     !facts.authenticated && facts.password_allowed
 }
 
+/// What others could use again if they read it, and a login that they could take over, need TLS.
+fn passwords(facts: &Facts<'_>) -> bool {
+    password(facts) && facts.offers.passwords
+}
+
+fn scram_sha1(facts: &Facts<'_>) -> bool {
+    password(facts) && facts.offers.scram_sha1
+}
+
+fn scram_sha256(facts: &Facts<'_>) -> bool {
+    password(facts) && facts.offers.scram_sha256
+}
+
+fn scram_sha1_plus(facts: &Facts<'_>) -> bool {
+    scram_sha1(facts) && facts.channel.can_bind()
+}
+
+fn scram_sha256_plus(facts: &Facts<'_>) -> bool {
+    scram_sha256(facts) && facts.channel.can_bind()
+}
+
+fn tokens(facts: &Facts<'_>) -> bool {
+    password(facts) && facts.offers.tokens
+}
+
+fn certificate(facts: &Facts<'_>) -> bool {
+    !facts.authenticated && facts.offers.certificates && facts.channel.certificate.is_some()
+}
+
+fn anonymous(facts: &Facts<'_>) -> bool {
+    !facts.authenticated && facts.offers.anonymous
+}
+
 fn no_password(facts: &Facts<'_>) -> bool {
-    !facts.authenticated && !facts.password_allowed
+    !facts.authenticated && !passwords(facts)
 }
 
 /// The words in the order in which they are sent, and when. `=` at the end stands for a number.
@@ -52,8 +91,16 @@ const WORDS: &[(&str, Condition)] = &[
     ("SASL-IR", before_login),
     ("STARTTLS", starttls),
     ("LOGINDISABLED", no_password),
-    ("AUTH=PLAIN", password),
-    ("AUTH=LOGIN", password),
+    ("AUTH=SCRAM-SHA-256-PLUS", scram_sha256_plus),
+    ("AUTH=SCRAM-SHA-1-PLUS", scram_sha1_plus),
+    ("AUTH=SCRAM-SHA-256", scram_sha256),
+    ("AUTH=SCRAM-SHA-1", scram_sha1),
+    ("AUTH=PLAIN", passwords),
+    ("AUTH=LOGIN", passwords),
+    ("AUTH=EXTERNAL", certificate),
+    ("AUTH=OAUTHBEARER", tokens),
+    ("AUTH=XOAUTH2", tokens),
+    ("AUTH=ANONYMOUS", anonymous),
     ("LITERAL+", always),
     ("ID", always),
     ("ENABLE", always),
@@ -116,6 +163,26 @@ pub(crate) fn words(facts: &Facts<'_>) -> Vec<String> {
         .collect()
 }
 
+/// Whether a SASL mechanism can be used now.
+pub(crate) fn has_mechanism(facts: &Facts<'_>, name: &str) -> bool {
+    let named = |word: &str| {
+        word.strip_prefix("AUTH=")
+            .is_some_and(|known| known == name)
+    };
+    WORDS
+        .iter()
+        .any(|(word, holds)| named(word) && holds(facts))
+}
+
+/// The word of a SASL mechanism that this server knows, its name in any case.
+pub(crate) fn mechanism_word(name: &str) -> Option<&'static str> {
+    let named = |word: &str| {
+        word.strip_prefix("AUTH=")
+            .is_some_and(|known| known.eq_ignore_ascii_case(name))
+    };
+    WORDS.iter().map(|(word, _)| *word).find(|word| named(word))
+}
+
 /// Whether a word is one that this server can advertise, in any case.
 pub fn is_capability(word: &str) -> bool {
     let same = |known: &str| {
@@ -174,5 +241,12 @@ mod tests {
             .map(|(word, _)| word.trim_end_matches('=').to_owned())
             .collect();
         assert_eq!(advertised, supported);
+    }
+
+    #[test]
+    fn every_mechanism_has_its_word() {
+        for name in restante_auth::sasl::MECHANISMS {
+            assert!(super::mechanism_word(name).is_some(), "{name}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use restante_auth::sasl::Channel;
 use restante_proto::types::LiteralHead;
 use tokio::io::{AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
@@ -74,6 +75,11 @@ impl Conn {
     /// Whether nobody on the way can read along.
     pub(crate) fn is_secure(&self) -> bool {
         self.io.as_ref().is_some_and(|io| io.is_secure())
+    }
+
+    /// What a login can be bound to.
+    pub(crate) fn channel(&self) -> Channel {
+        self.io.as_ref().map(|io| io.channel()).unwrap_or_default()
     }
 
     /// Whether TLS can be started.

@@ -5,6 +5,7 @@ use std::io;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use restante_auth::sasl::Channel;
 use restante_proto::encode::Writer;
 use restante_proto::types::{Code, Tag, UntaggedData};
 use tokio::time::Instant;
@@ -109,12 +110,24 @@ impl Cx {
 
     /// The capabilities that hold now.
     pub(crate) fn capabilities(&self, state: &State) -> Vec<String> {
-        capability::words(&Facts {
+        let authenticated = !matches!(state, State::NotAuthenticated(_));
+        let channel = match authenticated {
+            true => Channel::default(),
+            false => self.conn.channel(),
+        };
+        capability::words(&self.facts(authenticated, &channel))
+    }
+
+    /// What the capabilities depend on.
+    pub(crate) fn facts<'a>(&'a self, authenticated: bool, channel: &'a Channel) -> Facts<'a> {
+        Facts {
             env: &self.env,
             password_allowed: self.password_allowed(),
             can_starttls: self.conn.can_starttls(),
-            authenticated: !matches!(state, State::NotAuthenticated(_)),
-        })
+            authenticated,
+            offers: self.env.authenticator.offers(),
+            channel,
+        }
     }
 
     /// Notes a CONDSTORE enabling command; the first one tells the HIGHESTMODSEQ of the selected

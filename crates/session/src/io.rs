@@ -9,6 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use restante_auth::sasl::Channel;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The future of [`Io::starttls`].
@@ -23,6 +24,12 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {
     /// Whether [`Io::starttls`] can succeed.
     fn can_starttls(&self) -> bool {
         false
+    }
+
+    /// What a login can be bound to, and the client's certificate. Made when it is asked for, so that
+    /// a connection carries none of it.
+    fn channel(&self) -> Channel {
+        Channel::default()
     }
 
     /// Performs the TLS handshake as the server and returns the stream on top of it.
@@ -44,12 +51,22 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {
 pub struct PlainIo<T> {
     stream: T,
     secure: bool,
+    channel: Channel,
 }
 
 impl<T> PlainIo<T> {
     /// Wraps a stream; `secure` as in [`Io::is_secure`].
     pub fn new(stream: T, secure: bool) -> PlainIo<T> {
-        PlainIo { stream, secure }
+        PlainIo {
+            stream,
+            secure,
+            channel: Channel::default(),
+        }
+    }
+
+    /// With something that logins can be bound to.
+    pub fn with_channel(self, channel: Channel) -> PlainIo<T> {
+        PlainIo { channel, ..self }
     }
 }
 
@@ -84,5 +101,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for PlainIo<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for PlainIo<T> {
     fn is_secure(&self) -> bool {
         self.secure
+    }
+
+    fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 }

@@ -83,6 +83,8 @@ mod wire;
 
 pub use capability::is_capability;
 pub use enabled::Enabled;
+pub use restante_auth::sasl::{Channel, ClientCertificate};
+
 pub use env::{
     Answer, Authenticator, Env, Identity, Limits, LoginError, Offers, Peer, Seat, TokenRefusal,
     Verdict,

@@ -5,7 +5,7 @@ use restante_proto::types::{
     StatusItem, ThreadAlgorithm,
 };
 
-use crate::capability::hidden;
+use crate::capability::{hidden, mechanism_word};
 use crate::env::Env;
 use crate::reply::{Failure, client_bug};
 
@@ -52,12 +52,7 @@ fn needs(body: &CommandBody, words: &mut Words) {
             if args.initial_response.is_some() {
                 words.push("SASL-IR");
             }
-            if args.mechanism.is("PLAIN") {
-                words.push("AUTH=PLAIN");
-            }
-            if args.mechanism.is("LOGIN") {
-                words.push("AUTH=LOGIN");
-            }
+            words.extend(mechanism_word(args.mechanism.as_str()));
         }
         C::Enable(_) => words.push("ENABLE"),
         C::Select(select) => {

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use restante_auth::sasl::{Credentials, Proof};
+use restante_auth::sasl::{Credentials, Proof, ScramHash, ScramKeys};
 use restante_mailbox::{
     Append, CheckScope, DateTime, FlagNames, Mail, MailError, MailOptions, MailboxName, SpecialUse,
 };
 use restante_session::{
-    Authenticator, Env, Identity, Limits, LoginError, Peer, PlainIo, Verdict, serve,
+    Answer, Authenticator, Channel, ClientCertificate, Env, Identity, Limits, LoginError, Offers,
+    Peer, PlainIo, TokenRefusal, Verdict, serve,
 };
 use restante_store::{MemoryOptions, Store};
 use tokio::io::DuplexStream;
@@ -27,6 +28,10 @@ pub struct WorldOptions {
     pub hidden_capabilities: Vec<String>,
     /// What an account may hold, in bytes; `None` is no limit.
     pub quota_bytes: Option<u64>,
+    /// What its users can log in with.
+    pub offers: Offers,
+    /// What logins on secure connections can be bound to.
+    pub channel: Channel,
     /// Put TLS under the connections that count as secure, so that reads and writes come in records.
     pub tls: bool,
 }
@@ -41,20 +46,49 @@ impl Default for WorldOptions {
             limits,
             hidden_capabilities: Vec::new(),
             quota_bytes: None,
+            offers: Offers::PASSWORDS,
+            channel: Channel::default(),
             tls: false,
         }
     }
 }
 
 impl WorldOptions {
+    /// Lets users log in with something else than passwords: `scram`, `tokens`, `certificates`,
+    /// `anonymous`, or nothing of it with `nothing`; `binding` gives connections a channel binding and
+    /// `certificate` a client certificate for alice.
+    fn offer(&mut self, what: &str) -> Result<(), String> {
+        let offers = &mut self.offers;
+        match what {
+            "nothing" => *offers = Offers::default(),
+            "scram" => (offers.scram_sha1, offers.scram_sha256) = (true, true),
+            "tokens" => offers.tokens = true,
+            "certificates" => offers.certificates = true,
+            "anonymous" => offers.anonymous = true,
+            "binding" => self.channel.exporter = Some(vec![7; 32]),
+            "certificate" => {
+                self.channel.certificate = Some(ClientCertificate {
+                    names: vec!["alice".to_owned()],
+                    ..ClientCertificate::default()
+                });
+            }
+            other => return Err(format!("nothing to offer as {other}")),
+        }
+        Ok(())
+    }
+
     /// Changes one limit by its name; times are in milliseconds.
     ///
     /// # Errors
     /// There is no such limit, or the value is no number.
     pub fn limit(&mut self, name: &str, value: &str) -> Result<(), String> {
-        if name == "hidden_capability" {
-            self.hidden_capabilities.push(value.to_owned());
-            return Ok(());
+        match name {
+            "hidden_capability" => {
+                self.hidden_capabilities.push(value.to_owned());
+                return Ok(());
+            }
+            "offers" => return self.offer(value),
+            _ => {}
         }
         let number: u32 = value
             .parse()
@@ -95,6 +129,7 @@ pub struct World {
     env: Arc<Env>,
     users: Arc<Users>,
     shutdown: watch::Sender<bool>,
+    channel: Channel,
     tls: Option<Tls>,
 }
 
@@ -123,7 +158,10 @@ impl World {
         let mail = Mail::open(store, mail_options)
             .await
             .expect("an empty store opens");
-        let users = Arc::new(Users::default());
+        let users = Arc::new(Users {
+            offers: options.offers,
+            ..Users::default()
+        });
         let (shutdown, down) = watch::channel(false);
         let env = Arc::new(Env {
             mail: mail.clone(),
@@ -144,6 +182,7 @@ impl World {
             env,
             users,
             shutdown,
+            channel: options.channel,
             tls: tls.expect("a certificate can be made"),
         };
         world
@@ -282,14 +321,20 @@ impl World {
         };
         let env = self.env.clone();
         let Some(tls) = self.tls.clone().filter(|_| secure) else {
-            let io = Box::new(PlainIo::new(server, secure));
+            let channel = match secure {
+                true => self.channel.clone(),
+                false => Channel::default(),
+            };
+            let io = Box::new(PlainIo::new(server, secure).with_channel(channel));
             return (client, tokio::spawn(serve(io, env, peer)));
         };
         let (near, far) = tokio::io::duplex(64 << 10);
         tokio::spawn(tls.clone().forward(server, near));
+        let channel = self.channel.clone();
         let task = tokio::spawn(async move {
             if let Ok(stream) = tls.accept(far).await {
-                serve(Box::new(PlainIo::new(stream, true)), env, peer).await;
+                let io = PlainIo::new(stream, true).with_channel(channel);
+                serve(Box::new(io), env, peer).await;
             }
         });
         (client, task)
@@ -368,33 +413,82 @@ fn parse_date(text: &str) -> Option<DateTime> {
     })
 }
 
-/// Passwords in memory.
+/// Passwords in memory. The token `good` is alice's, and so is a certificate with her name.
 #[derive(Default)]
-struct Users(Mutex<HashMap<String, (String, Identity)>>);
+struct Users {
+    known: Mutex<HashMap<String, (String, Identity)>>,
+    offers: Offers,
+}
 
 impl Users {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (String, Identity)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, name: &str) -> Result<(String, Identity), LoginError> {
+        let found = self.lock().get(name).cloned();
+        found.ok_or(LoginError::rejected("unknown user"))
+    }
+
+    fn check_now(&self, credentials: &Credentials) -> Result<Identity, LoginError> {
+        let identity = match &credentials.proof {
+            Proof::Password(password) => {
+                let (right, identity) = self.find(&credentials.user)?;
+                if *password.expose() != right {
+                    return Err(LoginError::rejected("wrong password"));
+                }
+                identity
+            }
+            Proof::Scram(proof) if proof.is_right() => self.find(&credentials.user)?.1,
+            Proof::Scram(_) => return Err(LoginError::rejected("wrong password")),
+            Proof::Token(token) if token.expose() == "down" => {
+                return Err(LoginError::Unavailable("the issuer is down".to_owned()));
+            }
+            Proof::Token(token) if token.expose() != "good" => {
+                return Err(LoginError::Token(Box::new(TokenRefusal {
+                    reason: "not a token of this world".to_owned(),
+                    lacks_scope: token.expose() == "narrow",
+                    scope: "mail".to_owned(),
+                    configuration: "https://id.example/.well-known/openid-configuration".to_owned(),
+                })));
+            }
+            Proof::Certificate(certificate) => {
+                let name = certificate.names.first().map_or("", String::as_str);
+                self.find(name)?.1
+            }
+            _ => self.find("alice")?.1,
+        };
+        match credentials.acting_as.as_deref() {
+            Some(other) if other != identity.name => {
+                Err(LoginError::not_authorized("may not act for another"))
+            }
+            _ => Ok(identity),
+        }
     }
 }
 
 impl Authenticator for Users {
+    fn offers(&self) -> Offers {
+        self.offers
+    }
+
     fn check<'a>(&'a self, credentials: &'a Credentials, _peer: &'a Peer) -> Verdict<'a> {
-        let found = self.lock().get(&credentials.user).cloned();
+        Box::pin(async { self.check_now(credentials) })
+    }
+
+    fn scram_keys<'a>(
+        &'a self,
+        user: &'a str,
+        hash: ScramHash,
+        _peer: &'a Peer,
+    ) -> Answer<'a, ScramKeys> {
         Box::pin(async move {
-            let Proof::Password(password) = &credentials.proof else {
-                return Err(LoginError::rejected("wrong"));
-            };
-            let (right, identity) = found.ok_or(LoginError::rejected("unknown user"))?;
-            if *password.expose() != right {
-                return Err(LoginError::rejected("wrong"));
-            }
-            match credentials.acting_as.as_deref() {
-                Some(other) if other != identity.name => {
-                    Err(LoginError::not_authorized("not for others"))
-                }
-                _ => Ok(identity),
-            }
+            let found = self.find(user).ok();
+            let salt = [1; 16];
+            let keys = found.and_then(|(password, _)| {
+                ScramKeys::derive_with_salt(hash, &password, &salt, 4096).ok()
+            });
+            Ok(keys.unwrap_or_else(|| ScramKeys::of_nobody(hash, b"secret", user, 4096)))
         })
     }
 }

@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 
 use aws_lc_rs::{digest, hmac, pbkdf2};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 
 use crate::{Secret, prepare};
@@ -203,6 +205,38 @@ impl ScramKeys {
         }
     }
 
+    /// As text (RFC 5803): `SCRAM-SHA-256$4096:salt$StoredKey:ServerKey`.
+    pub fn to_text(&self, hash: ScramHash) -> String {
+        format!(
+            "{}${}:{}${}:{}",
+            hash.mechanism(),
+            self.iterations,
+            STANDARD.encode(&self.salt),
+            STANDARD.encode(self.stored_key()),
+            STANDARD.encode(self.server_key()),
+        )
+    }
+
+    /// Reads what [`ScramKeys::to_text`] writes.
+    ///
+    /// # Errors
+    /// [`ScramKeysError::Malformed`].
+    pub fn from_text(text: &str) -> Result<(ScramHash, ScramKeys), ScramKeysError> {
+        let read = || {
+            let mut parts = text.split(['$', ':']);
+            let name = parts.next()?;
+            let hash = ScramHash::ALL
+                .into_iter()
+                .find(|hash| hash.mechanism() == name)?;
+            let iterations = parts.next()?.parse().ok()?;
+            let mut bytes = || STANDARD.decode(parts.next()?).ok();
+            let (salt, stored, server) = (bytes()?, bytes()?, bytes()?);
+            let keys = ScramKeys::stored(hash, salt, iterations, stored, server).ok()?;
+            parts.next().is_none().then_some((hash, keys))
+        };
+        read().ok_or(ScramKeysError::Malformed)
+    }
+
     /// The salt.
     pub fn salt(&self) -> &[u8] {
         &self.salt
@@ -226,5 +260,33 @@ impl ScramKeys {
     /// Whether they are a user's: false for [`ScramKeys::of_nobody`].
     pub fn is_real(&self) -> bool {
         self.real
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_as_text() {
+        for hash in ScramHash::ALL {
+            let keys = ScramKeys::derive(hash, "pencil", 4096).unwrap();
+            let text = keys.to_text(hash);
+            let (read, again) = ScramKeys::from_text(&text).unwrap();
+            assert_eq!((read, again.to_text(read)), (hash, text.clone()));
+            assert!(ScramKeys::from_text(&format!("{text}:x")).is_err());
+        }
+        for bad in [
+            "",
+            "SCRAM-SHA-256",
+            "SCRAM-SHA-256$0:AA==$AA==:AA==",
+            "MD5$1:AA==$AA==:AA==",
+        ] {
+            assert!(ScramKeys::from_text(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            ScramKeys::derive(ScramHash::Sha1, "a\u{7}", 4096).unwrap_err(),
+            ScramKeysError::Password
+        );
     }
 }

@@ -5,7 +5,7 @@ use crate::Secret;
 
 /// Where the exchange stands: `Start → User → Password → Over`.
 #[derive(Debug, Default)]
-pub struct Login(State);
+pub(super) struct Login(State);
 
 #[derive(Debug, Default)]
 enum State {

@@ -5,7 +5,7 @@ use crate::Secret;
 
 /// `message = [authzid] UTF8NUL authcid UTF8NUL passwd` (RFC 4616 §2), in one response.
 #[derive(Debug, Default)]
-pub struct Plain {
+pub(super) struct Plain {
     over: bool,
 }
 

@@ -10,12 +10,25 @@ use std::path::{Path, PathBuf};
 
 pub use error::ConfigError;
 pub use example::example;
-pub use sections::{Config, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Server, Tls};
+pub use sections::{
+    Config, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Master, Server, Tls,
+};
 pub use toml::ser::Error as SetError;
 pub use units::{Size, Span};
 
 use restante_auth::password::Cost;
+use restante_auth::sasl::{ScramHash, ScramKeys};
 use restante_mailbox::MailboxName;
+
+/// What `login.mechanisms` may name.
+const MECHANISMS: [&str; 6] = [
+    "PLAIN",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "EXTERNAL",
+    "OAUTHBEARER",
+    "ANONYMOUS",
+];
 
 /// Where a configuration is looked for when none is named.
 pub const DEFAULT_FILE: &str = "/etc/restante/restante.toml";
@@ -212,6 +225,7 @@ impl Config {
             }
             _ => {}
         }
+        self.validate_login()?;
         self.cost()
             .check()
             .map_err(|error| ("login", "argon2_memory_kib", error.to_string()))?;
@@ -232,6 +246,57 @@ impl Config {
             }
         }
         crate::logging::check_level(&self.log.level).map_err(|reason| ("log", "level", reason))
+    }
+
+    fn validate_login(&self) -> Result<(), (&'static str, &'static str, String)> {
+        let login = &self.login;
+        for name in &login.mechanisms {
+            if !MECHANISMS.contains(&name.as_str()) {
+                let reason = format!("`{name}` is none of {}", MECHANISMS.join(", "));
+                return Err(("login", "mechanisms", reason));
+            }
+        }
+        let least = restante_auth::sasl::client::ITERATIONS_MIN;
+        if !(least..=1_000_000).contains(&login.scram_iterations) {
+            let reason = format!("must be {least} to 1000000");
+            return Err(("login", "scram_iterations", reason));
+        }
+        if self.offers("ANONYMOUS") == login.anonymous_user.is_empty() {
+            let reason = "needs ANONYMOUS in login.mechanisms, and ANONYMOUS needs it".to_owned();
+            return Err(("login", "anonymous_user", reason));
+        }
+        if login.master_separator.is_empty() {
+            return Err(("login", "master_separator", "must not be empty".to_owned()));
+        }
+        for master in &login.masters {
+            let whole = |pattern: &String| {
+                let end = pattern.strip_prefix('*').unwrap_or(pattern);
+                !end.contains('*') && (end == pattern || end.is_empty() || end.starts_with('@'))
+            };
+            if master.name.is_empty() || !master.users.iter().all(whole) {
+                let reason = "needs a name, and users as names, \"*\" or \"*@DOMAIN\"".to_owned();
+                return Err(("login", "masters", reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a way to sign in is offered.
+    pub fn offers(&self, mechanism: &str) -> bool {
+        self.login.mechanisms.iter().any(|name| name == mechanism)
+    }
+
+    /// The keys of SCRAM of a new password (RFC 5803), for those of its mechanisms that are offered.
+    pub fn scram_keys(&self, password: &str) -> Vec<String> {
+        let offered = ScramHash::ALL
+            .into_iter()
+            .filter(|hash| self.offers(hash.mechanism()));
+        offered
+            .filter_map(|hash| {
+                let keys = ScramKeys::derive(hash, password, self.login.scram_iterations);
+                Some(keys.ok()?.to_text(hash))
+            })
+            .collect()
     }
 
     /// The cost of password hashes.

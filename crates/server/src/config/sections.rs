@@ -107,6 +107,20 @@ sections! {
         /// How long a correct password is remembered (as a keyed hash, in memory only), so that
         /// clients that sign in all the time cost little. 0s: not at all.
         cache: Span = Span(600),
+        /// Ways to sign in that are offered, where they are possible: PLAIN (and LOGIN), SCRAM-SHA-1,
+        /// SCRAM-SHA-256 (and -PLUS), EXTERNAL, OAUTHBEARER (and XOAUTH2), ANONYMOUS.
+        mechanisms: Vec<String> =
+            ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "EXTERNAL", "OAUTHBEARER"].map(str::to_owned).to_vec(),
+        /// How often SCRAM hashes a password. More is better against who steals the data, and slower
+        /// for phones. Keys are made anew when a user signs in with PLAIN after a change.
+        scram_iterations: u32 = 15_000,
+        /// The user as whom ANONYMOUS signs in.
+        anonymous_user: String = String::new(),
+        /// Users who may sign in as others: as OTHER*NAME with their own password, or with an
+        /// authorization identity. As { name = "migration", users = ["*@example.org"] }; "*" is all.
+        masters: Vec<Master> = Vec::new(),
+        /// What stands between the two names.
+        master_separator: String = "*".to_owned(),
     }
 
     /// Delivery and storage of mail.
@@ -193,6 +207,29 @@ sections! {
         level: String = "info".to_owned(),
         /// human, json, or auto: human on a terminal, otherwise json.
         format: LogFormat = LogFormat::Auto,
+    }
+}
+
+/// A user who may sign in as others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Master {
+    /// The user's name.
+    pub name: String,
+    /// As whom: names, `*` and `*@DOMAIN`.
+    pub users: Vec<String>,
+}
+
+impl Master {
+    /// Whether this user may sign in as that one. Both names are in their canonical form.
+    pub fn may_act_as(&self, user: &str) -> bool {
+        self.users
+            .iter()
+            .any(|pattern| match pattern.strip_prefix('*') {
+                Some("") => true,
+                Some(end) => user.ends_with(&end.to_lowercase()),
+                None => restante_mailbox::canonical_user_name(pattern) == user,
+            })
     }
 }
 

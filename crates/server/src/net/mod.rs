@@ -1,6 +1,7 @@
 //! Sockets: listening, limits on connections, streams with and without TLS.
 
 mod admission;
+mod certificate;
 mod listener;
 mod stream;
 

@@ -5,18 +5,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use restante_session::{Io, StartTls};
+use restante_session::{Channel, Io, StartTls};
+use rustls::server::Acceptor;
+use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use super::certificate::channel;
 
 /// TCP, possibly with TLS on it. What is not needed while a client idles is behind a pointer.
 pub(crate) enum Stream {
     /// Plain text; with what it takes to begin TLS, if that is offered.
     Plain(TcpStream, Option<Arc<rustls::ServerConfig>>),
     /// Inside TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>, Option<Arc<CertifiedKey>>),
 }
 
 impl Stream {
@@ -25,13 +29,16 @@ impl Stream {
     pub(crate) async fn into_tls(self) -> io::Result<Stream> {
         match self {
             Stream::Plain(tcp, Some(config)) => {
-                let stream = TlsAcceptor::from(config)
-                    .accept_with(tcp, |connection| {
+                let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+                // What the resolver gives a moment later in the handshake: logins are bound to it.
+                let certificate = config.cert_resolver.resolve(start.client_hello());
+                let stream = start
+                    .into_stream_with(config, |connection| {
                         // What the client does not take is held up in the session, not copied here.
                         connection.set_buffer_limit(Some(16 * 1024));
                     })
                     .await?;
-                Ok(Stream::Tls(Box::new(stream)))
+                Ok(Stream::Tls(Box::new(stream), certificate))
             }
             _ => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -48,7 +55,7 @@ macro_rules! either {
                 let $stream = Pin::new(tcp);
                 $call
             }
-            Stream::Tls(tls) => {
+            Stream::Tls(tls, _) => {
                 let $stream = Pin::new(tls.as_mut());
                 $call
             }
@@ -86,11 +93,18 @@ impl AsyncWrite for Stream {
 
 impl Io for Stream {
     fn is_secure(&self) -> bool {
-        matches!(self, Stream::Tls(_))
+        matches!(self, Stream::Tls(..))
     }
 
     fn can_starttls(&self) -> bool {
         matches!(self, Stream::Plain(_, Some(_)))
+    }
+
+    fn channel(&self) -> Channel {
+        match self {
+            Stream::Plain(..) => Channel::default(),
+            Stream::Tls(tls, certificate) => channel(tls.get_ref().1, certificate.as_deref()),
+        }
     }
 
     fn starttls(self: Box<Self>) -> StartTls {

@@ -19,6 +19,12 @@ pub(crate) async fn run(
     if !cx.password_allowed() {
         return Err(privacy_required());
     }
+    if !cx.env.authenticator.offers().passwords {
+        // RFC 9051 §6.2.3: LOGINDISABLED was told.
+        return Err(Reply::no("LOGIN is not possible here")
+            .code(Code::Cannot)
+            .into());
+    }
     let credentials = String::from_utf8(user).ok().and_then(|user| {
         let password = String::from_utf8(password.expose().clone()).ok()?;
         Some(Credentials {
@@ -28,7 +34,10 @@ pub(crate) async fn run(
         })
     });
     match credentials {
-        Some(credentials) => log_in(cx, state, "LOGIN", &credentials).await,
+        Some(credentials) => match cx.env.authenticator.check(&credentials, &cx.peer).await {
+            Ok(identity) => admit(cx, state, "LOGIN", identity).await,
+            Err(error) => Err(failed(cx, state, "LOGIN", &credentials.user, error).await),
+        },
         None => Err(failed(cx, state, "LOGIN", "", LoginError::rejected("not UTF-8")).await),
     }
 }
@@ -40,38 +49,34 @@ pub(crate) fn privacy_required() -> Failure {
         .into()
 }
 
-/// Checks credentials and, if they are right, opens the account.
-pub(crate) async fn log_in(
+/// Opens the account of a user whose credentials are right.
+pub(crate) async fn admit(
     cx: &mut Cx,
     state: &mut State,
     how: &'static str,
-    credentials: &Credentials,
+    identity: Identity,
 ) -> Outcome {
-    match cx.env.authenticator.check(credentials, &cx.peer).await {
-        Ok(Identity { name, account }) => {
-            let Some(seat) = cx.env.authenticator.seat(account) else {
-                tracing::warn!(peer = %cx.peer, user = %name, "login refused: too many sessions");
-                let reply = Reply::no("Too many connections of this user").code(Code::Limit);
-                return Err(reply.into());
-            };
-            let account = cx.env.mail.account(account).await?;
-            tracing::info!(peer = %cx.peer, user = %name, how, secure = cx.conn.is_secure(), "login");
-            *state = State::Authenticated(Login {
-                name: name.into(),
-                account,
-                _seat: seat,
-            });
-            cx.conn.after_login(&cx.env.limits);
-            let words = cx.capabilities(state);
-            Ok(Reply::ok("Logged in").code(Code::Capability(words)))
-        }
-        Err(error) => Err(failed(cx, state, how, &credentials.user, error).await),
-    }
+    let Identity { name, account } = identity;
+    let Some(seat) = cx.env.authenticator.seat(account) else {
+        tracing::warn!(peer = %cx.peer, user = %name, "login refused: too many sessions");
+        let reply = Reply::no("Too many connections of this user").code(Code::Limit);
+        return Err(reply.into());
+    };
+    let account = cx.env.mail.account(account).await?;
+    tracing::info!(peer = %cx.peer, user = %name, how, secure = cx.conn.is_secure(), "login");
+    *state = State::Authenticated(Login {
+        name: name.into(),
+        account,
+        _seat: seat,
+    });
+    cx.conn.after_login(&cx.env.limits);
+    let words = cx.capabilities(state);
+    Ok(Reply::ok("Logged in").code(Code::Capability(words)))
 }
 
 /// A failed login: said to the log at once, to the client after a delay that grows; the last of too
 /// many ends the session.
-async fn failed(
+pub(crate) async fn failed(
     cx: &mut Cx,
     state: &mut State,
     how: &'static str,
