@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use restante_auth::Secret;
 use restante_auth::sasl::{ClientCertificate, Credentials, Proof, ScramHash, ScramKeys};
-use restante_mailbox::{AccountId, canonical_user_name};
+use restante_mailbox::{AccountId, Mail, MailError, canonical_user_name};
 use restante_session::{Answer, Authenticator, Identity, LoginError, Offers, Peer, Seat, Verdict};
 
 use crate::authenticator::same;
 use crate::config::{Config, Master};
+use crate::oauth::{OAuth, OAuthError};
 
 /// Sits before the sources of users, which know passwords only.
 pub(crate) struct Gate {
@@ -18,24 +20,35 @@ pub(crate) struct Gate {
     anonymous_user: String,
     masters: Vec<Master>,
     separator: String,
+    /// Tokens, if an issuer is configured; with the mail, where accounts are made.
+    oauth: Option<(OAuth, Arc<Mail>)>,
 }
 
 impl Gate {
-    pub(crate) fn new(users: Arc<dyn Authenticator>, config: &Config) -> Gate {
-        Gate {
+    pub(crate) fn new(
+        users: Arc<dyn Authenticator>,
+        config: &Config,
+        mail: &Arc<Mail>,
+    ) -> Result<Gate, OAuthError> {
+        let oauth = match config.offers("OAUTHBEARER") {
+            true => OAuth::new(config)?.map(|oauth| (oauth, Arc::clone(mail))),
+            false => None,
+        };
+        Ok(Gate {
             users,
             allowed: Offers {
                 passwords: config.offers("PLAIN"),
                 scram_sha1: config.offers("SCRAM-SHA-1"),
                 scram_sha256: config.offers("SCRAM-SHA-256"),
-                tokens: false,
+                tokens: oauth.is_some(),
                 certificates: config.offers("EXTERNAL"),
                 anonymous: config.offers("ANONYMOUS"),
             },
             anonymous_user: config.login.anonymous_user.clone(),
             masters: config.login.masters.clone(),
             separator: config.login.master_separator.clone(),
-        }
+            oauth,
+        })
     }
 
     async fn check_now(
@@ -58,6 +71,10 @@ impl Gate {
                 let identity = self.by_certificate(certificate).await?;
                 (identity, credentials.acting_as.as_deref())
             }
+            Proof::Token(token) => {
+                let identity = self.by_token(token).await?;
+                (identity, credentials.acting_as.as_deref())
+            }
             Proof::Anonymous(trace) if self.allowed.anonymous => {
                 tracing::info!(%peer, ?trace, "anonymous login");
                 (self.users.identity(&self.anonymous_user).await?, None)
@@ -65,9 +82,46 @@ impl Gate {
             _ => return Err(LoginError::rejected("this way to sign in is not offered")),
         };
         match acting_as {
-            Some(other) if !same(other, &identity.name) => self.act(identity, other, peer).await,
+            Some(other) if !self.is_of(other, &identity.name, credentials) => {
+                self.act(identity, other, peer).await
+            }
             _ => Ok(identity),
         }
+    }
+
+    /// Whether a name that was asked for is this user's: with a token it may have the domain that is
+    /// taken off the token's.
+    fn is_of(&self, asked: &str, name: &str, credentials: &Credentials) -> bool {
+        let stripped = match (&credentials.proof, &self.oauth) {
+            (Proof::Token(_), Some((oauth, _))) => oauth.strip(asked),
+            _ => asked.to_owned(),
+        };
+        same(asked, name) || same(&stripped, name)
+    }
+
+    async fn by_token(&self, token: &Secret<String>) -> Result<Identity, LoginError> {
+        let Some((oauth, mail)) = &self.oauth else {
+            return Err(LoginError::rejected("this way to sign in is not offered"));
+        };
+        let name = oauth.user(token).await?;
+        match self.users.identity(&name).await {
+            Err(LoginError::Rejected(_)) if oauth.makes_accounts() => {}
+            // The issuer vouches for them, and they are nobody here.
+            Err(LoginError::Rejected(_)) => {
+                return Err(LoginError::not_authorized(format!("no user {name:.100}")));
+            }
+            found => return found,
+        }
+        if let Err(reason) = crate::admin::check_user_name(&name) {
+            return Err(LoginError::not_authorized(reason));
+        }
+        match mail.user_add(&name, None).await {
+            Ok(_) => tracing::info!(user = %name, "account made at the first login"),
+            // Another login was faster.
+            Err(MailError::UserExists) => {}
+            Err(error) => return Err(LoginError::Unavailable(error.to_string())),
+        }
+        self.users.identity(&name).await
     }
 
     /// `user*master`: who signs in, and as whom. Only where there are masters, since a user's name

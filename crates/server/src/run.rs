@@ -24,6 +24,7 @@ use crate::config::{Config, Size};
 use crate::gate::Gate;
 use crate::logging::LogLevel;
 use crate::net::{Admission, Bound, Refused, Seats, Stream, accept_loop, bind};
+use crate::oauth::OAuthError;
 use crate::storage::{self, StorageError};
 use crate::tls::{CertificateFiles, Certificates, TlsError, server_config};
 use crate::{background, control, lmtp, system};
@@ -56,6 +57,9 @@ pub enum ServeError {
         /// The cause.
         source: io::Error,
     },
+    /// Tokens cannot be checked.
+    #[error(transparent)]
+    OAuth(#[from] OAuthError),
     /// The control socket cannot be made.
     #[error("cannot listen on the control socket: {0}")]
     Control(#[source] io::Error),
@@ -380,7 +384,7 @@ async fn session_env(
         seats: Seats::new(config.limits.connections_per_user),
         scram: scram(config, mail).await?,
     });
-    let authenticator = Arc::new(Gate::new(directory, config));
+    let authenticator = Arc::new(Gate::new(directory, config, mail)?);
     let set = &config.limits;
     let size = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
     let limits = restante_session::Limits {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub use error::ConfigError;
 pub use example::example;
 pub use sections::{
-    Config, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Master, Server, Tls,
+    Config, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Master, OAuth, Server, Tls,
 };
 pub use toml::ser::Error as SetError;
 pub use units::{Size, Span};
@@ -78,6 +78,8 @@ impl Config {
             &mut config.server.data,
             &mut config.tls.certificate,
             &mut config.tls.key,
+            &mut config.oauth.client_secret_file,
+            &mut config.oauth.ca_file,
         ] {
             if !path.as_os_str().is_empty() {
                 *path = base.join(&*path);
@@ -226,6 +228,7 @@ impl Config {
             _ => {}
         }
         self.validate_login()?;
+        self.validate_oauth()?;
         self.cost()
             .check()
             .map_err(|error| ("login", "argon2_memory_kib", error.to_string()))?;
@@ -277,6 +280,36 @@ impl Config {
                 let reason = "needs a name, and users as names, \"*\" or \"*@DOMAIN\"".to_owned();
                 return Err(("login", "masters", reason));
             }
+        }
+        Ok(())
+    }
+
+    fn validate_oauth(&self) -> Result<(), (&'static str, &'static str, String)> {
+        let oauth = &self.oauth;
+        let wrong = |key, reason: &str| Err(("oauth", key, reason.to_owned()));
+        if oauth.issuer.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = crate::http::check_address(&oauth.issuer) {
+            return wrong("issuer", &error.to_string());
+        }
+        if oauth.audience.is_empty() {
+            return wrong(
+                "audience",
+                "must be set: a token for somebody else must not open mail",
+            );
+        }
+        if oauth.claim.is_empty() {
+            return wrong("claim", "must not be empty");
+        }
+        if oauth.client_id.is_empty() != oauth.client_secret_file.as_os_str().is_empty() {
+            return wrong("client_id", "goes together with oauth.client_secret_file");
+        }
+        if oauth.timeout.0 == 0 || oauth.leeway.0 > 600 {
+            return wrong(
+                "timeout",
+                "must be at least 1s, and oauth.leeway at most 10m",
+            );
         }
         Ok(())
     }

@@ -123,6 +123,35 @@ sections! {
         master_separator: String = "*".to_owned(),
     }
 
+    /// Signing in with OAuth 2.0 access tokens (OAUTHBEARER, XOAUTH2).
+    oauth: OAuth {
+        /// The issuer, as its tokens name it: https://login.example.org. Empty: no tokens. Its keys are
+        /// found by its OpenID configuration or RFC 8414 metadata.
+        issuer: String = String::new(),
+        /// Audiences that tokens must name one of.
+        audience: Vec<String> = Vec::new(),
+        /// Scopes that tokens must have, all of them, separated by spaces.
+        scope: String = String::new(),
+        /// The claim that is the user's name: email, preferred_username, sub, …
+        claim: String = "email".to_owned(),
+        /// Domains that are taken off the claim: ada@example.org is the user ada.
+        strip_domains: Vec<String> = Vec::new(),
+        /// Make an account for who signs in for the first time.
+        create_accounts: bool = false,
+        /// For tokens that are no JWT: the client by which the issuer is asked (RFC 7662).
+        client_id: String = String::new(),
+        /// The file with that client's secret.
+        client_secret_file: PathBuf = PathBuf::new(),
+        /// Take only JWTs that say that they are access tokens (RFC 9068).
+        require_at_jwt: bool = false,
+        /// How wrong clocks may be.
+        leeway: Span = Span(60),
+        /// How long the issuer is waited for.
+        timeout: Span = Span(5),
+        /// Certificates to trust, in PEM. Empty: the system's.
+        ca_file: PathBuf = PathBuf::new(),
+    }
+
     /// Delivery and storage of mail.
     mail: Mail {
         /// Domains whose addresses may be looked up by the part before the @, too. Empty:
