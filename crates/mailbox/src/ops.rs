@@ -289,34 +289,15 @@ impl Mailbox {
         .await
     }
 
-    /// Sets annotations of the mailbox (RFC 5464); no value takes one away.
-    ///
-    /// # Errors
-    /// [`MailError::Limit`]; as [`Mailbox::append`].
-    pub async fn annotate(
-        self: &Arc<Self>,
-        entries: &[(Box<str>, Option<bytes::Bytes>)],
-    ) -> Result<Change> {
-        const ENTRIES_MAX: usize = 100;
-        const VALUE_BYTES_MAX: usize = 64 << 10;
-        const NAME_BYTES_MAX: usize = 1024;
-        self.change(Wanted::Uids(&UidSet::new()), |loaded| {
-            let mut effects = Vec::new();
-            let mut count = loaded.annotations().len();
-            for (entry, value) in entries {
-                let before = loaded.annotations().get(entry);
-                if before == value.as_ref() {
-                    continue;
-                }
-                count += usize::from(before.is_none());
-                let bytes = value.as_ref().map_or(0, bytes::Bytes::len);
-                if bytes > VALUE_BYTES_MAX || entry.len() > NAME_BYTES_MAX || count > ENTRIES_MAX {
-                    return Err(MailError::Limit(Limit::Annotations));
-                }
-                let (entry, value) = (entry.clone(), value.clone());
-                effects.push(Effect::Annotate { entry, value });
-            }
-            Ok((effects, |change| change))
+    /// Notes in the mailbox's log that annotations changed: its modseq has to tell (RFC 7162 §3.2).
+    /// Their values lie in the account's log, so here none is kept.
+    pub(crate) async fn annotated(self: &Arc<Self>, entries: &[Arc<str>]) -> Result<Change> {
+        self.change(Wanted::Uids(&UidSet::new()), |_| {
+            let noted = entries.iter().map(|entry| Effect::Annotate {
+                entry: (&**entry).into(),
+                value: None,
+            });
+            Ok((noted.collect(), |change| change))
         })
         .await
     }

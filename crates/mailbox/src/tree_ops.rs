@@ -149,8 +149,9 @@ impl Account {
         .await
     }
 
-    /// Sets or takes away annotations of the account, or of a mailbox as far as they lie in the account
-    /// log (RFC 5464).
+    /// Sets or takes away annotations of the account, or of a mailbox (RFC 5464). A mailbox's modseq
+    /// moves with them (RFC 7162 §3.2), also where the values are what they were: a caller that tries
+    /// again after a failure between the two steps must not leave it behind.
     ///
     /// # Errors
     /// [`MailError::Limit`].
@@ -163,6 +164,7 @@ impl Account {
         const VALUE_BYTES_MAX: usize = 64 << 10;
         /// All of them are in memory with the tree.
         const BYTES_MAX: usize = 4 << 20;
+        let names: Vec<Arc<str>> = entries.iter().map(|(entry, _)| entry.clone()).collect();
         self.change_tree(move |tree, change| {
             let mut count = tree.metadata.len();
             let mut sum: usize = tree.metadata.values().map(|value| value.len()).sum();
@@ -186,7 +188,11 @@ impl Account {
             }
             Ok(())
         })
-        .await
+        .await?;
+        if let Some(id) = mailbox {
+            self.open(id).await?.annotated(&names).await?;
+        }
+        Ok(())
     }
 
     /// Subscribes to a name, whether or not it is a mailbox (RFC 9051 §6.3.7).

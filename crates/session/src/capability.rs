@@ -149,7 +149,14 @@ const WORDS: &[(&str, Condition)] = &[
 ];
 
 /// What ENABLE accepts (RFC 5161 §3.1: only extensions that need it).
-pub(crate) const ENABLEABLE: &[&str] = &["IMAP4rev2", "CONDSTORE", "QRESYNC", "UTF8=ACCEPT"];
+pub(crate) const ENABLEABLE: &[&str] = &[
+    "IMAP4rev2",
+    "CONDSTORE",
+    "QRESYNC",
+    "UTF8=ACCEPT",
+    "METADATA",
+    "METADATA-SERVER",
+];
 
 /// The words that hold now.
 pub(crate) fn words(facts: &Facts<'_>) -> Vec<String> {

@@ -144,6 +144,8 @@ impl Counts {
 /// What is in force after a NOTIFY command.
 #[derive(Debug)]
 pub(crate) struct Notify {
+    /// There was no NOTIFY, only ENABLE METADATA: the selected mailbox is told as always.
+    metadata_only: bool,
     selected: SelectedEvents,
     groups: Vec<Group>,
     watch: Option<Watch>,
@@ -176,6 +178,7 @@ impl Notify {
     /// `NOTIFY NONE`.
     pub(crate) fn none() -> Notify {
         Notify {
+            metadata_only: false,
             selected: SelectedEvents::none(),
             groups: Vec::new(),
             watch: None,
@@ -230,9 +233,29 @@ impl Notify {
         Ok(Some(notify))
     }
 
-    /// What is told of the selected mailbox.
-    pub(crate) fn selected(&self) -> &SelectedEvents {
-        &self.selected
+    /// What ENABLE METADATA turns on (RFC 5464 §4.4): annotations that others change are told at the end
+    /// of commands and in IDLE, and all else as without NOTIFY. `mailboxes`: not the server's alone.
+    pub(crate) async fn metadata(
+        account: &Arc<Account>,
+        mailboxes: bool,
+    ) -> Result<Notify, MailError> {
+        let mut events = Events::of(EventName::ServerMetadataChange);
+        if mailboxes {
+            events = events.and(Events::of(EventName::MailboxMetadataChange));
+        }
+        let filter = Filter::Personal;
+        let groups = vec![Group { filter, events }];
+        let notify = Notify::set(account, SelectedEvents::none(), groups, 0).await?;
+        Ok(Notify {
+            metadata_only: true,
+            // There is no limit to reach where no messages are watched.
+            ..notify.unwrap_or_else(Notify::none)
+        })
+    }
+
+    /// What is told of the selected mailbox; none: as without NOTIFY.
+    pub(crate) fn selected(&self) -> Option<&SelectedEvents> {
+        (!self.metadata_only).then_some(&self.selected)
     }
 
     /// Whether the sync point has to tell this client what its own command expunged, even if it wants
@@ -696,7 +719,14 @@ pub(crate) async fn tell(cx: &mut Cx, state: &mut State) -> Result<(), Failure> 
             if reply::is_ours(&error) {
                 tracing::error!(peer = %cx.peer, %error, "NOTIFY cannot go on");
             }
-            overflow(cx);
+            match &mut notify.watch {
+                // It was no NOTIFY: it is tried again at the next sync point.
+                Some(watch) if notify.metadata_only => {
+                    watch.lagged = true;
+                    cx.notify = Some(notify);
+                }
+                _ => overflow(cx),
+            }
             Ok(())
         }
         Ok(())

@@ -131,10 +131,13 @@ impl Session {
                 None => self.deadline,
             };
             // Without NOTIFY only an idling client is told anything between commands.
-            let listens = match &self.cx.notify {
-                Some(notify) => notify.selected().messages,
-                None => self.idle.is_some(),
+            let idles = self.idle.is_some();
+            let listens = match self.cx.notify.as_deref().and_then(Notify::selected) {
+                Some(wants) => wants.messages,
+                None => idles,
             };
+            let notify = self.cx.notify.as_deref_mut();
+            let notify = notify.filter(|notify| idles || notify.selected().is_some());
             let (open, changes) = match &mut self.state {
                 State::Selected(_, selected) => (
                     Some(selected.mailbox.id()),
@@ -149,7 +152,7 @@ impl Session {
                     }
                 }
                 () = changed(changes) => return Ok(Event::Changed),
-                () = elsewhere(self.cx.notify.as_deref_mut(), open) => return Ok(Event::Changed),
+                () = elsewhere(notify, open) => return Ok(Event::Changed),
                 () = tokio::time::sleep_until(wake) => {
                     return Ok(if wake == self.deadline { Event::Timeout } else { Event::KeepAlive });
                 }
@@ -352,10 +355,10 @@ impl Session {
     /// Expunges had to wait for the end of a command that uses numbers, and NOTIFY wants them at once
     /// (RFC 5465 §5.3, §6.1.1).
     fn expunges_are_due(&mut self) -> bool {
-        let Some(notify) = &self.cx.notify else {
+        let Some(wants) = self.cx.notify.as_deref().and_then(Notify::selected) else {
             return false;
         };
-        let at_once = notify.selected().messages && !notify.selected().delayed;
+        let at_once = wants.messages && !wants.delayed;
         let waiting = |selected: &crate::state::Selected| selected.view.ghost_count() > 0;
         at_once
             && self
@@ -452,8 +455,8 @@ impl Session {
     /// Tells what changed, expunges too; but outside of IDLE not where NOTIFY delays them
     /// (RFC 5465 §6.1.2).
     async fn announce(&mut self) -> io::Result<Flow> {
-        let delayed = |notify: &Notify| notify.selected().delayed;
-        let delayed = self.cx.notify.as_deref().is_some_and(delayed);
+        let wants = self.cx.notify.as_deref().and_then(Notify::selected);
+        let delayed = wants.is_some_and(|wants| wants.delayed);
         match self.sync(self.idle.is_some() || !delayed).await? {
             Some(bye) => self.bye(bye),
             None => Ok(Flow::On),

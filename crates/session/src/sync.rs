@@ -37,15 +37,14 @@ pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Resul
     selected.changes.borrow_and_update();
     let newest = selected.mailbox.snapshot().await?;
     let waiting = selected.view.ghost_count() > 0;
-    let tell = match &cx.notify {
+    let notify = cx.notify.as_deref();
+    let tell = match notify.and_then(|notify| Some((notify, notify.selected()?))) {
         None => Some(Tell::Flags),
-        Some(notify) => match notify.selected() {
-            // The client wants to hear nothing of this mailbox: what it was shown stands still.
-            wants if !wants.messages && !notify.is_expunging() => None,
-            // RFC 5465 §5.1: with the UID, whatever is enabled.
-            wants if wants.flags => Some(Tell::FlagsAndUid),
-            _ => Some(Tell::Nothing),
-        },
+        // The client wants to hear nothing of this mailbox: what it was shown stands still.
+        Some((notify, wants)) if !wants.messages && !notify.is_expunging() => None,
+        // RFC 5465 §5.1: with the UID, whatever is enabled.
+        Some((_, wants)) if wants.flags => Some(Tell::FlagsAndUid),
+        Some(_) => Some(Tell::Nothing),
     };
     if let Some(tell) = tell {
         advance(cx, selected, &newest, expunge, tell).await?;

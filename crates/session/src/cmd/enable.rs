@@ -4,12 +4,13 @@ use restante_proto::types::Atom;
 
 use crate::capability;
 use crate::cx::Cx;
+use crate::notify::Notify;
 use crate::reply::{Outcome, Reply};
 use crate::state::State;
 
 /// Turns on what is known and advertised; the rest is passed over. Allowed with a mailbox selected
 /// too, where a first CONDSTORE enabling command tells HIGHESTMODSEQ (RFC 7162 §3.1).
-pub(crate) fn run(cx: &mut Cx, state: &mut State, words: Vec<Atom>) -> Outcome {
+pub(crate) async fn run(cx: &mut Cx, state: &mut State, words: Vec<Atom>) -> Outcome {
     let mut enabled: Vec<&str> = Vec::new();
     for word in capability::ENABLEABLE {
         if !words.iter().any(|asked| asked.is(word)) || capability::hidden(&cx.env, word) {
@@ -23,6 +24,12 @@ pub(crate) fn run(cx: &mut Cx, state: &mut State, words: Vec<Atom>) -> Outcome {
             "QRESYNC" => {
                 cx.condstore_aware(state.selected().ok().map(|(_, selected)| selected));
                 cx.enabled.enable_qresync();
+            }
+            // After a NOTIFY it is NOTIFY that says what is told (RFC 5465 §3.1).
+            "METADATA" | "METADATA-SERVER" if cx.notify.is_none() => {
+                let mailboxes = !capability::hidden(&cx.env, "METADATA");
+                let notify = Notify::metadata(&state.login()?.account, mailboxes).await?;
+                cx.notify = Some(Box::new(notify));
             }
             _ => {}
         }

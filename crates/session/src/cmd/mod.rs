@@ -58,7 +58,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::StartTls => starttls::run(cx, state),
         C::Authenticate(args) => Box::pin(authenticate::run(cx, state, args)).await,
         C::Login { user, password } => Box::pin(login::run(cx, state, user, password)).await,
-        C::Enable(words) => enable::run(cx, state, words),
+        C::Enable(words) => enable::run(cx, state, words).await,
         C::Select(args) => Box::pin(select::run(cx, state, args)).await,
         C::Create {
             mailbox,
