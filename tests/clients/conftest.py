@@ -24,8 +24,10 @@ def free_port():
 class Server:
     """One `restante serve` process and what a test needs to reach it."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, settings=""):
         self.data = directory / "data"
+        self.config = directory / "restante.toml"
+        self.config.write_text(settings)
         self.log = directory / "restante.log"
         self.imap, self.imaps, self.lmtp = free_port(), free_port(), free_port()
         self.process = None
@@ -33,7 +35,7 @@ class Server:
     def start(self):
         log = open(self.log, "ab")
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--data", self.data, "--imap", f"127.0.0.1:{self.imap}",
+            [BINARY, "serve", "--config", self.config, "--data", self.data, "--imap", f"127.0.0.1:{self.imap}",
              "--imaps", f"127.0.0.1:{self.imaps}", "--lmtp", f"127.0.0.1:{self.lmtp}"],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
