@@ -210,3 +210,67 @@ fn anonymous_if_it_is_wanted() {
     with.args(["config", "check"]).arg(&config);
     assert!(with.status().unwrap().success());
 }
+
+/// Names of a megabyte, NULs, what is no base64, exchanges that are given up: one answer for each kind,
+/// the reason in the log, and the next client notices nothing.
+#[test]
+fn bad_input_before_the_login() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(
+        &dir.path().join("data"),
+        "[limits]\nlogin_attempts = 1000\n",
+    );
+    server.add_user("ada", "right");
+    let mut client = server.imaps();
+    client.expect("* OK");
+    let big = "x".repeat(1 << 20);
+    // Beyond what is taken before a login: the literal is refused before it is sent, the line ends it.
+    client.send(format!("a LOGIN {{{}}}\r\n", big.len()).as_bytes());
+    client.expect("a BAD");
+    client.send(b"b AUTHENTICATE PLAIN\r\n");
+    client.expect("+");
+    client.send(b"*\r\n");
+    client.expect("b BAD");
+    for line in ["%%%", "AA=A", "AGFkYQByaWdodA", "\u{e4}"] {
+        client.send(b"c AUTHENTICATE PLAIN\r\n");
+        client.expect("+");
+        client.send(format!("{line}\r\n").as_bytes());
+        client.expect("c BAD [CLIENTBUG] The response is not base64");
+    }
+    // \0ada\0right\0, \0a\0da\0right
+    for response in ["AGFkYQByaWdodAA=", "AGEAZGEAcmlnaHQ="] {
+        client.send(format!("d AUTHENTICATE PLAIN {response}\r\n").as_bytes());
+        client.expect("d BAD [CLIENTBUG] The response is not of this mechanism's form");
+    }
+    client.send(b"e LOGIN ada right\r\n");
+    client.expect("e OK");
+    drop(client);
+    let mut client = server.imaps();
+    client.expect("* OK");
+    for command in [
+        "LOGIN ada wrong",
+        "LOGIN eve wrong",
+        "AUTHENTICATE PLAIN AGV2ZQB3cm9uZw==",
+    ] {
+        client.send(format!("f {command}\r\n").as_bytes());
+        client.expect("f NO [AUTHENTICATIONFAILED] User or password is wrong");
+    }
+    drop(client);
+    let mut client = server.imaps();
+    client.expect("* OK");
+    // Sent in one piece, so that the answer is not lost with the connection.
+    client.send(format!("g LOGIN {} x\r\n", &big[..9 << 10]).as_bytes());
+    let refused = client.line();
+    assert!(
+        refused.starts_with("* BYE") || refused.starts_with("g BAD"),
+        "{refused}"
+    );
+    let log = server.log_lines().join("\n");
+    for reason in ["wrong password", "unknown user", "malformed response"] {
+        assert!(log.contains(reason), "{reason}: {log}");
+    }
+    let mut client = server.imaps();
+    client.expect("* OK");
+    client.send(b"h LOGIN ada right\r\n");
+    client.expect("h OK");
+}

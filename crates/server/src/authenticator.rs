@@ -216,3 +216,6 @@ pub(crate) fn scram_row(hash: ScramHash, keys: &ScramKeys) -> ScramRow {
 pub(crate) fn same(name: &str, canonical: &str) -> bool {
     restante_mailbox::canonical_user_name(name) == canonical
 }
+
+#[cfg(test)]
+mod tests;

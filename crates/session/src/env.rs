@@ -177,8 +177,9 @@ pub trait Authenticator: Send + Sync {
         Offers::PASSWORDS
     }
 
-    /// Checks what a LOGIN or a SASL exchange claims: every login, however it was tried, right or
-    /// wrong, comes through here once.
+    /// Checks what a LOGIN or a SASL exchange claims. Every login that offers a proof, right or wrong,
+    /// comes through here once; an exchange that breaks off before that (malformed, a wrong channel
+    /// binding) does not.
     fn check<'a>(&'a self, credentials: &'a Credentials, peer: &'a Peer) -> Verdict<'a>;
 
     /// The SCRAM keys of a user. One who does not exist, or has none, gets

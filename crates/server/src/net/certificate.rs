@@ -78,4 +78,70 @@ mod tests {
         assert_eq!(certificate.fingerprint.len(), 64);
         assert_eq!(client_certificate(b"0"), None);
     }
+
+    /// Both ends of a handshake see the same, and the server the client's verified names.
+    #[tokio::test]
+    async fn both_ends_agree() {
+        use crate::net::Stream;
+        use restante_session::Io as _;
+        use rustls::crypto::aws_lc_rs::default_provider;
+        use rustls::server::WebPkiClientVerifier;
+        use rustls::{ClientConfig, RootCertStore, ServerConfig};
+        use rustls_pki_types::{PrivateKeyDer, ServerName};
+        use std::sync::Arc;
+
+        let make = |name: &str| {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            let certificate = params.self_signed(&key).unwrap();
+            let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+            (certificate.der().clone(), key)
+        };
+        let (server, client) = (make("localhost"), make("ada.example"));
+        let roots = |der: &rustls_pki_types::CertificateDer<'static>| {
+            let mut roots = RootCertStore::empty();
+            roots.add(der.clone()).unwrap();
+            Arc::new(roots)
+        };
+        let provider = Arc::new(default_provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(roots(&client.0), Arc::clone(&provider));
+        let leaf = server.0.clone();
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(vec![leaf.clone()], server.1)
+            .unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepted = tokio::spawn(async move {
+            let (tcp, _) = listener.accept().await.unwrap();
+            Stream::Plain(tcp, Some(Arc::new(config)))
+                .into_tls()
+                .await
+                .unwrap()
+        });
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots(&leaf))
+            .with_client_auth_cert(vec![client.0], client.1)
+            .unwrap();
+        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let tls = tls.connect(name, tcp).await.unwrap();
+        let channel = accepted.await.unwrap().channel();
+        assert_eq!(
+            channel.certificate.unwrap().names,
+            ["ada.example", "rcgen self signed cert"]
+        );
+        assert_eq!(channel.end_point, server_end_point(&leaf));
+        let exported = tls
+            .get_ref()
+            .1
+            .export_keying_material([0u8; 32], EXPORTER_LABEL, None);
+        assert_eq!(channel.exporter.unwrap(), exported.unwrap());
+    }
 }
