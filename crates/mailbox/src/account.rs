@@ -368,8 +368,31 @@ impl Account {
         // Tries of unknown outcome: where their records would lie, and what their answers would be.
         let mut unknown: Vec<(ModSeq, u64, T)> = Vec::new();
         for _ in 0..TRIES {
-            self.freshen_tree().await?;
+            match self.freshen_tree().await {
+                Err(error) if !unknown.is_empty() => {
+                    return Err(MailError::Unknown {
+                        reason: error.to_string().into(),
+                    });
+                }
+                freshened => freshened?,
+            }
             let now = self.lock_now().clone();
+            // The tail was read, then the log is looked at, then the next try is built on that tail: what
+            // came late would be done twice otherwise.
+            let is_reached = |unknown: &[(ModSeq, u64, T)]| {
+                let mut tries = unknown.iter();
+                tries.any(|(modseq, ..)| *modseq <= now.tail.modseq)
+            };
+            if is_reached(&unknown) {
+                if let Some(answer) = self.found_tree_change(&mut unknown).await? {
+                    return Ok(answer);
+                }
+                if is_reached(&unknown) {
+                    return Err(MailError::Unknown {
+                        reason: "the account log was trimmed where the record would be".into(),
+                    });
+                }
+            }
             let mut change = TreeChange {
                 now_ms: self.core.now_ms().max(now.tail.wall_ms),
                 tail: now.tail,

@@ -247,19 +247,41 @@ impl<T> Tries<T> {
         Ok(None)
     }
 
+    /// Whether the log must be looked at before another try is built on `state`: its tail reaches an earlier
+    /// try of unknown outcome, which may have happened since the last look. Below such a try nothing needs
+    /// to be asked: both replace the same tail, so one of them can happen at most.
+    pub(crate) fn must_look(&self, state: &State) -> bool {
+        let Some(durable) = state.durable_modseq() else {
+            return false;
+        };
+        let is_reached = |key: &Key| keys::last_u64(key).is_some_and(|at| at <= durable.0);
+        self.unknown.iter().any(|(key, ..)| is_reached(key))
+    }
+
     /// The answer of a try of unknown outcome that happened after all: its record is in the log, with its
-    /// nonce.
+    /// nonce. The tail is read first: what is absent at or below it then has happened and was trimmed, or
+    /// never happened, and nobody can tell.
     pub(crate) async fn found(&mut self, mailbox: &Mailbox) -> Result<Option<T>> {
-        let store = &mailbox.account().core.store;
+        if self.unknown.is_empty() {
+            return Ok(None);
+        }
+        let unknown = |_| MailError::Unknown {
+            reason: "the log cannot be read".into(),
+        };
+        let tail = mailbox.stored().tail().await.map_err(unknown)?;
+        let reached = tail.map_or(ModSeq::MAX, |tail| tail.modseq);
+        let mut is_lost = false;
         for at in (0..self.unknown.len()).rev() {
             let (key, nonce, _) = &self.unknown[at];
-            let unknown = |_| MailError::Unknown {
+            let modseq = keys::last_u64(key).map(ModSeq).unwrap_or_default();
+            let row = mailbox.account().core.store.get(key).await;
+            let Some(row) = row.map_err(|_| MailError::Unknown {
                 reason: "the log cannot be read".into(),
-            };
-            let Some(row) = store.get(key).await.map_err(unknown)? else {
+            })?
+            else {
+                is_lost |= modseq <= reached;
                 continue;
             };
-            let modseq = keys::last_u64(key).map(ModSeq).unwrap_or_default();
             let there = Record::decode(modseq, row)?;
             let is_ours = there.nonce() == *nonce;
             // Where another record is, this one can never be.
@@ -270,7 +292,12 @@ impl<T> Tries<T> {
                 return Ok(Some(answer));
             }
         }
-        Ok(None)
+        match is_lost {
+            true => Err(MailError::Unknown {
+                reason: "the log was trimmed where the record would be".into(),
+            }),
+            false => Ok(None),
+        }
     }
 
     /// The outcome of all tries: an error after a try of which nobody knows says nothing either.

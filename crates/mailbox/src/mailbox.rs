@@ -125,6 +125,11 @@ impl State {
         }
     }
 
+    /// Where the durable tail stands that the next writer builds on, however many are between.
+    pub(crate) fn durable_modseq(&self) -> Option<ModSeq> {
+        self.durable.as_ref().map(|view| view.tail.modseq)
+    }
+
     /// The place of what the next writer builds on.
     pub(crate) fn place(&self) -> Place {
         Place {

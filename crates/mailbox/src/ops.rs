@@ -200,6 +200,7 @@ impl Mailbox {
                         continue;
                     };
                     let built = match (&pending.snapshot, opened) {
+                        _ if tries.must_look(&state) => None,
                         (Some(snapshot), _) => Some(build::append(snapshot, rows)),
                         (None, Some(_)) => None,
                         (None, None) => build::append_unopened(&pending.tail, rows),
@@ -368,7 +369,12 @@ impl Mailbox {
                 to.pending_snapshot().await?;
                 let tried = {
                     let (mut source, mut destination) = self.lock_both(to);
-                    self.try_replace(&uids, to, &message, &mut source, &mut destination)?
+                    match tries.must_look(&destination) {
+                        true => Try::Changed,
+                        false => {
+                            self.try_replace(&uids, to, &message, &mut source, &mut destination)?
+                        }
+                    }
                 };
                 if let Some(answer) = self.resolve(&mut tries, tried, Some(to)).await? {
                     return Ok(answer);
@@ -502,7 +508,11 @@ impl Mailbox {
                     let Some((pending, base)) = pending_loaded(&state) else {
                         continue;
                     };
-                    match base.loaded(wanted) {
+                    let ready = match tries.must_look(&state) {
+                        true => None,
+                        false => base.loaded(wanted),
+                    };
+                    match ready {
                         None => Try::Changed,
                         Some(loaded) => {
                             check_state(&pending)?;
@@ -577,7 +587,12 @@ impl Mailbox {
                             (source, Some(destination))
                         }
                     };
-                    self.try_transfer(uids, to, how, &mut source, destination.as_mut())?
+                    match tries.must_look(destination.as_deref().unwrap_or(&source)) {
+                        true => Try::Changed,
+                        false => {
+                            self.try_transfer(uids, to, how, &mut source, destination.as_mut())?
+                        }
+                    }
                 };
                 if let Some(answer) = self.resolve(&mut tries, tried, Some(to)).await? {
                     return Ok(answer);
@@ -764,10 +779,13 @@ impl Mailbox {
                 }
                 Ok(None)
             }
-            Try::Changed => {
-                tries.again(self.account().core.nonce()).await?;
-                Ok(None)
-            }
+            Try::Changed => match tries.found(other.unwrap_or(self)).await? {
+                Some(found) => Ok(Some(found)),
+                None => {
+                    tries.again(self.account().core.nonce()).await?;
+                    Ok(None)
+                }
+            },
         }
     }
 }
