@@ -31,7 +31,8 @@ pub(crate) struct ImportArgs {
         conflicts_with = "mbox"
     )]
     maildir: Option<PathBuf>,
-    /// A file in mbox format
+    /// A file in mbox format. Flags and keywords (Status, X-Status, X-Keywords) and, in a new mailbox, the
+    /// UIDs (X-IMAPbase, X-UID) are kept
     #[arg(long, value_name = "FILE")]
     mbox: Option<PathBuf>,
     /// The mailbox that mail goes into; for a Maildir, the one that its folders go below
@@ -69,6 +70,8 @@ pub(crate) struct Summary {
     mailboxes: Vec<(String, u64)>,
     /// Mailboxes whose UIDs could not be kept.
     renumbered: Vec<String>,
+    /// What else the user should know.
+    notes: Vec<String>,
 }
 
 pub(crate) fn run(args: &ImportArgs) -> Result<(), String> {
@@ -122,6 +125,9 @@ impl Summary {
                 self.renumbered.join(", ")
             );
         }
+        for note in &self.notes {
+            println!("{note}");
+        }
     }
 }
 
@@ -170,6 +176,8 @@ impl Importer {
         let mut have = self.have(name).await?;
         let mut batch = Batch::default();
         let mut imported = 0;
+        // Those whose UIDs are known come first.
+        let mut is_raised = false;
         for message in messages {
             let message = message?;
             advance(bar, &message);
@@ -208,6 +216,12 @@ impl Importer {
                 self.summary.already += 1;
                 continue;
             }
+            if keeps_uids && uid.is_none() && !is_raised {
+                // A UID that was given out is not given to another message: not even a deleted one's.
+                imported += self.append(name, &mut batch).await?;
+                self.open(name, uid_validity, uid_next, subscribe).await?;
+                is_raised = true;
+            }
             if batch.messages.len() >= APPEND_MAX || batch.bytes.len() + bytes.len() > BATCH_BYTES {
                 imported += self.append(name, &mut batch).await?;
             }
@@ -226,6 +240,11 @@ impl Importer {
         }
         self.summary.mailboxes.push((name.to_owned(), imported));
         Ok(())
+    }
+
+    /// Says something in the summary.
+    pub(crate) fn note(&mut self, note: String) {
+        self.summary.notes.push(note);
     }
 
     fn leave_out(&mut self, bar: &ProgressBar, text: &str) {

@@ -198,6 +198,61 @@ fn an_mbox_keeps_flags_and_dates() {
 }
 
 #[test]
+fn an_mbox_keeps_its_uids() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    server.add_user("ada", "x");
+    let mut text = String::new();
+    for n in 1..=3 {
+        let base = if n == 1 {
+            "X-IMAPbase: 4242 20 $Label1\n"
+        } else {
+            ""
+        };
+        let uid = n * 5;
+        text.push_str(&format!(
+            "From a@b Fri Jul  8 12:08:{n:02} 2011\n{base}X-UID: {uid}\nSubject: {n}\nX-Keywords: $Label1 b(d\n\nx\n\n"
+        ));
+    }
+    // Came after the last program that gave out UIDs: 20 was a message that is gone.
+    text.push_str("From a@b Fri Jul  8 12:09:00 2011\nSubject: new\n\nx\n\n");
+    let file = dir.path().join("old.mbox");
+    fs::write(&file, &text).unwrap();
+    let path = file.to_str().unwrap();
+    let import = [
+        "import",
+        "--user",
+        "ada",
+        "--mbox",
+        path,
+        "--mailbox",
+        "Old",
+    ];
+    let said = run(&data, &import);
+    assert!(said.contains("4 messages imported."), "{said}");
+    assert!(said.contains("1 messages without a usable X-UID"), "{said}");
+    assert!(said.contains("X-Keywords: b(d."), "{said}");
+    text.push_str("From a@b Fri Jul  8 12:10:00 2011\nSubject: newer\n\nxx\n\n");
+    fs::write(&file, &text).unwrap();
+    let said = run(&data, &import);
+    assert!(
+        said.contains("1 messages imported.\n4 were there already."),
+        "{said}"
+    );
+    let mut client = server.plain();
+    client.expect("* OK ");
+    client.ok("LOGIN ada x");
+    let lines = client.ok("SELECT Old").join("\n");
+    assert!(lines.contains("[UIDVALIDITY 4242]"), "{lines}");
+    assert!(lines.contains("[UIDNEXT 23]"), "{lines}");
+    let lines = client.ok("UID SEARCH KEYWORD $Label1").join("\n");
+    assert!(lines.contains("* SEARCH 5 10 15"), "{lines}");
+    let lines = client.ok("UID SEARCH ALL").join("\n");
+    assert!(lines.contains("* SEARCH 5 10 15 21 22"), "{lines}");
+}
+
+#[test]
 fn what_cannot_be_imported_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
