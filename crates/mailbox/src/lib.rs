@@ -21,6 +21,7 @@ mod ops;
 mod options;
 mod quota;
 mod record;
+mod retained;
 mod retention;
 mod scram;
 mod snapshot;

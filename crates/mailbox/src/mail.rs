@@ -46,7 +46,8 @@ pub(crate) struct Core {
     /// Bytes of tails, checkpoints, parts and records that were read.
     pub(crate) reads: AtomicU64,
     /// Retention does one thing at a time.
-    pub(crate) retention: tokio::sync::Mutex<()>,
+    /// Held while it runs; remembers which accounts kept less than they may.
+    pub(crate) retention: tokio::sync::Mutex<std::collections::HashMap<crate::AccountId, u64>>,
     /// Mailboxes of which a checkpoint is due.
     pub(crate) due: Mutex<HashSet<(AccountId, MailboxId)>>,
 }

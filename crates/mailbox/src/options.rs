@@ -18,6 +18,9 @@ pub struct MailOptions {
     pub node: u8,
     /// How long expunged messages, and the records of what happened, are kept.
     pub retention: Duration,
+    /// How many bytes of expunged messages an account keeps for that time. The oldest go before their time, but
+    /// not before the grace is over.
+    pub retained_bytes_max: Option<u64>,
     /// How long nothing is deleted after it became unreachable, whatever the retention. No upload
     /// and no command may take longer than half of it.
     pub grace: Duration,
@@ -43,6 +46,7 @@ impl Default for MailOptions {
             clock: Arc::new(SystemClock),
             node: 0,
             retention: Duration::from_secs(14 * 24 * 3600),
+            retained_bytes_max: None,
             grace: Duration::from_secs(24 * 3600),
             snapshot_cache_bytes: 64 << 20,
             email_cache_bytes: 16 << 20,

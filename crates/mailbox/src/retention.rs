@@ -50,6 +50,8 @@ pub struct RetentionReport {
     pub mailboxes: u64,
     /// Removed accounts of which nothing is left now.
     pub accounts: u64,
+    /// Bytes of expunged messages above the cap: they go before their time, after the grace.
+    pub above_cap_bytes: u64,
 }
 
 /// Rows that go in one batch.
@@ -126,12 +128,15 @@ impl Mail {
     }
 
     async fn retention_of(&self, id: AccountId, report: &mut RetentionReport) -> Result<()> {
-        let _one_at_a_time = self.core.retention.lock().await;
+        let mut one_at_a_time = self.core.retention.lock().await;
         let horizon = self.horizon();
         let account = self.account(id).await?;
         let mut plans = Vec::new();
         let mut candidates = BTreeSet::new();
-        for (mailbox, mut tail) in self.all_tails(id).await? {
+        let tails = self.all_tails(id).await?;
+        let given_up = self.given_up(id, &tails, &mut one_at_a_time).await?;
+        report.above_cap_bytes += given_up.bytes;
+        for (mailbox, mut tail) in tails {
             if self
                 .checkpoint_old(&account, mailbox, &tail, horizon)
                 .await?
@@ -146,7 +151,9 @@ impl Mail {
                 id: mailbox,
                 reads: &self.core.reads,
             };
-            let plan = Plan::make(&stored, tail, horizon).await?;
+            let to = given_up.to.get(&mailbox).copied();
+            let cap = (to, given_up.is_near);
+            let plan = Plan::make(&stored, tail, horizon, cap).await?;
             candidates.extend(plan.candidates(&stored).await?);
             plans.push((mailbox, plan));
         }
@@ -516,7 +523,7 @@ enum Plan {
         /// The snapshot that everything is kept from; `None` is the oldest there is.
         base: Option<Arc<Snapshot>>,
         /// The checkpoints that are kept: the base (or the oldest), and from the newest on that was
-        /// written before the grace.
+        /// written before the grace. Near the cap also some between, a grace apart.
         keep: Vec<KeptRoot>,
         /// All that there are.
         seen: Vec<KeptRoot>,
@@ -528,9 +535,21 @@ enum Plan {
 }
 
 impl Plan {
-    async fn make(stored: &Stored<'_>, tail: Tail, horizon: Horizon) -> Result<Self> {
+    /// `give_up`: what was expunged up to there goes before its time, though not before the grace is over.
+    /// `in_steps`: that may be so soon.
+    async fn make(
+        stored: &Stored<'_>,
+        tail: Tail,
+        horizon: Horizon,
+        (give_up, in_steps): (Option<ModSeq>, bool),
+    ) -> Result<Self> {
         if tail.state == TailState::Deleted {
-            return Ok(match tail.wall_ms <= horizon.keep_ms {
+            let is_given_up = give_up.is_some_and(|to| to >= tail.modseq);
+            let keep_ms = match is_given_up {
+                true => horizon.grace_ms,
+                false => horizon.keep_ms,
+            };
+            return Ok(match tail.wall_ms <= keep_ms {
                 true => Self::Purge { tail },
                 false => Self::Keep { tail },
             });
@@ -540,7 +559,15 @@ impl Plan {
             let older = |kept: &&KeptRoot| kept.created_ms <= ms;
             seen.iter().rev().find(older).copied()
         };
-        let (old, quiet) = (before(horizon.keep_ms), before(horizon.grace_ms));
+        let (mut old, quiet) = (before(horizon.keep_ms), before(horizon.grace_ms));
+        if let Some(to) = give_up {
+            let is_enough =
+                |kept: &&KeptRoot| kept.root.modseq >= to && kept.created_ms <= horizon.grace_ms;
+            let enough = seen.iter().find(is_enough).copied();
+            // Where no checkpoint reaches that far yet, the next time does.
+            let earlier = enough.or(quiet);
+            old = std::cmp::max_by_key(old, earlier, |kept| kept.map(|kept| kept.root.modseq));
+        }
         let Some(first) = old.or(seen.first().copied()) else {
             return Ok(Self::Keep { tail });
         };
@@ -554,6 +581,16 @@ impl Plan {
         let mut keep = vec![first];
         let from = quiet.map_or(ModSeq::ZERO, |quiet| quiet.root.modseq);
         let later = |kept: &&KeptRoot| kept.root.modseq >= from && **kept != first;
+        if in_steps {
+            let grace_ms = horizon.now_ms.saturating_sub(horizon.grace_ms);
+            let mut last_ms = first.created_ms;
+            for kept in seen.iter().filter(|kept| kept.root.modseq < from) {
+                if kept.created_ms >= last_ms.saturating_add(grace_ms) {
+                    last_ms = kept.created_ms;
+                    keep.push(*kept);
+                }
+            }
+        }
         keep.extend(seen.iter().filter(later));
         Ok(Self::Trim {
             tail,

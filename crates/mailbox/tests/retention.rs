@@ -300,3 +300,61 @@ async fn a_deleted_mailbox_comes_back() {
     let report = mail.check(CheckScope::All, true).await.unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
 }
+
+/// What is kept of expunged messages has a cap: the oldest go first, before their time, after the grace and two
+/// marks. What was moved lives on and does not count.
+async fn the_oldest_go_above_the_cap(engine: Engine) {
+    let size = text(1).len() as u64;
+    let set = |options: &mut MailOptions| options.retained_bytes_max = Some(3 * size);
+    let world = World::with(engine, set).await;
+    let account = world.account().await;
+    let inbox = world.inbox().await;
+    account.create(&name("b"), SpecialUse::NONE).await.unwrap();
+    let b = account.mailbox(&name("b")).await.unwrap();
+    append(&b, &text(9)).await.unwrap();
+    drop(b);
+    for n in 1..=7 {
+        append(&inbox, &text(n)).await.unwrap();
+    }
+    inbox.move_to(&uids([7]), &inbox).await.unwrap();
+    account.delete(&name("b")).await.unwrap();
+    let report = days(&world, 1).await;
+    assert_eq!((report.emails, report.marked), (0, 0));
+    let mut emails = 0;
+    for n in 1..=5 {
+        expunge(&inbox, [n]).await;
+        // Nothing goes before the grace is over.
+        world.clock.advance(DAY / 2);
+        let report = world.mail.retention().await.unwrap();
+        assert!(n < 3 || report.above_cap_bytes == size, "{n}: {report:?}");
+        emails += report.emails + days(&world, 1).await.emails;
+    }
+    emails += days(&world, 3).await.emails;
+    let kept = inbox.expunged().await.unwrap();
+    let kept: Vec<_> = kept.iter().map(|m| m.uid.get()).collect();
+    assert_eq!(kept, [3, 4, 5]);
+    // The message of the deleted mailbox, 1 and 2.
+    assert_eq!(emails, 3);
+    let now = inbox.snapshot().await.unwrap();
+    assert_eq!(now.exists(), 2);
+    let loaded = inbox.ensure(&now, Wanted::All).await.unwrap();
+    for row in loaded.rows(..) {
+        account.email(row.email).await.unwrap();
+    }
+    // They come back as ever, and what came back counts no more.
+    assert_eq!(inbox.restore(&uids([3])).await.unwrap().source.len(), 1);
+    assert_eq!(days(&world, 2).await.emails, 0);
+    drop((account, inbox));
+    let world = world.crash().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn the_oldest_go_above_the_cap_memory() {
+    the_oldest_go_above_the_cap(Engine::Memory).await;
+}
+
+#[tokio::test]
+async fn the_oldest_go_above_the_cap_embedded() {
+    the_oldest_go_above_the_cap(Engine::Embedded).await;
+}

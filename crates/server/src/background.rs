@@ -97,6 +97,7 @@ async fn retention(mail: &Mail) {
             bytes = report.email_bytes,
             mailboxes = report.mailboxes,
             accounts = report.accounts,
+            above_cap_bytes = report.above_cap_bytes,
             "retention"
         ),
         Err(error) => tracing::error!(%error, "retention failed"),

@@ -112,6 +112,7 @@ pub(crate) fn mail_options(config: &Config) -> MailOptions {
     let mut options = MailOptions::default();
     options.retention = config.mail.retention.duration();
     options.grace = config.mail.grace.duration();
+    options.retained_bytes_max = Some(config.mail.retained_size_max.0).filter(|bytes| *bytes > 0);
     // LMTP adds header fields to a message that may be as large as allowed.
     options.message_bytes_max = config.mail.message_size_max.0 + (16 << 10);
     // The configuration was checked: every name is one.

@@ -167,6 +167,9 @@ sections! {
             ["Drafts", "Sent", "Junk", "Trash", "Archive"].map(str::to_owned).to_vec(),
         /// How long expunged messages can still be brought back.
         retention: Span = Span(14 * 86_400),
+        /// How much of them is kept for each user, outside the quota. Above it the oldest are given up
+        /// before their time, but not before the grace is over. 0 B: no cap.
+        retained_size_max: Size = Size(10 << 30),
         /// How long bytes that nothing refers to are kept before they are deleted for good.
         grace: Span = Span(86_400),
         /// Memory for the index's cache of blocks.
