@@ -201,11 +201,19 @@ fn notify(p: &mut Parser<'_>) -> Result<CommandBody> {
 /// message-event = ("MessageNew" [SP "(" fetch-att *(SP fetch-att) ")"]) / "MessageExpunge" /
 ///                 "FlagChange" / "AnnotationChange"
 /// ```
+/// The examples of RFC 5465 have no parentheses around the events, and clients copy them: both are taken.
 fn events(p: &mut Parser<'_>) -> Result<NotifyEvents> {
     if p.eat_word(b"NONE") {
         return Ok(NotifyEvents::None);
     }
-    p.list(false, event).map(NotifyEvents::Events)
+    if p.peek() == Some(b'(') {
+        return p.list(false, event).map(NotifyEvents::Events);
+    }
+    let mut events = vec![event(p)?];
+    while p.eat(b' ') {
+        events.push(event(p)?);
+    }
+    Ok(NotifyEvents::Events(events))
 }
 
 fn event(p: &mut Parser<'_>) -> Result<NotifyEvent> {

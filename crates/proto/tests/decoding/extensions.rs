@@ -74,7 +74,13 @@ fn notify() {
     // RFC 5465 §3.1 and §5.1, in part
     let line = "NOTIFY SET STATUS (selected MessageNew (uid body.peek[header.fields (to)]) MessageExpunge) \
         (subtree Lists (MessageNew MessageExpunge FlagChange))";
-    assert!(try_body(line).is_err(), "events stand in parentheses");
+    assert!(
+        matches!(
+            try_body(line),
+            Ok(CommandBody::Notify(Notify::Set { groups, .. })) if groups.len() == 2
+        ),
+        "the RFC's own examples leave out the parentheses of the grammar"
+    );
     let line = "NOTIFY SET STATUS (selected (MessageNew (uid body.peek[header.fields (to)]) MessageExpunge)) \
         (subtree Lists (MessageNew MessageExpunge FlagChange Frobbed)) (inboxes NONE)";
     let CommandBody::Notify(Notify::Set {
