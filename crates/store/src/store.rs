@@ -1,6 +1,7 @@
 //! The store: one cheap handle, whichever engine is behind it.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     ops::Range,
     path::Path,
@@ -193,6 +194,22 @@ impl Store {
     pub async fn maintain(&self, budget: Budget) -> Result<MaintenanceReport, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.maintain(budget).await,
+            Engine::Memory(_) => Ok(MaintenanceReport::default()),
+        }
+    }
+
+    /// Takes everything that was ever said of rows off the disk, now: of rows that were deleted, and of the
+    /// blobs that they owned. Segments that tell of them are emptied and dropped, the snapshots and the
+    /// index's tables written anew; the index's journal follows when the store is closed. Takes as long
+    /// as reading the log's operations and writing two snapshots; commits and reads go on. If it fails or
+    /// is cut short, it is to be called again. A backup made before has the rows still.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if a row exists, or for want of space; [`StoreError::Damaged`] if a segment
+    /// cannot be read through; else as [`Store::get`].
+    pub async fn erase(&self, keys: BTreeSet<Key>) -> Result<MaintenanceReport, StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.erase(keys).await,
             Engine::Memory(_) => Ok(MaintenanceReport::default()),
         }
     }

@@ -217,3 +217,85 @@ async fn a_backup_made_while_writing_is_whole() {
     assert_eq!(store.get(b"\x01only here").await.unwrap(), None);
     assert_eq!(store.verify().await.unwrap().problem_count, 0);
 }
+
+/// Whether any file under a directory has these bytes.
+fn is_on_disk(dir: &Path, bytes: &[u8]) -> bool {
+    files(dir).into_iter().any(|path| {
+        if path.is_dir() {
+            return is_on_disk(&path, bytes);
+        }
+        let found = std::fs::read(path).unwrap();
+        found.windows(bytes.len()).any(|window| window == bytes)
+    })
+}
+
+/// A row with a subject, that owns a message.
+async fn put_message(store: &Store, key: &[u8], subject: &[u8], body: &[u8]) {
+    let staged = stage(store, key, body).await;
+    let mut batch = Batch::new(2);
+    let blob = batch.attach(staged);
+    let row = [&[7; 30], subject].concat();
+    batch
+        .put
+        .push(restante_store::Put::with_blob(key, row, blob, 3));
+    store.commit(batch).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_erased_is_nowhere_on_the_disk() {
+    const SUBJECT: &[u8] = b"subject of the court order";
+    const BODY: &[u8] = b"body of the court order";
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = small_segments();
+    options.floor_interval = Duration::from_secs(3600);
+    options.floor_bytes = 1 << 30;
+    options.grace = Duration::from_secs(3600);
+    options.snapshot_bytes = 1;
+    let store = Store::open(dir.path(), options.clone()).await.unwrap();
+    let small = [BODY, &pattern(5_000)].concat();
+    let large = [&pattern(1 << 20), BODY].concat();
+    let mut erased = std::collections::BTreeSet::new();
+    for i in 0..60u8 {
+        match i {
+            20 | 59 => put_message(&store, &[2, i], SUBJECT, &small).await,
+            40 => put_message(&store, &[2, i], SUBJECT, &large).await,
+            _ => put_blob(&store, &[2, i], &pattern(10_000 + usize::from(i))).await,
+        }
+        if i == 50 {
+            // It is in a snapshot, too.
+            store.maintain(Budget::default()).await.unwrap();
+        }
+    }
+    for i in [20, 40, 59] {
+        erased.insert(vec![2, i]);
+        assert!(
+            store.erase(erased.clone()).await.is_err(),
+            "what exists is not erased"
+        );
+        delete(&store, &[2, i]).await;
+    }
+    assert!(is_on_disk(dir.path(), SUBJECT) && is_on_disk(dir.path(), BODY));
+    let report = store.erase(erased.clone()).await.unwrap();
+    assert!(
+        report.segments_dropped >= 2 && report.files_dropped == 1,
+        "{report:?}"
+    );
+    for place in ["log", "blobs", "snapshot", "lost"] {
+        assert!(!is_on_disk(&dir.path().join(place), SUBJECT), "{place}");
+        assert!(!is_on_disk(&dir.path().join(place), BODY), "{place}");
+    }
+    let again = store.erase(erased).await.unwrap();
+    assert_eq!(again.segments_dropped, 0, "{again:?}");
+    store.close().await;
+    assert!(!is_on_disk(dir.path(), SUBJECT) && !is_on_disk(dir.path(), BODY));
+
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let store = Store::open(dir.path(), options).await.unwrap();
+    let verified = store.verify().await.unwrap();
+    assert!(verified.problems.is_empty(), "{verified:?}");
+    for i in (0..60u8).filter(|i| ![20, 40, 59].contains(i)) {
+        let want = pattern(10_000 + usize::from(i));
+        assert!(read_blob(&store, &[2, i]).await.unwrap()[..] == want[..]);
+    }
+    store.close().await;
+}

@@ -60,6 +60,8 @@ pub(crate) struct Committer {
     unfloored_since: Option<Instant>,
     /// The commit whose floor is in the making.
     floor_pending: Option<u64>,
+    /// Somebody waits for the floor: the next one begins as soon as it can.
+    floor_wanted: bool,
     buffer: Vec<u8>,
     ops: Vec<u8>,
 }
@@ -108,6 +110,7 @@ impl Committer {
             segment: None,
             unfloored_since,
             floor_pending: None,
+            floor_wanted: false,
             buffer: Vec::new(),
             ops: Vec::new(),
         }
@@ -527,7 +530,8 @@ impl Committer {
             return;
         }
         let options = &self.shared.options;
-        let due = self.position.ops_since_floor >= options.floor_bytes
+        let due = self.floor_wanted
+            || self.position.ops_since_floor >= options.floor_bytes
             || self
                 .unfloored_since
                 .is_some_and(|since| since.elapsed() >= options.floor_interval);
@@ -544,6 +548,7 @@ impl Committer {
             commit,
         };
         self.unfloored_since = None;
+        self.floor_wanted = false;
         self.position.ops_since_floor = 0;
         match self.index.begin_floor(mark) {
             Ok(()) => self.floor_pending = Some(commit),
@@ -559,6 +564,7 @@ impl Committer {
             let _ = answer.send(Err(CommitError::Refused { reason }));
             return;
         }
+        self.floor_wanted = self.unfloored_since.is_some() || self.floor_pending.is_some();
         let next = self.position.segment_next;
         self.shared.counters.segment.store(next, Relaxed);
         let sealed = Sealed {

@@ -221,6 +221,16 @@ pub(crate) fn file_id(path: &Path) -> Option<u64> {
 /// The longest header of a large blob that is read, in bytes: that of a blob of 1 TiB.
 const HEADER_BYTES_MAX: u64 = BLOB_BYTES_MAX / BLOCK_BYTES * 4 + (8 << 10);
 
+/// Unlinks a blob's file. Returns its bytes, or `None` if there was none.
+pub(crate) fn unlink(path: &Path) -> io::Result<Option<u64>> {
+    let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whose blob a file is, and how long; `None` if it was never finished.
 pub(crate) fn describe(path: &Path) -> io::Result<Option<(Key, u64)>> {
     let file = File::open(path)?;

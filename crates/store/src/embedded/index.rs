@@ -278,6 +278,11 @@ impl Index {
         self.rows.tree.sealed_memtable_count() >= 2 || self.rows.tree.l0_run_count() >= 16
     }
 
+    /// Writes all tables anew, without what was deleted or replaced. Blocks; reads and writes go on.
+    pub(crate) fn compact(&self) -> Result<(), String> {
+        self.rows.major_compact().map_err(|error| error.to_string())
+    }
+
     /// Bytes of its tables and journals on disk.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.rows.disk_space()
@@ -301,7 +306,7 @@ fn detach(value: fjall::Slice) -> Bytes {
 }
 
 /// Cuts every journal of an index to nothing. None is removed.
-fn cut_journals(dir: &Path) -> std::io::Result<()> {
+pub(crate) fn cut_journals(dir: &Path) -> std::io::Result<()> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),

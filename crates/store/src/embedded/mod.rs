@@ -5,6 +5,7 @@
 //! start's way: [`recovery`], which finds the log's end with [`walk`] and replays.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     path::{Path, PathBuf},
     sync::{
@@ -29,6 +30,7 @@ mod backup;
 mod blobs;
 mod committer;
 mod disk;
+mod erase;
 mod files;
 mod format;
 mod index;
@@ -56,6 +58,8 @@ use queue::Queue;
 use reclaim::{Maintenance, Released};
 use segments::Segments;
 
+/// The directory of the ordered index.
+const INDEX: &str = "index";
 /// A file of this name asks the next start to rebuild the index.
 const REBUILD: &str = "rebuild-index";
 
@@ -154,6 +158,13 @@ impl Embedded {
         let shared = self.shared.clone();
         let maintain = tokio::task::spawn_blocking(move || shared.maintain(budget));
         maintain.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Takes everything that was ever said of rows off the disk.
+    pub(crate) async fn erase(&self, keys: BTreeSet<Key>) -> Result<MaintenanceReport, StoreError> {
+        let shared = self.shared.clone();
+        let erase = tokio::task::spawn_blocking(move || shared.erase(&keys));
+        erase.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Makes a copy of the store.
@@ -290,6 +301,9 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         drop(index);
+        // What they hold is in the log, and shall not outlive what was erased there. Best effort: the next
+        // start does it again.
+        let _ = index::cut_journals(&self.dir.join(INDEX));
         self.lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -290,21 +290,7 @@ impl Shared {
                 report.more = true;
                 break;
             }
-            let mut copy = Copy {
-                shared: self,
-                waiting: Vec::new(),
-                bytes: 0,
-                full: false,
-                report,
-            };
-            self.each_blob(number, |_, blob, row| match (blob, row) {
-                (Some((owned, blob)), Some(row)) => copy.add(owned, &blob, row),
-                _ => Ok(()),
-            })?;
-            copy.wait()?;
-            let full = copy.full;
-            let usage = self.usage(number)?;
-            state.usage.insert(number, usage);
+            let full = self.empty(state, number, report)?;
             if full {
                 tracing::warn!(
                     "there is no space to copy live blobs; segments that are dead still go"
@@ -313,6 +299,31 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Copies the live blobs out of a segment. True: there was no space for all of them.
+    pub(crate) fn empty(
+        &self,
+        state: &mut Maintenance,
+        number: u32,
+        report: &mut MaintenanceReport,
+    ) -> Result<bool, StoreError> {
+        let mut copy = Copy {
+            shared: self,
+            waiting: Vec::new(),
+            bytes: 0,
+            full: false,
+            report,
+        };
+        self.each_blob(number, |_, blob, row| match (blob, row) {
+            (Some((owned, blob)), Some(row)) => copy.add(owned, &blob, row),
+            _ => Ok(()),
+        })?;
+        copy.wait()?;
+        let full = copy.full;
+        let usage = self.usage(number)?;
+        state.usage.insert(number, usage);
+        Ok(full)
     }
 
     /// Writes a snapshot if the log has grown enough since the last one, or if one is all that keeps
@@ -391,28 +402,39 @@ impl Shared {
             .map(|(number, _)| *number)
             .collect();
         for number in ripe {
-            let usage = self.usage(number)?;
-            if usage.damaged || usage.live_bytes > 0 {
-                state.usage.insert(number, usage);
-                continue;
-            }
-            let mut batch = Batch::new(OWN_TURN);
-            batch.put(
-                dropped_key(number),
-                usage.last_commit.to_be_bytes().to_vec(),
-            );
-            self.commit_own(batch).map_err(commit_error)?;
-            self.segments.forget(number);
-            let unlink = || {
-                std::fs::remove_file(segments::path(self.segments.dir(), number))?;
-                sync_dir(self.segments.dir())
-            };
-            unlink().map_err(|error| io_error(&format!("segment {number}"), error))?;
-            state.usage.remove(&number);
-            report.segments_dropped += 1;
-            report.bytes_freed += usage.bytes;
+            self.drop_segment(state, number, report)?;
         }
         Ok(())
+    }
+
+    /// Drops a segment that the snapshots do not need, unless something lives in it. False: it stays.
+    pub(crate) fn drop_segment(
+        &self,
+        state: &mut Maintenance,
+        number: u32,
+        report: &mut MaintenanceReport,
+    ) -> Result<bool, StoreError> {
+        let usage = self.usage(number)?;
+        if usage.damaged || usage.live_bytes > 0 {
+            state.usage.insert(number, usage);
+            return Ok(false);
+        }
+        let mut batch = Batch::new(OWN_TURN);
+        batch.put(
+            dropped_key(number),
+            usage.last_commit.to_be_bytes().to_vec(),
+        );
+        self.commit_own(batch).map_err(commit_error)?;
+        self.segments.forget(number);
+        let unlink = || {
+            std::fs::remove_file(segments::path(self.segments.dir(), number))?;
+            sync_dir(self.segments.dir())
+        };
+        unlink().map_err(|error| io_error(&format!("segment {number}"), error))?;
+        state.usage.remove(&number);
+        report.segments_dropped += 1;
+        report.bytes_freed += usage.bytes;
+        Ok(true)
     }
 
     /// Large blobs without an owner go to `lost/`, and after the grace away.
@@ -463,14 +485,12 @@ impl Shared {
             if since.elapsed() < grace || result.is_err() {
                 return true;
             }
-            let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
-            match std::fs::remove_file(path) {
-                Ok(()) => {
-                    report.files_dropped += 1;
-                    report.bytes_freed += bytes;
+            match files::unlink(path) {
+                Ok(bytes) => {
+                    report.files_dropped += u64::from(bytes.is_some());
+                    report.bytes_freed += bytes.unwrap_or(0);
                     false
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
                 Err(error) => {
                     result = Err(failed(error));
                     true
@@ -481,7 +501,7 @@ impl Shared {
     }
 
     /// Whether a row owns the large blob in a file.
-    fn file_is_owned(&self, path: &Path) -> Result<bool, StoreError> {
+    pub(crate) fn file_is_owned(&self, path: &Path) -> Result<bool, StoreError> {
         let described = match files::describe(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             other => other.map_err(|error| io_error("a large blob", error))?,
@@ -605,7 +625,7 @@ fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
         .collect()
 }
 
-fn io_error(what: &str, error: io::Error) -> StoreError {
+pub(crate) fn io_error(what: &str, error: io::Error) -> StoreError {
     StoreError::Read {
         what: what.into(),
         source: std::sync::Arc::new(error),
@@ -623,7 +643,7 @@ fn snapshot_error(error: SnapshotError) -> StoreError {
     }
 }
 
-fn commit_error(error: CommitError) -> StoreError {
+pub(crate) fn commit_error(error: CommitError) -> StoreError {
     match error {
         CommitError::Closed => StoreError::Closed,
         CommitError::Refused { reason } | CommitError::Unknown { reason } => {

@@ -53,7 +53,7 @@ impl Layout {
             dir: dir.to_path_buf(),
             log: dir.join("log"),
             files: dir.join("blobs"),
-            index: dir.join("index"),
+            index: dir.join(super::INDEX),
             lost: dir.join("lost"),
             snapshots: dir.join("snapshot"),
             format: dir.join("FORMAT"),
