@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod import_maildir;
 mod import_mbox;
+mod purge;
 mod recover;
 mod serve;
 mod undelete;
@@ -42,6 +43,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Bring back messages that were expunged, or a mailbox that was deleted (also while the server runs).
     Undelete(undelete::UndeleteArgs),
+    /// Delete messages at once and for good, from the disk too (also while the server runs).
+    Purge(purge::PurgeArgs),
     /// Check that the data is whole (also while the server runs).
     Check(check::CheckArgs),
     /// Copy the store to a new directory, also while the server runs.
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Undelete(args) => undelete::run(&args),
+        Command::Purge(args) => purge::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Recover(args) => recover::run(&args),

@@ -81,12 +81,7 @@ fn list(args: &UndeleteArgs, user: String) -> Result<(), String> {
         Reply::Expunged { messages } => {
             println!("{:>10}  {:>16}  {:>10}  SUBJECT", "UID", "EXPUNGED", "SIZE");
             for message in messages {
-                // A subject is somebody's words: no control character reaches the terminal.
-                let subject: String = message
-                    .subject
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .collect();
+                let subject = printable(&message.subject);
                 let when = ago(message.expunged_ms);
                 let size = Size(message.size).to_string();
                 println!("{:>10}  {when:>16}  {size:>10}  {subject}", message.uid);
@@ -112,7 +107,7 @@ fn now_ms() -> i64 {
     now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn ago(then_ms: i64) -> String {
+pub(crate) fn ago(then_ms: i64) -> String {
     let minutes = (now_ms() - then_ms).max(0) / 60_000;
     match minutes {
         0 => "just now".to_owned(),
@@ -122,8 +117,13 @@ fn ago(then_ms: i64) -> String {
     }
 }
 
+/// Somebody's words, of which no control character may reach the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 /// `5`, `7:9`, `1,4:6`.
-fn ranges(set: &str) -> Result<Vec<(u32, u32)>, String> {
+pub(crate) fn ranges(set: &str) -> Result<Vec<(u32, u32)>, String> {
     let one = |text: &str| {
         let (first, last) = text.split_once(':').unwrap_or((text, text));
         Some((first.parse().ok()?, last.parse().ok()?))

@@ -11,6 +11,7 @@ use crate::{
     error::{MailError, Result},
     keys::{self, Table},
     mail::Mail,
+    purge,
     snapshot::{Snapshot, Wanted},
     stored::Stored,
     tail::{Tail, TailState},
@@ -246,10 +247,17 @@ impl Mail {
                 }
             }
         }
+        let purged = purge::tombstones(store, id).await?;
         for (email, size) in shown {
             // It may have come after the rows were read.
-            if store.get(&keys::email(id, email)).await?.is_none() {
-                problems.push(format!("email {} of {size} bytes is gone", email.0));
+            if store.get(&keys::email(id, email)).await?.is_some() {
+                continue;
+            }
+            match purged.iter().find(|purged| purged.email == email) {
+                // It will be expunged in a moment.
+                Some(purged) if !purged.is_erased => {}
+                Some(_) => problems.push(format!("email {} was purged, but is shown", email.0)),
+                None => problems.push(format!("email {} of {size} bytes is gone", email.0)),
             }
         }
         let (mut start, end) = keys::table(id, Table::Thread);

@@ -10,7 +10,7 @@
 //! | pages and parts of mailboxes | mailbox u32, name of the part (21 bytes) |
 //! | email | EmailId u64 |
 //! | thread | hash of a Message-ID u64 |
-//! | mark | EmailId u64 |
+//! | mark, tombstone | EmailId u64 |
 //!
 //! Account 0 is the server itself: directory, counters, removed accounts.
 
@@ -48,6 +48,7 @@ pub(crate) enum Table {
     Email = 0x30,
     Thread = 0x31,
     Mark = 0x32,
+    Tombstone = 0x33,
 }
 
 fn key(account: AccountId, table: Table, rest: usize) -> Key {
@@ -177,6 +178,10 @@ pub(crate) fn mark(account: AccountId, email: EmailId) -> Key {
     in_account(account, Table::Mark, email.0)
 }
 
+pub(crate) fn tombstone(account: AccountId, email: EmailId) -> Key {
+    in_account(account, Table::Tombstone, email.0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::ops::Bound;
@@ -186,7 +191,7 @@ mod tests {
     #[test]
     fn an_account_is_contiguous() {
         let (one, two) = (AccountId(1), AccountId(2));
-        let last = mark(one, EmailId(u64::MAX));
+        let last = tombstone(one, EmailId(u64::MAX));
         assert!(last < account_tail(two));
         let (Bound::Included(start), Bound::Excluded(end)) = account(one) else {
             panic!("bounds of an account");

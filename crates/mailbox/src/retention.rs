@@ -22,6 +22,7 @@ use crate::{
     keys::{self, Table},
     mail::Mail,
     mailbox::Mailbox,
+    purge,
     record::Effect,
     snapshot::{PartKey, Snapshot, Wanted},
     stored::Stored,
@@ -110,6 +111,9 @@ impl Mail {
                     }
                     Err(MailError::NoSuchUser) => {}
                     outcome => outcome?,
+                }
+                if let Err(error) = self.finish_purges(AccountId(account)).await {
+                    tracing::error!(account, %error, "purged messages are not erased yet; the next round tries again");
                 }
             }
         }
@@ -279,10 +283,10 @@ impl Mail {
         };
         let dead: Vec<_> = marks.iter().filter(is_dead).map(|mark| mark.0).collect();
         for some in dead.chunks(EMAILS) {
-            if !self.delete_emails(id, some, report).await? {
+            if !self.delete_emails(id, some, None, report).await? {
                 // The store moved a message meanwhile, or a thread was written again.
                 for one in some {
-                    self.delete_emails(id, std::slice::from_ref(one), report)
+                    self.delete_emails(id, std::slice::from_ref(one), None, report)
                         .await?;
                 }
             }
@@ -297,11 +301,13 @@ impl Mail {
         Ok(())
     }
 
-    /// Deletes emails, all or none. False: not now, one of them was changed meanwhile.
-    async fn delete_emails(
+    /// Deletes emails, all or none; with the reason of a purge, tombstones stand in for them. False: not
+    /// now, one of them was changed meanwhile.
+    pub(crate) async fn delete_emails(
         &self,
         id: AccountId,
         emails: &[EmailId],
+        purge: Option<&str>,
         report: &mut RetentionReport,
     ) -> Result<bool> {
         let store = &self.core.store;
@@ -325,6 +331,9 @@ impl Mail {
                     batch.require_equal.push((thread.clone(), found));
                     batch.delete.push(thread);
                 }
+            }
+            if let Some(why) = purge {
+                purge::bury(&mut batch, id, &row, self.core.now_ms(), why);
             }
             batch.release.push(*row.blob());
             batch.require_equal.push((key.clone(), value));

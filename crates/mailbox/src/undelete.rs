@@ -148,8 +148,10 @@ impl Account {
         let loaded = stored.ensure(&last, Wanted::All).await?;
         let _room = self.reserve(tail.size)?;
         let keywords = last.keywords();
+        let purged = self.purged().await?;
         let rows: Vec<AppendRow> = loaded
             .rows(..)
+            .filter(|row| !purged.contains(&row.email))
             .map(|row| AppendRow {
                 uid: Some(row.uid),
                 email: row.email,

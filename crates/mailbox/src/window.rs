@@ -192,7 +192,8 @@ impl Mailbox {
     /// [`MailError::OverQuota`]; as [`Mailbox::append`].
     pub async fn restore(self: &Arc<Self>, uids: &UidSet) -> Result<Restored> {
         let mut messages = self.expunged().await?;
-        messages.retain(|message| uids.contains(message.uid));
+        let purged = self.account().purged().await?;
+        messages.retain(|message| uids.contains(message.uid) && !purged.contains(&message.email));
         messages.sort_unstable_by_key(|message| message.uid);
         let account = self.account();
         let _room = account.reserve(messages.iter().map(|message| message.size).sum())?;

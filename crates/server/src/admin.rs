@@ -11,6 +11,7 @@ use restante_mailbox::{CheckScope, Mail, MailError, NewUser, ScramRow, User};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
+use crate::purge::{self, PurgeLine, TombstoneLine, Which};
 use crate::transfer::{self, MailboxLine, MessageLine};
 use crate::undelete::{self, DeletedLine, ExpungedLine};
 
@@ -107,6 +108,20 @@ pub enum Request {
         was: String,
         /// The name it shall have.
         name: String,
+    },
+    /// Deletes messages at once, for good; or only lists them.
+    Purge {
+        /// Whose.
+        user: String,
+        /// Which.
+        which: Which,
+        /// Why; without it they are only listed.
+        reason: Option<String>,
+    },
+    /// Lists what was purged.
+    Tombstones {
+        /// Whose.
+        user: String,
     },
     /// Makes a copy of the store while it is in use.
     Backup {
@@ -288,6 +303,25 @@ pub enum Reply {
         /// How many messages.
         messages: u64,
     },
+    /// Messages that a purge would delete.
+    ToPurge {
+        /// Which.
+        messages: Vec<PurgeLine>,
+    },
+    /// Messages were purged.
+    Purged {
+        /// How many.
+        emails: u64,
+        /// How often mailboxes showed them.
+        messages: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// What was purged, in the order of its arrival.
+    Tombstones {
+        /// What stands for it.
+        tombstones: Vec<TombstoneLine>,
+    },
     /// Messages were appended.
     Appended {
         /// Their UIDs.
@@ -364,6 +398,15 @@ pub(crate) async fn perform(
             let answer = undelete::mailbox(mail, &user, &was, &name).await;
             told(&format!("{user}, {was}"), answer)
         }
+        Request::Purge {
+            user,
+            which,
+            reason,
+        } => {
+            let answer = purge::purge(mail, &user, &which, reason.as_deref()).await;
+            told(&user, answer)
+        }
+        Request::Tombstones { user } => told(&user, purge::tombstones(mail, &user).await),
         Request::MailboxOpen {
             user,
             mailbox,
@@ -474,6 +517,8 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
         | Request::Expunged { .. }
         | Request::Undelete { .. }
         | Request::UndeleteMailbox { .. }
+        | Request::Purge { .. }
+        | Request::Tombstones { .. }
         | Request::MailboxOpen { .. }
         | Request::Messages { .. }
         | Request::Read { .. }

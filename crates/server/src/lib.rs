@@ -16,6 +16,7 @@ mod lmtp;
 pub mod logging;
 mod net;
 mod oauth;
+pub mod purge;
 mod run;
 pub mod storage;
 mod system;

@@ -107,6 +107,11 @@ impl World {
         }
     }
 
+    /// Where the embedded engine's store lies.
+    pub(crate) fn dir(&self) -> Option<&std::path::Path> {
+        self.dir.as_ref().map(tempfile::TempDir::path)
+    }
+
     /// Everything is as it must be.
     pub(crate) async fn check(&self) {
         let report = self.mail.check(CheckScope::All, true).await.unwrap();

@@ -144,6 +144,11 @@ fn log(request: &Request) {
         Request::UndeleteMailbox { user, was, name } => {
             tracing::info!(%user, %was, %name, "control: undelete mailbox");
         }
+        Request::Purge { user, reason, .. } => match reason {
+            Some(_) => tracing::info!(%user, "control: purge"),
+            None => tracing::info!(%user, "control: look for messages to purge"),
+        },
+        Request::Tombstones { user } => tracing::info!(%user, "control: list what was purged"),
         Request::Deleted { user } | Request::Expunged { user, .. } => {
             tracing::info!(%user, "control: list what was deleted");
         }
