@@ -50,3 +50,12 @@ pub(crate) fn status(place: &Place) -> Result<(), String> {
         }
     })
 }
+
+/// `restante reload`.
+pub(crate) fn reload(place: &Place) -> Result<(), String> {
+    match block_on(call(place, Request::Reload {}))? {
+        Reply::Reloaded { text } => println!("Reloaded: {text}"),
+        _ => return Err("an unexpected answer".to_owned()),
+    }
+    Ok(())
+}

@@ -10,6 +10,13 @@ use restante_server::config::Size;
 use crate::Place;
 use crate::admin::{block_on, call};
 
+/// For who has problems.
+const WHAT_TO_DO: &str = "\
+Nothing was changed. Copy the data directory before anything else, and look for errors of the disk in
+the kernel's log. Messages that cannot be read can be had from a backup: serve it on another port, and
+`restante export` there, `restante import` here. A damaged index is rebuilt when the server starts and
+DATA/store/rebuild-index exists. If the server refuses to start, see `restante recover --help`.";
+
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// Only this user's mail
@@ -73,6 +80,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), String> {
         print!(", {} read", Size(bytes_read));
     }
     println!(", in {:.1} s", start.elapsed().as_secs_f64());
+    if !problems.is_empty() {
+        println!("{WHAT_TO_DO}");
+    }
     match problems.len() {
         0 => {
             println!("All is well.");

@@ -53,6 +53,8 @@ enum Command {
     Recover(recover::RecoverArgs),
     /// Say how the running server is.
     Status(Place),
+    /// Have the running server read its configuration and certificates again, as SIGHUP does.
+    Reload(Place),
 }
 
 /// Which server, or which data: the same for all commands.
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Command::Backup(args) => check::backup(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Status(place) => admin::status(&place),
+        Command::Reload(place) => admin::reload(&place),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

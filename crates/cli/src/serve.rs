@@ -8,7 +8,7 @@ use restante_server::{Origin, logging, serve};
 
 use crate::Place;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     place: Place,
@@ -64,8 +64,9 @@ impl ServeArgs {
 pub(crate) fn run(args: &ServeArgs) -> Result<(), String> {
     let config = args.load()?;
     let level = logging::start(&config.log);
+    let again = args.clone();
     let origin = Origin {
-        file: args.place.config.clone(),
+        load: Box::new(move || again.load()),
         level,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -224,6 +224,48 @@ fn a_new_certificate_is_used_after_sighup() {
 }
 
 #[test]
+fn the_configuration_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    let file = data.with_extension("toml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    server.add_user("ada", "tanstaaf");
+    let mut open = server.imaps();
+    open.expect("* OK ");
+    assert!(open.ok("CAPABILITY")[0].contains(" NOTIFY "));
+    let more = "[imap]\nhidden_capabilities = [\"NOTIFY\"]\n[mail]\nquota = \"1 GiB\"\n";
+    std::fs::write(&file, format!("{before}{more}")).unwrap();
+    let reload = || {
+        let output = server.command(&["reload"], "");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    let (success, said) = reload();
+    assert!(success, "{said}");
+    assert!(
+        said.contains("imap.hidden_capabilities; only a restart changes: mail.quota"),
+        "{said}"
+    );
+    // The flags of the command line hold still; who is connected goes on as before.
+    let mut new = server.imaps();
+    new.expect("* OK ");
+    assert!(!new.ok("CAPABILITY")[0].contains(" NOTIFY "));
+    assert!(open.ok("CAPABILITY")[0].contains(" NOTIFY "));
+    // A file that is not valid changes nothing, and says why.
+    std::fs::write(&file, format!("{before}[imap]\nhide = 1\n")).unwrap();
+    server.signal("HUP");
+    server.wait_for_log("not reloaded; nothing is changed");
+    new.ok("LOGIN ada tanstaaf");
+    std::fs::write(&file, before).unwrap();
+    let (_, said) = reload();
+    assert!(
+        said.ends_with("new connections: imap.hidden_capabilities\n"),
+        "{said}"
+    );
+}
+
+#[test]
 fn two_servers_on_one_directory_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

@@ -71,6 +71,18 @@ fn in_mailbox(account: AccountId, table: Table, mailbox: MailboxId, id: u64) -> 
     key
 }
 
+/// The email whose blob has this key as its owner.
+pub fn owner_of_blob(key: &[u8]) -> Option<(AccountId, EmailId)> {
+    let (account, rest) = key.split_first_chunk()?;
+    let (table, number) = rest.split_first()?;
+    let number: [u8; 8] = number.try_into().ok()?;
+    let is_email = *table == Table::Email as u8;
+    is_email.then(|| {
+        let account = AccountId(u32::from_be_bytes(*account));
+        (account, EmailId(u64::from_be_bytes(number)))
+    })
+}
+
 /// All rows of one table of an account.
 pub(crate) fn table(account: AccountId, table: Table) -> KeyRange {
     prefix_range(&key(account, table, 0))

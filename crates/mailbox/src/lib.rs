@@ -48,6 +48,7 @@ pub use email::{EmailDraft, EmailRow, NewEmail, clamp};
 pub use error::{Limit, MailError, Result};
 pub use flags::{Flags, Slot};
 pub use import::Fill;
+pub use keys::owner_of_blob;
 pub use keywords::Keywords;
 pub use mail::Mail;
 pub use mailbox::Mailbox;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use restante_auth::sasl::ScramKeys;
-use restante_mailbox::{CheckScope, Mail, MailError, NewUser, ScramRow, User};
+use restante_mailbox::{AccountId, CheckScope, Mail, MailError, NewUser, ScramRow, User};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
@@ -22,6 +22,8 @@ use crate::undelete::{self, DeletedLine, ExpungedLine};
 pub enum Request {
     /// How the server is.
     Status {},
+    /// Reads the configuration again.
+    Reload {},
     /// Adds users, some hundreds at a time.
     UsersAdd {
         /// Who.
@@ -227,6 +229,11 @@ pub enum Reply {
         pid: u32,
         /// Open connections of all kinds.
         connections: usize,
+    },
+    /// The configuration was read again.
+    Reloaded {
+        /// What came of it, for the person who asked.
+        text: String,
     },
     /// Users were added.
     Added {
@@ -462,6 +469,7 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
             pid: std::process::id(),
             connections: 0,
         }),
+        Request::Reload {} => Err("no server runs that could reload".to_owned()),
         Request::UsersAdd {
             users,
             skip_existing,
@@ -540,9 +548,20 @@ async fn check(mail: &Mail, user: Option<String>, deep: bool) -> Result<Reply, S
     if deep && scope == CheckScope::All {
         // The log itself, below accounts and mailboxes.
         let verified = mail.store().verify().await.map_err(|e| e.to_string())?;
-        problems.extend(verified.problems.into_iter().map(|problem| problem.what));
+        for problem in verified.problems {
+            let owner = problem.owner.as_deref();
+            problems.push(match owner.and_then(restante_mailbox::owner_of_blob) {
+                Some((account, email)) => {
+                    format!("account {}, email {}: {}", account.0, email.0, problem.what)
+                }
+                None => problem.what,
+            });
+        }
     }
-    for problem in &problems {
+    for problem in &mut problems {
+        if let Some(user) = user_of(mail, problem).await {
+            problem.push_str(&format!(" (user {user})"));
+        }
         tracing::error!(%problem, "check");
     }
     problems.truncate(PROBLEMS_MAX);
@@ -553,6 +572,15 @@ async fn check(mail: &Mail, user: Option<String>, deep: bool) -> Result<Reply, S
         bytes_read: report.bytes_read,
         problems,
     })
+}
+
+/// The user whose account a problem begins with.
+async fn user_of(mail: &Mail, problem: &str) -> Option<String> {
+    let number = problem.strip_prefix("account ")?;
+    let end = number.find(|c: char| !c.is_ascii_digit())?;
+    let account = AccountId(number[..end].parse().ok()?);
+    let user = mail.user_of_account(account).await.ok()??;
+    Some(user.name)
 }
 
 fn done<T>(name: &str, result: Result<T, MailError>) -> Result<Reply, String> {

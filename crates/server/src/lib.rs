@@ -12,6 +12,7 @@ mod control;
 mod files;
 mod gate;
 mod http;
+mod live;
 mod lmtp;
 pub mod logging;
 mod net;

@@ -3,27 +3,23 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use restante_auth::password::PasswordError;
-use restante_auth::sasl::ScramHash;
-use restante_auth::{Secret, Verifier, VerifierOptions};
 use restante_mailbox::Mail;
 use restante_session::Peer;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::authenticator::{Directory, Scram};
-use crate::config::{Config, Size};
-use crate::gate::Gate;
+use crate::config::Config;
+use crate::live::{Current, Live};
 use crate::logging::LogLevel;
-use crate::net::{Admission, Bound, Refused, Seats, Stream, accept_loop, bind};
+use crate::net::{Admission, Bound, Refused, Stream, accept_loop, bind};
 use crate::oauth::OAuthError;
 use crate::storage::{self, StorageError};
 use crate::tls::{CertificateFiles, Certificates, TlsError, server_config};
@@ -87,14 +83,16 @@ fn bind_hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Where a server came from.
-#[derive(Debug, Default)]
+/// Where a server came from, to look there again on SIGHUP and `restante reload`.
 pub struct Origin {
-    /// The file the configuration was read from, if one was named; read again on SIGHUP.
-    pub file: Option<PathBuf>,
-    /// The log's level, to be changed on SIGHUP.
+    /// Reads the configuration again, with what the command line changes of it.
+    pub load: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    /// The log's level.
     pub level: Option<LogLevel>,
 }
+
+/// Asks the running server to read its configuration again; the answer is what came of it, for people.
+pub(crate) type ReloadAsked = oneshot::Sender<Result<String, String>>;
 
 /// Runs a server until SIGTERM or SIGINT, or until the store fails.
 ///
@@ -106,7 +104,7 @@ pub async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let server = Server::start(&config).await?;
+    let mut server = Server::start(&config).await?;
     println!("{}", server.welcome(&config));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.data_dir().display(), "ready");
     system::notify("READY=1");
@@ -118,10 +116,10 @@ pub async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
             _ = interrupt.recv() => break Ok(()),
             reason = store.failed() => break Err(ServeError::StoreFailed(reason)),
             _ = hangup.recv() => {
-                system::notify("RELOADING=1");
-                reload(&origin);
-                server.reload_certificates(true);
-                system::notify("READY=1");
+                let _ = server.reload(&origin).await;
+            }
+            Some(answer) = server.reload_asked.recv() => {
+                let _ = answer.send(server.reload(&origin).await);
             }
             _ = certificates_due.tick() => server.reload_certificates(false),
         }
@@ -137,19 +135,6 @@ pub async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
     result
 }
 
-/// Reads the file again for what can be changed in a running server.
-fn reload(origin: &Origin) {
-    match Config::load(origin.file.as_deref()) {
-        Ok(config) => {
-            if let Some(level) = &origin.level {
-                level.set(&config.log.level);
-            }
-            tracing::info!("reloaded: log level and certificates (other settings need a restart)");
-        }
-        Err(error) => tracing::error!(%error, "the configuration is not valid; nothing is changed"),
-    }
-}
-
 /// The parts of a running server.
 struct Server {
     mail: Arc<Mail>,
@@ -161,6 +146,8 @@ struct Server {
     /// Closed when the last connection has ended.
     connections_end: mpsc::Receiver<()>,
     tasks: Vec<JoinHandle<()>>,
+    current: Arc<Current>,
+    reload_asked: mpsc::Receiver<ReloadAsked>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,11 +170,9 @@ impl Service {
 /// What every connection needs.
 #[derive(Clone)]
 struct Shared {
-    session: Arc<restante_session::Env>,
-    lmtp: Arc<lmtp::Env>,
+    current: Arc<Current>,
     tls: Arc<rustls::ServerConfig>,
     admission: Admission,
-    handshake_timeout: Duration,
     /// Held by every connection, so that their end can be waited for.
     alive: mpsc::Sender<()>,
 }
@@ -215,12 +200,12 @@ impl Server {
         let admission = Admission::new(limits.connections, limits.connections_per_address);
         let (shutdown, down) = watch::channel(false);
         let (alive, connections_end) = mpsc::channel(1);
+        let current = Current::new(config, &mail, admission.clone(), down.clone()).await?;
+        let current = Arc::new(current);
         let shared = Shared {
-            session: Arc::new(session_env(config, &mail, down.clone()).await?),
-            lmtp: Arc::new(lmtp_env(config, &mail, down.clone())),
+            current: Arc::clone(&current),
             tls,
             admission: admission.clone(),
-            handshake_timeout: limits.login_timeout.duration(),
             alive,
         };
         let mut tasks = background::start(&mail, &down);
@@ -241,9 +226,10 @@ impl Server {
             )));
         }
         let (for_control, down) = (Arc::clone(&mail), down);
+        let (ask_reload, reload_asked) = mpsc::channel(1);
         tasks.push(tokio::spawn(async move {
             tokio::select! {
-                () = control.run(for_control, admission) => {}
+                () = control.run(for_control, admission, ask_reload) => {}
                 () = is_down(down) => {}
             }
         }));
@@ -254,6 +240,8 @@ impl Server {
             shutdown,
             connections_end,
             tasks,
+            current,
+            reload_asked,
         })
     }
 
@@ -298,6 +286,43 @@ impl Server {
             ));
         }
         lines.join("\n")
+    }
+
+    /// Reads the configuration again, and serves new connections with what can be changed without a
+    /// restart. Says what came of it. If the file is not valid, nothing is changed.
+    async fn reload(&self, origin: &Origin) -> Result<String, String> {
+        system::notify("RELOADING=1");
+        let outcome = self.reload_now(origin).await;
+        match &outcome {
+            Ok(done) => tracing::info!("reloaded: {done}"),
+            Err(error) => tracing::error!(%error, "not reloaded; nothing is changed"),
+        }
+        system::notify("READY=1");
+        outcome
+    }
+
+    async fn reload_now(&self, origin: &Origin) -> Result<String, String> {
+        let config = (origin.load)()?;
+        let level = config.log.level.clone();
+        let changed = self.current.change(config).await;
+        let changed = changed.map_err(|error| error.to_string())?;
+        if let Some(handle) = &origin.level {
+            handle.set(&level);
+        }
+        self.reload_certificates(true);
+        let list = |names: &[String]| match names {
+            [] => "nothing".to_owned(),
+            names => names.join(", "),
+        };
+        let mut done = format!(
+            "certificates; changed for new connections: {}",
+            list(&changed.applied)
+        );
+        if !changed.waiting.is_empty() {
+            done.push_str("; only a restart changes: ");
+            done.push_str(&changed.waiting.join(", "));
+        }
+        Ok(done)
     }
 
     fn reload_certificates(&self, always: bool) {
@@ -351,100 +376,6 @@ fn cannot_listen(service: Service, address: SocketAddr, source: io::Error) -> Se
     }
 }
 
-async fn scram(config: &Config, mail: &Mail) -> Result<Scram, ServeError> {
-    let fresh = Verifier::random().map_err(ServeError::Password)?;
-    let secret = mail.scram_secret(fresh).await;
-    let secret = secret.map_err(|error| ServeError::System(io::Error::other(error)))?;
-    let hashes = ScramHash::ALL.into_iter();
-    Ok(Scram {
-        hashes: hashes
-            .filter(|hash| config.offers(hash.mechanism()))
-            .collect(),
-        iterations: config.login.scram_iterations,
-        secret: Secret::new(secret),
-    })
-}
-
-async fn session_env(
-    config: &Config,
-    mail: &Arc<Mail>,
-    shutdown: watch::Receiver<bool>,
-) -> Result<restante_session::Env, ServeError> {
-    let mut options = VerifierOptions {
-        cache_for: config.login.cache.duration(),
-        cost: config.cost(),
-        ..VerifierOptions::default()
-    };
-    if config.login.threads > 0 {
-        options.threads = config.login.threads;
-    }
-    let directory = Arc::new(Directory {
-        mail: Arc::clone(mail),
-        verifier: Verifier::new(options)?,
-        seats: Seats::new(config.limits.connections_per_user),
-        scram: scram(config, mail).await?,
-    });
-    let authenticator = Arc::new(Gate::new(directory, config, mail)?);
-    let set = &config.limits;
-    let size = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
-    let limits = restante_session::Limits {
-        login_timeout: set.login_timeout.duration(),
-        idle_timeout: set.idle_timeout.duration(),
-        write_timeout: set.write_timeout.duration(),
-        idle_keepalive: Some(set.idle_keepalive.duration()).filter(|span| !span.is_zero()),
-        login_attempts_max: set.login_attempts,
-        line_bytes_max_before_login: size(set.line_size_before_login),
-        line_bytes_max: size(set.line_size),
-        literal_bytes_max_before_login: size(set.literal_size_before_login),
-        literal_bytes_max: size(set.literal_size),
-        command_bytes_max: size(set.command_size),
-        append_bytes_max: config.mail.message_size_max.0,
-        append_messages_max: set.append_messages,
-        set_ranges_max: set.set_ranges,
-        nesting_max: set.nesting,
-        ghosts_max: set.untold_expunges,
-        annotations_max: set.annotations,
-        annotation_bytes_max: size(set.annotation_size),
-        ..restante_session::Limits::default()
-    };
-    let annotations = [
-        ("/shared/comment", &config.imap.comment),
-        ("/shared/admin", &config.imap.admin),
-    ];
-    let annotations = annotations
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty());
-    let server_annotations = annotations
-        .map(|(entry, value)| (entry.to_owned(), value.clone()))
-        .collect();
-    let id = [("name", "Restante"), ("version", env!("CARGO_PKG_VERSION"))];
-    Ok(restante_session::Env {
-        mail: Arc::clone(mail),
-        authenticator,
-        limits,
-        server_id: id
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .to_vec(),
-        allow_plaintext_login: config.login.allow_plaintext,
-        hidden_capabilities: config.imap.hidden_capabilities.clone(),
-        server_annotations,
-        shutdown,
-    })
-}
-
-fn lmtp_env(config: &Config, mail: &Arc<Mail>, shutdown: watch::Receiver<bool>) -> lmtp::Env {
-    lmtp::Env {
-        mail: Arc::clone(mail),
-        hostname: config.hostname(),
-        local_domains: config.local_domains(),
-        message_bytes_max: config.mail.message_size_max.0,
-        recipients_max: config.limits.lmtp_recipients,
-        timeout: config.limits.lmtp_timeout.duration(),
-        spool_dir: config.data_dir().join("tmp"),
-        shutdown,
-    }
-}
-
 async fn is_down(mut down: watch::Receiver<bool>) {
     // An error means that the server is gone.
     let _ = down.wait_for(|down| *down).await;
@@ -460,13 +391,17 @@ fn accepted(shared: &Shared, service: Service, tcp: TcpStream, peer: SocketAddr)
     tokio::spawn(async move {
         let _place = place;
         let Shared {
-            session,
-            lmtp,
+            current,
             tls,
-            handshake_timeout,
             alive,
             ..
         } = shared;
+        let Live {
+            session,
+            lmtp,
+            handshake_timeout,
+        } = current.live();
+        drop(current);
         let _alive = alive;
         let stream = Stream::Plain(tcp, Some(tls));
         match service {

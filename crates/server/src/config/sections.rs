@@ -83,7 +83,7 @@ sections! {
         lmtp: Vec<SocketAddr> = addresses(&["127.0.0.1:1124"]),
     }
 
-    /// Certificates. A changed file is noticed within a minute, or at once after SIGHUP.
+    /// Certificates. A changed file is noticed within a minute, or at once by `restante reload`.
     tls: Tls {
         /// The certificate chain in PEM. Empty: a self-signed one, made in DATA/tls.
         certificate: PathBuf = PathBuf::new(),

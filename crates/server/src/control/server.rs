@@ -10,10 +10,12 @@ use bytes::Bytes;
 use restante_mailbox::Mail;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{LINE_BYTES_MAX, SOCKET, socket_path};
 use crate::admin::{self, Reply, Request};
 use crate::net::Admission;
+use crate::run::ReloadAsked;
 
 /// The listening socket; its file is removed when this is dropped.
 #[derive(Debug)]
@@ -42,13 +44,19 @@ pub(crate) fn listen(data: &Path) -> io::Result<ControlServer> {
 
 impl ControlServer {
     /// Serves requests until the future is dropped.
-    pub(crate) async fn run(&self, mail: Arc<Mail>, admission: Admission) {
+    pub(crate) async fn run(
+        &self,
+        mail: Arc<Mail>,
+        admission: Admission,
+        reload: mpsc::Sender<ReloadAsked>,
+    ) {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let (mail, admission) = (Arc::clone(&mail), admission.clone());
+                    let reload = reload.clone();
                     tokio::spawn(async move {
-                        if let Err(error) = connection(stream, &mail, &admission).await {
+                        if let Err(error) = connection(stream, &mail, &admission, &reload).await {
                             tracing::debug!(%error, "control connection lost");
                         }
                     });
@@ -68,7 +76,12 @@ impl Drop for ControlServer {
     }
 }
 
-async fn connection(stream: UnixStream, mail: &Mail, admission: &Admission) -> io::Result<()> {
+async fn connection(
+    stream: UnixStream,
+    mail: &Mail,
+    admission: &Admission,
+    reload: &mpsc::Sender<ReloadAsked>,
+) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
@@ -89,6 +102,7 @@ async fn connection(stream: UnixStream, mail: &Mail, admission: &Admission) -> i
             }
         } else {
             match serde_json::from_slice::<Request>(&line) {
+                Ok(Request::Reload {}) => ask(reload).await,
                 Ok(request) => {
                     log(&request);
                     let mut payload = (&mut stream).take(request.payload_bytes());
@@ -114,6 +128,19 @@ async fn connection(stream: UnixStream, mail: &Mail, admission: &Admission) -> i
         if too_long {
             return Ok(());
         }
+    }
+}
+
+/// Has the configuration read again.
+async fn ask(reload: &mpsc::Sender<ReloadAsked>) -> Reply {
+    let (answer, outcome) = oneshot::channel();
+    let asked = reload.send(answer).await.is_ok();
+    match outcome.await {
+        Ok(Ok(text)) if asked => Reply::Reloaded { text },
+        Ok(Err(text)) => Reply::Error { text },
+        _ => Reply::Error {
+            text: "the server is going down".to_owned(),
+        },
     }
 }
 
@@ -153,6 +180,7 @@ fn log(request: &Request) {
             tracing::info!(%user, "control: list what was deleted");
         }
         Request::Status {}
+        | Request::Reload {}
         | Request::Users { .. }
         | Request::User { .. }
         | Request::Messages { .. }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts connections and refuses those beyond the limits. A cheap clone.
@@ -35,6 +36,12 @@ impl Admission {
             all: Seats::new(total_max),
             by_network: Seats::new(per_address_max),
         }
+    }
+
+    /// Changes the limits. Nobody loses a place.
+    pub(crate) fn set_max(&self, total_max: usize, per_address_max: usize) {
+        self.all.set_max(total_max);
+        self.by_network.set_max(per_address_max);
     }
 
     /// Takes a place for a connection from `address`. This machine's own are not limited by address:
@@ -74,7 +81,7 @@ pub(crate) struct Seats<K: Eq + Hash>(Arc<Shared<K>>);
 
 #[derive(Debug)]
 struct Shared<K> {
-    max: usize,
+    max: AtomicUsize,
     taken: Mutex<HashMap<K, usize>>,
 }
 
@@ -94,7 +101,7 @@ impl<K: Eq + Hash> Clone for Seats<K> {
 impl<K: Eq + Hash + Clone> Seats<K> {
     pub(crate) fn new(max: usize) -> Seats<K> {
         Seats(Arc::new(Shared {
-            max,
+            max: AtomicUsize::new(max),
             taken: Mutex::new(HashMap::new()),
         }))
     }
@@ -103,7 +110,7 @@ impl<K: Eq + Hash + Clone> Seats<K> {
     pub(crate) fn take(&self, key: K) -> Option<Seat<K>> {
         let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.get(&key).copied().unwrap_or(0);
-        if count >= self.0.max {
+        if count >= self.0.max.load(Relaxed) {
             return None;
         }
         taken.insert(key.clone(), count + 1);
@@ -111,6 +118,11 @@ impl<K: Eq + Hash + Clone> Seats<K> {
             seats: self.clone(),
             key: Some(key),
         })
+    }
+
+    /// Changes how many seats there are. Nobody loses one.
+    pub(crate) fn set_max(&self, max: usize) {
+        self.0.max.store(max, Relaxed);
     }
 
     /// Seats taken for this key.

@@ -1,0 +1,292 @@
+//! What connections are served with: made of the configuration, and made again when it is read again.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use restante_auth::password::PasswordError;
+use restante_auth::sasl::ScramHash;
+use restante_auth::{Secret, Verifier, VerifierOptions};
+use restante_mailbox::{AccountId, Mail};
+use tokio::sync::watch;
+
+use crate::authenticator::{Directory, Scram};
+use crate::config::{Config, Login, Size};
+use crate::gate::Gate;
+use crate::lmtp;
+use crate::net::{Admission, Seats};
+use crate::run::ServeError;
+
+/// What a connection is served with, from its beginning to its end.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) session: Arc<restante_session::Env>,
+    pub(crate) lmtp: Arc<lmtp::Env>,
+    pub(crate) handshake_timeout: Duration,
+}
+
+/// Settings that only a restart brings in: sections, or keys of them.
+const NEED_RESTART: [&str; 11] = [
+    "server",
+    "listen",
+    "tls.certificate",
+    "tls.key",
+    "mail.quota",
+    "mail.mailboxes",
+    "mail.retention",
+    "mail.retained_size_max",
+    "mail.grace",
+    "mail.store_cache",
+    "log.format",
+];
+
+/// What new connections get, and what outlives a change of it.
+pub(crate) struct Current {
+    mail: Arc<Mail>,
+    admission: Admission,
+    seats: Seats<AccountId>,
+    shutdown: watch::Receiver<bool>,
+    /// What the process was started with.
+    started_with: Config,
+    live: RwLock<Live>,
+    /// What it was made of.
+    made_of: Mutex<Made>,
+}
+
+struct Made {
+    config: Config,
+    verifier: Verifier,
+}
+
+/// Settings that a reload found changed, as `section.key`.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// In force for new connections.
+    pub(crate) applied: Vec<String>,
+    /// A restart brings them in.
+    pub(crate) waiting: Vec<String>,
+}
+
+impl Current {
+    pub(crate) async fn new(
+        config: &Config,
+        mail: &Arc<Mail>,
+        admission: Admission,
+        shutdown: watch::Receiver<bool>,
+    ) -> Result<Current, ServeError> {
+        let seats = Seats::new(config.limits.connections_per_user);
+        let verifier = verifier(&config.login, config)?;
+        let live = make(config, mail, &seats, verifier.clone(), &shutdown).await?;
+        Ok(Current {
+            mail: Arc::clone(mail),
+            admission,
+            seats,
+            shutdown,
+            started_with: config.clone(),
+            live: RwLock::new(live),
+            made_of: Mutex::new(Made {
+                config: config.clone(),
+                verifier,
+            }),
+        })
+    }
+
+    /// What a new connection is served with.
+    pub(crate) fn live(&self) -> Live {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.clone()
+    }
+
+    /// Serves new connections with other settings. Open ones go on with theirs.
+    pub(crate) async fn change(&self, config: Config) -> Result<Changed, ServeError> {
+        let (changed, known) = {
+            let made = self.made_of.lock().unwrap_or_else(PoisonError::into_inner);
+            let same = made.config.login == config.login;
+            let known = same.then(|| made.verifier.clone());
+            let changed = Changed {
+                applied: differing(&made.config, &config, false),
+                waiting: differing(&self.started_with, &config, true),
+            };
+            (changed, known)
+        };
+        // It remembers passwords, so it is kept if it can be.
+        let verifier = match known {
+            Some(verifier) => verifier,
+            None => verifier(&config.login, &config)?,
+        };
+        let (mail, down) = (&self.mail, &self.shutdown);
+        let live = make(&config, mail, &self.seats, verifier.clone(), down).await?;
+        let limits = &config.limits;
+        self.seats.set_max(limits.connections_per_user);
+        self.admission
+            .set_max(limits.connections, limits.connections_per_address);
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
+        let mut made = self.made_of.lock().unwrap_or_else(PoisonError::into_inner);
+        made.config = config;
+        made.verifier = verifier;
+        Ok(changed)
+    }
+}
+
+/// The settings that differ: those that need a restart, or the others.
+fn differing(old: &Config, new: &Config, need_restart: bool) -> Vec<String> {
+    let table = |config: &Config| toml::Table::try_from(config).unwrap_or_default();
+    let (old, new) = (table(old), table(new));
+    let mut names = Vec::new();
+    for (section, keys) in &new {
+        for (key, value) in keys.as_table().into_iter().flatten() {
+            if old.get(section).and_then(|keys| keys.get(key)) == Some(value) {
+                continue;
+            }
+            let name = format!("{section}.{key}");
+            let needs = NEED_RESTART.contains(&section.as_str());
+            if (needs || NEED_RESTART.contains(&name.as_str())) == need_restart {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+fn verifier(login: &Login, config: &Config) -> Result<Verifier, PasswordError> {
+    let mut options = VerifierOptions {
+        cache_for: login.cache.duration(),
+        cost: config.cost(),
+        ..VerifierOptions::default()
+    };
+    if login.threads > 0 {
+        options.threads = login.threads;
+    }
+    Verifier::new(options)
+}
+
+async fn make(
+    config: &Config,
+    mail: &Arc<Mail>,
+    seats: &Seats<AccountId>,
+    verifier: Verifier,
+    shutdown: &watch::Receiver<bool>,
+) -> Result<Live, ServeError> {
+    let session = session_env(config, mail, seats, verifier, shutdown.clone()).await?;
+    Ok(Live {
+        session: Arc::new(session),
+        lmtp: Arc::new(lmtp_env(config, mail, shutdown.clone())),
+        handshake_timeout: config.limits.login_timeout.duration(),
+    })
+}
+
+async fn scram(config: &Config, mail: &Mail) -> Result<Scram, ServeError> {
+    let fresh = Verifier::random().map_err(ServeError::Password)?;
+    let secret = mail.scram_secret(fresh).await;
+    let secret = secret.map_err(|error| ServeError::System(std::io::Error::other(error)))?;
+    let hashes = ScramHash::ALL.into_iter();
+    Ok(Scram {
+        hashes: hashes
+            .filter(|hash| config.offers(hash.mechanism()))
+            .collect(),
+        iterations: config.login.scram_iterations,
+        secret: Secret::new(secret),
+    })
+}
+
+async fn session_env(
+    config: &Config,
+    mail: &Arc<Mail>,
+    seats: &Seats<AccountId>,
+    verifier: Verifier,
+    shutdown: watch::Receiver<bool>,
+) -> Result<restante_session::Env, ServeError> {
+    let directory = Arc::new(Directory {
+        mail: Arc::clone(mail),
+        verifier,
+        seats: seats.clone(),
+        scram: scram(config, mail).await?,
+    });
+    let authenticator = Arc::new(Gate::new(directory, config, mail)?);
+    let set = &config.limits;
+    let size = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
+    let limits = restante_session::Limits {
+        login_timeout: set.login_timeout.duration(),
+        idle_timeout: set.idle_timeout.duration(),
+        write_timeout: set.write_timeout.duration(),
+        idle_keepalive: Some(set.idle_keepalive.duration()).filter(|span| !span.is_zero()),
+        login_attempts_max: set.login_attempts,
+        line_bytes_max_before_login: size(set.line_size_before_login),
+        line_bytes_max: size(set.line_size),
+        literal_bytes_max_before_login: size(set.literal_size_before_login),
+        literal_bytes_max: size(set.literal_size),
+        command_bytes_max: size(set.command_size),
+        append_bytes_max: config.mail.message_size_max.0,
+        append_messages_max: set.append_messages,
+        set_ranges_max: set.set_ranges,
+        nesting_max: set.nesting,
+        ghosts_max: set.untold_expunges,
+        annotations_max: set.annotations,
+        annotation_bytes_max: size(set.annotation_size),
+        ..restante_session::Limits::default()
+    };
+    let annotations = [
+        ("/shared/comment", &config.imap.comment),
+        ("/shared/admin", &config.imap.admin),
+    ];
+    let annotations = annotations
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty());
+    let server_annotations = annotations
+        .map(|(entry, value)| (entry.to_owned(), value.clone()))
+        .collect();
+    let id = [("name", "Restante"), ("version", env!("CARGO_PKG_VERSION"))];
+    Ok(restante_session::Env {
+        mail: Arc::clone(mail),
+        authenticator,
+        limits,
+        server_id: id
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec(),
+        allow_plaintext_login: config.login.allow_plaintext,
+        hidden_capabilities: config.imap.hidden_capabilities.clone(),
+        server_annotations,
+        shutdown,
+    })
+}
+
+fn lmtp_env(config: &Config, mail: &Arc<Mail>, shutdown: watch::Receiver<bool>) -> lmtp::Env {
+    lmtp::Env {
+        mail: Arc::clone(mail),
+        hostname: config.hostname(),
+        local_domains: config.local_domains(),
+        message_bytes_max: config.mail.message_size_max.0,
+        recipients_max: config.limits.lmtp_recipients,
+        timeout: config.limits.lmtp_timeout.duration(),
+        spool_dir: config.data_dir().join("tmp"),
+        shutdown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_that_needs_a_restart_exists() {
+        let config = toml::Table::try_from(Config::default()).unwrap();
+        for setting in NEED_RESTART {
+            let (section, key) = setting.split_once('.').unwrap_or((setting, ""));
+            let keys = config[section].as_table().unwrap();
+            assert!(key.is_empty() || keys.contains_key(key), "{setting}");
+        }
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let old = Config::default();
+        let mut new = old.clone();
+        new.limits.nesting += 1;
+        new.mail.quota = Size(1);
+        new.server.workers += 1;
+        assert_eq!(differing(&old, &new, false), ["limits.nesting"]);
+        assert_eq!(
+            differing(&old, &new, true),
+            ["mail.quota", "server.workers"]
+        );
+    }
+}
