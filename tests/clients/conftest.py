@@ -83,6 +83,23 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
+def make_server(tmp_path):
+    """Servers of one test's own, with settings."""
+    running = []
+
+    def make(settings=""):
+        directory = tmp_path / f"server{len(running)}"
+        directory.mkdir()
+        running.append(Server(directory, settings).start())
+        return running[-1]
+
+    yield make
+    for server in running:
+        server.stop()
+        assert "panicked" not in server.log.read_text()
+
+
+@pytest.fixture
 def user(server, request):
     """A fresh account for one test."""
     return server.add_user(request.node.name.replace("[", "-").replace("]", "").lower())

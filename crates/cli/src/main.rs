@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod import_maildir;
 mod import_mbox;
+mod logins;
 mod purge;
 mod recover;
 mod serve;
@@ -51,6 +52,9 @@ enum Command {
     Backup(check::BackupArgs),
     /// Make data usable again that the server refuses to open, without what was lost.
     Recover(recover::RecoverArgs),
+    /// Who waits because of failed logins, and how to forgive them.
+    #[command(subcommand)]
+    Throttle(logins::ThrottleCommand),
     /// Say how the running server is.
     Status(Place),
     /// Have the running server read its configuration and certificates again, as SIGHUP does.
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Recover(args) => recover::run(&args),
+        Command::Throttle(command) => logins::throttle(&command),
         Command::Status(place) => admin::status(&place),
         Command::Reload(place) => admin::reload(&place),
     };

@@ -50,6 +50,13 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Show the last logins of a user: when, from where, how, with what, and why they failed
+    Logins {
+        /// The user
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Lock a user out (mail is still delivered)
     Disable {
         /// The user
@@ -139,6 +146,7 @@ pub(crate) fn run(command: &UserCommand) -> Result<(), String> {
             };
             done(place, request, &format!("The quota of {name} is {size}."))
         }
+        UserCommand::Logins { name, place } => crate::logins::of_user(place, name),
         UserCommand::Disable { name, place } => {
             let request = Request::UserDisabled {
                 name: name.clone(),

@@ -2,6 +2,7 @@
 //!
 //! | table | key after `account u32, table u8` |
 //! | --- | --- |
+//! | login | time u64 |
 //! | account tail | – |
 //! | account log, account root | modseq u64 |
 //! | mailbox tail | mailbox u32 |
@@ -38,6 +39,10 @@ pub(crate) enum Table {
     Removed = 0x04,
     /// Account 0: account number, kind → keys of SCRAM; account 0 has the secret of made-up salts.
     Scram = 0x05,
+    /// Time in ms u64 → what is known of a login, as the server writes it.
+    Login = 0x07,
+    /// Account 0: what the server keeps of failed logins.
+    Throttle = 0x08,
     AccountTail = 0x10,
     AccountLog = 0x11,
     AccountRoot = 0x12,
@@ -130,6 +135,18 @@ pub(crate) fn scram(account: AccountId, kind: u8) -> Key {
     key.extend_from_slice(&account.0.to_be_bytes());
     key.push(kind);
     key
+}
+
+/// What is kept of failed logins.
+pub(crate) fn throttle(rest: &[u8]) -> Key {
+    let mut key = key(SERVER, Table::Throttle, rest.len());
+    key.extend_from_slice(rest);
+    key
+}
+
+/// A login of an account.
+pub(crate) fn login(account: AccountId, id: u64) -> Key {
+    in_account(account, Table::Login, id)
 }
 
 pub(crate) fn removed(account: AccountId) -> Key {

@@ -3,6 +3,7 @@
 //! Requests and replies are the lines of the control socket; the same code answers them when no
 //! server runs.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -11,7 +12,11 @@ use restante_mailbox::{AccountId, CheckScope, Mail, MailError, NewUser, ScramRow
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
+use crate::gate::Watch;
 use crate::purge::{self, PurgeLine, TombstoneLine, Which};
+use crate::record::{self, LoginLine};
+use crate::throttle::ThrottleLine;
+use crate::time::unix_ms;
 use crate::transfer::{self, MailboxLine, MessageLine};
 use crate::undelete::{self, DeletedLine, ExpungedLine};
 
@@ -124,6 +129,20 @@ pub enum Request {
     Tombstones {
         /// Whose.
         user: String,
+    },
+    /// Lists the last logins of a user, the failed ones too.
+    Logins {
+        /// Whose.
+        name: String,
+    },
+    /// Lists who waits because of failed logins.
+    Throttled {},
+    /// Forgets failed logins: all, or those of a user, from an address, or both.
+    ThrottleClear {
+        /// Of whom.
+        user: Option<String>,
+        /// From where.
+        address: Option<IpAddr>,
     },
     /// Makes a copy of the store while it is in use.
     Backup {
@@ -329,6 +348,21 @@ pub enum Reply {
         /// What stands for it.
         tombstones: Vec<TombstoneLine>,
     },
+    /// The last logins of a user, the oldest first.
+    Logins {
+        /// Which.
+        logins: Vec<LoginLine>,
+    },
+    /// Failed logins that are counted, those first that wait longest.
+    Throttled {
+        /// What is counted.
+        counts: Vec<ThrottleLine>,
+    },
+    /// Failed logins were forgotten.
+    Cleared {
+        /// How many counts.
+        counts: usize,
+    },
     /// Messages were appended.
     Appended {
         /// Their UIDs.
@@ -373,6 +407,9 @@ impl From<User> for UserLine {
     }
 }
 
+/// Counts in one reply.
+const LINES_MAX: usize = 10_000;
+
 /// Problems in one reply.
 const PROBLEMS_MAX: usize = 1_000;
 
@@ -382,6 +419,7 @@ pub const USERS_MAX: usize = 1_000;
 /// Does what a request asks for. Returns the reply and the bytes that follow it.
 pub(crate) async fn perform(
     mail: &Mail,
+    watch: Option<&Watch>,
     request: Request,
     payload: &mut (dyn AsyncRead + Unpin + Send),
 ) -> (Reply, Bytes) {
@@ -414,6 +452,10 @@ pub(crate) async fn perform(
             told(&user, answer)
         }
         Request::Tombstones { user } => told(&user, purge::tombstones(mail, &user).await),
+        Request::Logins { .. } | Request::Throttled {} | Request::ThrottleClear { .. } => {
+            let reply = about_logins(mail, watch, request).await;
+            reply.map(|reply| (reply, Bytes::new()))
+        }
         Request::MailboxOpen {
             user,
             mailbox,
@@ -527,11 +569,50 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
         | Request::UndeleteMailbox { .. }
         | Request::Purge { .. }
         | Request::Tombstones { .. }
+        | Request::Logins { .. }
+        | Request::Throttled {}
+        | Request::ThrottleClear { .. }
         | Request::MailboxOpen { .. }
         | Request::Messages { .. }
         | Request::Read { .. }
         | Request::Append { .. } => Err("a request with a payload".to_owned()),
     }
+}
+
+/// What was seen of logins: by this server, or by the last one that ran.
+async fn about_logins(
+    mail: &Mail,
+    running: Option<&Watch>,
+    request: Request,
+) -> Result<Reply, String> {
+    let loaded;
+    let watch = match running {
+        Some(watch) => watch,
+        None => {
+            loaded = Watch::load(mail).await.map_err(|e| e.to_string())?;
+            &loaded
+        }
+    };
+    // What waits to be written is asked for, too; what is cleared stays cleared.
+    let reply = match request {
+        Request::Logins { name } => {
+            watch.save(mail).await;
+            let user = mail.user(&name).await.map_err(|e| about(&name, &e))?;
+            let user = user.ok_or_else(|| about(&name, &MailError::NoSuchUser))?;
+            let logins = record::logins(mail, user.account).await;
+            Reply::Logins {
+                logins: logins.map_err(|e| about(&name, &e))?,
+            }
+        }
+        Request::ThrottleClear { user, address } => Reply::Cleared {
+            counts: watch.throttle.clear(user.as_deref(), address),
+        },
+        _ => Reply::Throttled {
+            counts: watch.throttle.list(LINES_MAX, unix_ms()),
+        },
+    };
+    watch.save(mail).await;
+    Ok(reply)
 }
 
 async fn check(mail: &Mail, user: Option<String>, deep: bool) -> Result<Reply, String> {

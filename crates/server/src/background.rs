@@ -9,6 +9,8 @@ use restante_store::Budget;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::gate::Watch;
+
 /// How often it is asked which checkpoints are due.
 const CHECKPOINTS_EVERY: Duration = Duration::from_secs(1);
 
@@ -24,10 +26,17 @@ const RETENTION_EVERY: Duration = Duration::from_secs(3600);
 /// The first time after a start, when clients have come back.
 const RETENTION_AFTER: Duration = Duration::from_secs(300);
 
+/// How often what was seen of logins is written down.
+const LOGINS_EVERY: Duration = Duration::from_secs(5);
+
 /// Starts the background tasks; they end when `down` turns true.
-pub(crate) fn start(mail: &Arc<Mail>, down: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+pub(crate) fn start(
+    mail: &Arc<Mail>,
+    logins: &Arc<Watch>,
+    down: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
     let spawn = |task: Task, mail: &Arc<Mail>| {
-        let (mail, down) = (Arc::clone(mail), down.clone());
+        let (mail, logins, down) = (Arc::clone(mail), Arc::clone(logins), down.clone());
         tokio::spawn(async move {
             match task {
                 Task::Checkpoints => {
@@ -37,15 +46,23 @@ pub(crate) fn start(mail: &Arc<Mail>, down: &watch::Receiver<bool>) -> Vec<JoinH
                     .await;
                 }
                 Task::Store => every(STORE_EVERY, STORE_EVERY, down, || store(&mail)).await,
+                Task::Logins => {
+                    every(LOGINS_EVERY, LOGINS_EVERY, down, || logins.save(&mail)).await
+                }
                 Task::Retention => {
                     every(RETENTION_AFTER, RETENTION_EVERY, down, || retention(&mail)).await;
                 }
             }
         })
     };
-    [Task::Checkpoints, Task::Store, Task::Retention]
-        .map(|task| spawn(task, mail))
-        .into()
+    [
+        Task::Checkpoints,
+        Task::Store,
+        Task::Retention,
+        Task::Logins,
+    ]
+    .map(|task| spawn(task, mail))
+    .into()
 }
 
 /// Which task.
@@ -53,6 +70,7 @@ enum Task {
     Checkpoints,
     Store,
     Retention,
+    Logins,
 }
 
 async fn every<F: Future<Output = ()>>(

@@ -6,11 +6,16 @@ use std::sync::Arc;
 use restante_auth::Secret;
 use restante_auth::sasl::{ClientCertificate, Credentials, Proof, ScramHash, ScramKeys};
 use restante_mailbox::{AccountId, Mail, MailError, canonical_user_name};
-use restante_session::{Answer, Authenticator, Identity, LoginError, Offers, Peer, Seat, Verdict};
+use restante_session::{
+    Answer, Authenticator, Identity, LoginError, LoginSeen, Offers, Peer, Seat, Verdict,
+};
 
 use crate::authenticator::same;
 use crate::config::{Config, Master};
 use crate::oauth::{OAuth, OAuthError};
+use crate::record::Record;
+use crate::throttle::{Rules, Throttle};
+use crate::time::unix_ms;
 
 /// Sits before the sources of users, which know passwords only.
 pub(crate) struct Gate {
@@ -22,6 +27,31 @@ pub(crate) struct Gate {
     separator: String,
     /// Tokens, if an issuer is configured; with the mail, where accounts are made.
     oauth: Option<(OAuth, Arc<Mail>)>,
+    pub(crate) watch: Arc<Watch>,
+    rules: Rules,
+}
+
+/// What is seen of logins, whatever the settings are.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) throttle: Throttle,
+    pub(crate) record: Record,
+}
+
+impl Watch {
+    /// With what an earlier process has seen.
+    pub(crate) async fn load(mail: &Mail) -> Result<Watch, MailError> {
+        Ok(Watch {
+            throttle: Throttle::load(mail).await?,
+            record: Record::default(),
+        })
+    }
+
+    /// Writes down what is new.
+    pub(crate) async fn save(&self, mail: &Mail) {
+        self.throttle.save(mail).await;
+        self.record.save(mail).await;
+    }
 }
 
 impl Gate {
@@ -29,6 +59,7 @@ impl Gate {
         users: Arc<dyn Authenticator>,
         config: &Config,
         mail: &Arc<Mail>,
+        watch: Arc<Watch>,
     ) -> Result<Gate, OAuthError> {
         let oauth = match config.offers("OAUTHBEARER") {
             true => OAuth::new(config)?.map(|oauth| (oauth, Arc::clone(mail))),
@@ -48,7 +79,43 @@ impl Gate {
             masters: config.login.masters.clone(),
             separator: config.login.master_separator.clone(),
             oauth,
+            watch,
+            rules: Rules {
+                longest: config.login.throttle.duration(),
+                exempt: config.login.throttle_exempt.clone(),
+            },
         })
+    }
+
+    /// Checks credentials, after a wait for who has guessed wrong too often.
+    async fn check_in_time(
+        &self,
+        credentials: &Credentials,
+        peer: &Peer,
+    ) -> Result<Identity, LoginError> {
+        let Some(from) = peer.address else {
+            return self.check_now(credentials, peer).await;
+        };
+        let throttle = &self.watch.throttle;
+        let name = self.split(&credentials.user).0;
+        let (wait, _trying) = throttle.begin(&self.rules, name, from, unix_ms());
+        if !wait.is_zero() {
+            tracing::info!(%peer, user = ?name.get(..100).unwrap_or(name), ?wait, "login held up: too many failed");
+            tokio::time::sleep(wait).await;
+        }
+        let outcome = self.check_now(credentials, peer).await;
+        match &outcome {
+            Ok(_) => throttle.succeeded(name, from, unix_ms()),
+            Err(LoginError::Rejected(_) | LoginError::Token(_)) => {
+                let password = match &credentials.proof {
+                    Proof::Password(password) => Some(password.expose().as_str()),
+                    _ => None,
+                };
+                throttle.failed(name, from, password, unix_ms());
+            }
+            Err(_) => {}
+        }
+        outcome
     }
 
     async fn check_now(
@@ -197,7 +264,7 @@ impl Authenticator for Gate {
     }
 
     fn check<'a>(&'a self, credentials: &'a Credentials, peer: &'a Peer) -> Verdict<'a> {
-        Box::pin(self.check_now(credentials, peer))
+        Box::pin(self.check_in_time(credentials, peer))
     }
 
     fn scram_keys<'a>(
@@ -211,6 +278,14 @@ impl Authenticator for Gate {
 
     fn identity<'a>(&'a self, user: &'a str) -> Verdict<'a> {
         self.users.identity(user)
+    }
+
+    fn seen(&self, login: &LoginSeen<'_>) {
+        self.watch.record.seen(login, unix_ms());
+    }
+
+    fn client_told(&self, account: AccountId, peer: &Peer, client: &str) {
+        self.watch.record.client_told(account, peer, client);
     }
 
     fn seat(&self, account: AccountId) -> Option<Seat> {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::authenticator::{Directory, Scram};
 use crate::config::{Config, Login, Size};
-use crate::gate::Gate;
+use crate::gate::{Gate, Watch};
 use crate::lmtp;
 use crate::net::{Admission, Seats};
 use crate::run::ServeError;
@@ -45,6 +45,7 @@ pub(crate) struct Current {
     admission: Admission,
     seats: Seats<AccountId>,
     shutdown: watch::Receiver<bool>,
+    pub(crate) watch: Arc<Watch>,
     /// What the process was started with.
     started_with: Config,
     live: RwLock<Live>,
@@ -75,11 +76,15 @@ impl Current {
     ) -> Result<Current, ServeError> {
         let seats = Seats::new(config.limits.connections_per_user);
         let verifier = verifier(&config.login, config)?;
-        let live = make(config, mail, &seats, verifier.clone(), &shutdown).await?;
+        let watch = Watch::load(mail).await.map_err(std::io::Error::other)?;
+        let watch = Arc::new(watch);
+        let kept = (&seats, &watch);
+        let live = make(config, mail, kept, verifier.clone(), &shutdown).await?;
         Ok(Current {
             mail: Arc::clone(mail),
             admission,
             seats,
+            watch,
             shutdown,
             started_with: config.clone(),
             live: RwLock::new(live),
@@ -114,7 +119,8 @@ impl Current {
             None => verifier(&config.login, &config)?,
         };
         let (mail, down) = (&self.mail, &self.shutdown);
-        let live = make(&config, mail, &self.seats, verifier.clone(), down).await?;
+        let kept = (&self.seats, &self.watch);
+        let live = make(&config, mail, kept, verifier.clone(), down).await?;
         let limits = &config.limits;
         self.seats.set_max(limits.connections_per_user);
         self.admission
@@ -162,11 +168,11 @@ fn verifier(login: &Login, config: &Config) -> Result<Verifier, PasswordError> {
 async fn make(
     config: &Config,
     mail: &Arc<Mail>,
-    seats: &Seats<AccountId>,
+    kept: (&Seats<AccountId>, &Arc<Watch>),
     verifier: Verifier,
     shutdown: &watch::Receiver<bool>,
 ) -> Result<Live, ServeError> {
-    let session = session_env(config, mail, seats, verifier, shutdown.clone()).await?;
+    let session = session_env(config, mail, kept, verifier, shutdown.clone()).await?;
     Ok(Live {
         session: Arc::new(session),
         lmtp: Arc::new(lmtp_env(config, mail, shutdown.clone())),
@@ -191,7 +197,7 @@ async fn scram(config: &Config, mail: &Mail) -> Result<Scram, ServeError> {
 async fn session_env(
     config: &Config,
     mail: &Arc<Mail>,
-    seats: &Seats<AccountId>,
+    (seats, watch): (&Seats<AccountId>, &Arc<Watch>),
     verifier: Verifier,
     shutdown: watch::Receiver<bool>,
 ) -> Result<restante_session::Env, ServeError> {
@@ -201,7 +207,7 @@ async fn session_env(
         seats: seats.clone(),
         scram: scram(config, mail).await?,
     });
-    let authenticator = Arc::new(Gate::new(directory, config, mail)?);
+    let authenticator = Arc::new(Gate::new(directory, config, mail, Arc::clone(watch))?);
     let set = &config.limits;
     let size = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
     let limits = restante_session::Limits {

@@ -208,7 +208,7 @@ impl Server {
             admission: admission.clone(),
             alive,
         };
-        let mut tasks = background::start(&mail, &down);
+        let mut tasks = background::start(&mail, &current.watch, &down);
         let mut addresses = Vec::new();
         for (service, address, bound) in bound {
             let listener = bound
@@ -227,9 +227,10 @@ impl Server {
         }
         let (for_control, down) = (Arc::clone(&mail), down);
         let (ask_reload, reload_asked) = mpsc::channel(1);
+        let watch = Arc::clone(&current.watch);
         tasks.push(tokio::spawn(async move {
             tokio::select! {
-                () = control.run(for_control, admission, ask_reload) => {}
+                () = control.run(for_control, admission, watch, ask_reload) => {}
                 () = is_down(down) => {}
             }
         }));
@@ -347,6 +348,7 @@ impl Server {
         if timeout(GOODBYE, self.connections_end.recv()).await.is_err() {
             tracing::warn!("connections that did not end are cut off");
         }
+        self.current.watch.save(&self.mail).await;
         self.mail.store().close().await;
     }
 }

@@ -7,13 +7,18 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/// Seconds since 1970-01-01 UTC.
-pub(crate) fn unix_now() -> i64 {
+/// Milliseconds since 1970-01-01 UTC.
+pub(crate) fn unix_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
         .unwrap_or(0)
+}
+
+/// Seconds since 1970-01-01 UTC.
+pub(crate) fn unix_now() -> i64 {
+    unix_ms() / 1000
 }
 
 /// Year, month (1–12) and day (1–31) of a day counted from 1970-01-01, in the Gregorian calendar.

@@ -82,6 +82,11 @@ impl Conn {
         self.io.as_ref().map(|io| io.channel()).unwrap_or_default()
     }
 
+    /// How the connection is secured, for the record.
+    pub(crate) fn security(&self) -> Option<String> {
+        self.io.as_ref().and_then(|io| io.security())
+    }
+
     /// Whether TLS can be started.
     pub(crate) fn can_starttls(&self) -> bool {
         self.io

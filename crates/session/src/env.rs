@@ -94,6 +94,18 @@ pub enum LoginError {
 }
 
 impl LoginError {
+    /// The reason, for the log.
+    pub fn reason(&self) -> Cow<'_, str> {
+        match self {
+            LoginError::Rejected(reason) | LoginError::NotAuthorized(reason) => {
+                Cow::Borrowed(reason)
+            }
+            LoginError::Expired => Cow::Borrowed("the password has expired"),
+            LoginError::Token(refusal) => Cow::Borrowed(&refusal.reason),
+            LoginError::Unavailable(reason) => Cow::Borrowed(reason),
+        }
+    }
+
     /// [`LoginError::Rejected`] for this reason.
     pub fn rejected(reason: impl Into<Cow<'static, str>>) -> LoginError {
         LoginError::Rejected(reason.into())
@@ -116,6 +128,25 @@ pub struct TokenRefusal {
     pub scope: String,
     /// Where the issuer describes itself (RFC 8414), so that the client can get another token.
     pub configuration: String,
+}
+
+/// A login as it happened.
+#[derive(Debug)]
+pub struct LoginSeen<'a> {
+    /// The user's name; of a failed login as it was claimed.
+    pub user: &'a str,
+    /// The account, if somebody was let in.
+    pub account: Option<AccountId>,
+    /// The client.
+    pub peer: &'a Peer,
+    /// The mechanism.
+    pub how: &'static str,
+    /// How the connection was secured, if it was.
+    pub security: Option<String>,
+    /// What the client said of itself before (ID).
+    pub client: Option<&'a str>,
+    /// Why nobody was let in.
+    pub failure: Option<&'a LoginError>,
 }
 
 /// What an [`Authenticator`] can check: what none of its users can do is not offered.
@@ -200,6 +231,16 @@ pub trait Authenticator: Send + Sync {
     fn identity<'a>(&'a self, user: &'a str) -> Verdict<'a> {
         let _ = user;
         Box::pin(async { Err(LoginError::rejected("users cannot be looked up here")) })
+    }
+
+    /// A login was let in or failed: for who keeps a record. Must be quick.
+    fn seen(&self, login: &LoginSeen<'_>) {
+        let _ = login;
+    }
+
+    /// What the client of a login says of itself (ID), if it says it after the login.
+    fn client_told(&self, account: AccountId, peer: &Peer, client: &str) {
+        let _ = (account, peer, client);
     }
 
     /// A place for one more session of this user, or `None` if there are too many. It is given back

@@ -32,6 +32,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {
         Channel::default()
     }
 
+    /// How the connection is secured, for the record: `TLSv1_3 TLS13_AES_256_GCM_SHA384`.
+    fn security(&self) -> Option<String> {
+        None
+    }
+
     /// Performs the TLS handshake as the server and returns the stream on top of it.
     ///
     /// # Errors

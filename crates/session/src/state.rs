@@ -43,6 +43,8 @@ pub(crate) struct Guest {
     pub(crate) failed_logins: u32,
     /// Commands that were not understood.
     pub(crate) bad_commands: u32,
+    /// What the client said of itself (ID), shortened.
+    pub(crate) client: Option<Box<str>>,
 }
 
 /// A user who has logged in: the right to see their account.

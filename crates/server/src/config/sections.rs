@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::units::{Size, Span};
@@ -116,6 +117,11 @@ sections! {
         scram_iterations: u32 = 15_000,
         /// The user as whom ANONYMOUS signs in.
         anonymous_user: String = String::new(),
+        /// The longest wait for who guesses passwords: waits grow with failed logins from a network, to an
+        /// account, and to an account from a network. 0s: nobody waits.
+        throttle: Span = Span(10),
+        /// Networks from which nobody waits, such as that of a webmail server: ["192.0.2.8/32"].
+        throttle_exempt: Vec<IpNet> = Vec::new(),
         /// Users who may sign in as others: as OTHER*NAME with their own password, or with an
         /// authorization identity. As { name = "migration", users = ["*@example.org"] }; "*" is all.
         masters: Vec<Master> = Vec::new(),

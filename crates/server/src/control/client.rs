@@ -145,7 +145,7 @@ impl Admin {
             Way::Server(stream) => exchange(stream, &request, payload)
                 .await
                 .map_err(|error| AdminError::NoAnswer(error.to_string()))?,
-            Way::Store(mail) => admin::perform(mail, request, &mut payload).await,
+            Way::Store(mail) => admin::perform(mail, None, request, &mut payload).await,
         };
         match reply {
             Reply::Error { text } => Err(AdminError::Refused(text)),

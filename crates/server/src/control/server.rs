@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{LINE_BYTES_MAX, SOCKET, socket_path};
 use crate::admin::{self, Reply, Request};
+use crate::gate::Watch;
 use crate::net::Admission;
 use crate::run::ReloadAsked;
 
@@ -48,15 +49,17 @@ impl ControlServer {
         &self,
         mail: Arc<Mail>,
         admission: Admission,
+        watch: Arc<Watch>,
         reload: mpsc::Sender<ReloadAsked>,
     ) {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let (mail, admission) = (Arc::clone(&mail), admission.clone());
-                    let reload = reload.clone();
+                    let (watch, reload) = (Arc::clone(&watch), reload.clone());
                     tokio::spawn(async move {
-                        if let Err(error) = connection(stream, &mail, &admission, &reload).await {
+                        let served = connection(stream, &mail, &admission, &watch, &reload).await;
+                        if let Err(error) = served {
                             tracing::debug!(%error, "control connection lost");
                         }
                     });
@@ -80,6 +83,7 @@ async fn connection(
     stream: UnixStream,
     mail: &Mail,
     admission: &Admission,
+    watch: &Watch,
     reload: &mpsc::Sender<ReloadAsked>,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
@@ -107,7 +111,7 @@ async fn connection(
                     log(&request);
                     let mut payload = (&mut stream).take(request.payload_bytes());
                     let reply;
-                    (reply, bytes) = admin::perform(mail, request, &mut payload).await;
+                    (reply, bytes) = admin::perform(mail, Some(watch), request, &mut payload).await;
                     // What was not looked at is no request.
                     tokio::io::copy(&mut payload, &mut tokio::io::sink()).await?;
                     reply
@@ -179,7 +183,12 @@ fn log(request: &Request) {
         Request::Deleted { user } | Request::Expunged { user, .. } => {
             tracing::info!(%user, "control: list what was deleted");
         }
+        Request::ThrottleClear { user, address } => {
+            tracing::info!(?user, ?address, "control: forget failed logins");
+        }
         Request::Status {}
+        | Request::Logins { .. }
+        | Request::Throttled {}
         | Request::Reload {}
         | Request::Users { .. }
         | Request::User { .. }

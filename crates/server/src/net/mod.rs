@@ -5,6 +5,6 @@ mod certificate;
 mod listener;
 mod stream;
 
-pub(crate) use admission::{Admission, Refused, Seats};
+pub(crate) use admission::{Admission, Refused, Seats, network};
 pub(crate) use listener::{Bound, accept_loop, bind};
 pub(crate) use stream::Stream;

@@ -107,6 +107,16 @@ impl Io for Stream {
         }
     }
 
+    fn security(&self) -> Option<String> {
+        let Stream::Tls(tls, _) = self else {
+            return None;
+        };
+        let connection = tls.get_ref().1;
+        let version = connection.protocol_version()?;
+        let suite = connection.negotiated_cipher_suite()?.suite();
+        Some(format!("{version:?} {suite:?}"))
+    }
+
     fn starttls(self: Box<Self>) -> StartTls {
         Box::pin(async move {
             let stream: Box<dyn Io> = Box::new(self.into_tls().await?);

@@ -4,9 +4,13 @@ use restante_proto::types::IdParameters;
 
 use crate::cx::Cx;
 use crate::reply::{Outcome, Reply};
+use crate::state::State;
+
+/// What is kept of what a client says of itself, in bytes.
+const CLIENT_BYTES_MAX: usize = 300;
 
 /// Tells what the server is; what the client is goes to the log, shortened.
-pub(crate) fn run(cx: &mut Cx, parameters: IdParameters) -> Outcome {
+pub(crate) fn run(cx: &mut Cx, state: &mut State, parameters: IdParameters) -> Outcome {
     if let Some(parameters) = parameters {
         let mut client = String::new();
         for (field, value) in parameters.iter().take(30) {
@@ -15,7 +19,19 @@ pub(crate) fn run(cx: &mut Cx, parameters: IdParameters) -> Outcome {
             let value = String::from_utf8_lossy(&value[..value.len().min(200)]);
             client.push_str(&format!("{field}={value:?} "));
         }
-        tracing::debug!(peer = %cx.peer, client = client.trim_end(), "client id");
+        let client = client.trim_end();
+        tracing::debug!(peer = %cx.peer, client, "client id");
+        let end = client.floor_char_boundary(CLIENT_BYTES_MAX);
+        let client = &client[..client.len().min(end)];
+        match state {
+            State::NotAuthenticated(guest) => guest.client = Some(client.into()),
+            _ => {
+                if let Ok(login) = state.login() {
+                    let authenticator = &cx.env.authenticator;
+                    authenticator.client_told(login.account.id(), &cx.peer, client);
+                }
+            }
+        }
     }
     let id = cx
         .env

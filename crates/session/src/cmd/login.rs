@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use restante_auth::sasl::{Credentials, Proof};
+use restante_mailbox::AccountId;
 use restante_proto::types::{Code, Secret};
 
 use crate::cx::Cx;
-use crate::env::{Identity, LoginError};
+use crate::env::{Identity, LoginError, LoginSeen};
 use crate::reply::{Failure, Outcome, Reply};
 use crate::state::{Login, State};
 
@@ -64,6 +65,7 @@ pub(crate) async fn admit(
     };
     let account = cx.env.mail.account(account).await?;
     tracing::info!(peer = %cx.peer, user = %name, how, secure = cx.conn.is_secure(), "login");
+    record(cx, state, &name, Some(account.id()), how, None);
     *state = State::Authenticated(Login {
         name: name.into(),
         account,
@@ -72,6 +74,30 @@ pub(crate) async fn admit(
     cx.conn.after_login(&cx.env.limits);
     let words = cx.capabilities(state);
     Ok(Reply::ok("Logged in").code(Code::Capability(words)))
+}
+
+/// Tells who keeps a record of logins.
+fn record(
+    cx: &Cx,
+    state: &State,
+    user: &str,
+    account: Option<AccountId>,
+    how: &'static str,
+    failure: Option<&LoginError>,
+) {
+    let client = match state {
+        State::NotAuthenticated(guest) => guest.client.as_deref(),
+        _ => None,
+    };
+    cx.env.authenticator.seen(&LoginSeen {
+        user,
+        account,
+        peer: &cx.peer,
+        how,
+        security: cx.conn.security(),
+        client,
+        failure,
+    });
 }
 
 /// A failed login: said to the log at once, to the client after a delay that grows; the last of too
@@ -110,11 +136,13 @@ pub(crate) async fn failed(
         return Failure::Reply(reply);
     }
     guest.failed_logins += 1;
+    let tries = guest.failed_logins;
+    record(cx, state, &user, None, how, Some(&error));
     let limits = &cx.env.limits;
-    tracing::info!(peer = %cx.peer, ?user, how, ?error, tries = guest.failed_logins, "login failed");
-    let doublings = (guest.failed_logins - 1).min(6);
+    tracing::info!(peer = %cx.peer, ?user, how, ?error, tries, "login failed");
+    let doublings = (tries - 1).min(6);
     tokio::time::sleep(limits.login_delay.min(Duration::from_secs(5)) * (1 << doublings)).await;
-    if guest.failed_logins >= limits.login_attempts_max {
+    if tries >= limits.login_attempts_max {
         return Failure::LastReply(reply, "Too many failed logins".into());
     }
     Failure::Reply(reply)

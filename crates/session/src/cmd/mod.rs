@@ -54,7 +54,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Capability => capability::run(cx, state),
         C::Noop => noop::noop(),
         C::Logout => noop::logout(),
-        C::Id(parameters) => id::run(cx, parameters),
+        C::Id(parameters) => id::run(cx, state, parameters),
         C::StartTls => starttls::run(cx, state),
         C::Authenticate(args) => Box::pin(authenticate::run(cx, state, args)).await,
         C::Login { user, password } => Box::pin(login::run(cx, state, user, password)).await,
