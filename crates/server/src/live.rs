@@ -25,11 +25,10 @@ pub(crate) struct Live {
 }
 
 /// Settings that only a restart brings in: sections, or keys of them.
-const NEED_RESTART: [&str; 11] = [
+const NEED_RESTART: [&str; 10] = [
     "server",
     "listen",
-    "tls.certificate",
-    "tls.key",
+    "tls",
     "mail.quota",
     "mail.mailboxes",
     "mail.retention",

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use restante_auth::password::PasswordError;
 use restante_mailbox::Mail;
 use restante_session::Peer;
@@ -19,10 +20,10 @@ use tokio::time::timeout;
 use crate::config::Config;
 use crate::live::{Current, Live};
 use crate::logging::LogLevel;
-use crate::net::{Admission, Bound, Refused, Stream, accept_loop, bind};
+use crate::net::{Admission, Bound, Refused, Stream, accept_loop, bind, client_behind};
 use crate::oauth::OAuthError;
 use crate::storage::{self, StorageError};
-use crate::tls::{CertificateFiles, Certificates, TlsError, server_config};
+use crate::tls::{CertificateSet, TlsError, server_config};
 use crate::{background, control, lmtp, system};
 
 /// How long connections have to end when the server goes down.
@@ -138,7 +139,7 @@ pub async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
 /// The parts of a running server.
 struct Server {
     mail: Arc<Mail>,
-    certificates: Arc<Certificates>,
+    certificates: Arc<CertificateSet>,
     /// Service and address, with the ports that were chosen.
     addresses: Vec<(Service, SocketAddr)>,
     /// Set to true to end everything.
@@ -173,6 +174,8 @@ struct Shared {
     current: Arc<Current>,
     tls: Arc<rustls::ServerConfig>,
     admission: Admission,
+    /// Load balancers.
+    proxy_from: Arc<[IpNet]>,
     /// Held by every connection, so that their end can be waited for.
     alive: mpsc::Sender<()>,
 }
@@ -184,17 +187,8 @@ impl Server {
         let bound = bind_all(config)?;
         let data = config.data_dir();
         let mail = storage::open(config).await?;
-        let files = if config.tls.certificate.as_os_str().is_empty() {
-            CertificateFiles::self_signed(&data)
-        } else {
-            CertificateFiles {
-                certificate: config.tls.certificate.clone(),
-                key: config.tls.key.clone(),
-                self_signed: false,
-            }
-        };
-        let certificates = Arc::new(Certificates::open(files, &config.hostname())?);
-        let tls = server_config(Arc::clone(&certificates))?;
+        let certificates = Arc::new(CertificateSet::open(config)?);
+        let tls = server_config(Arc::clone(&certificates), config)?;
         let control = control::listen(&data).map_err(ServeError::Control)?;
         let limits = &config.limits;
         let admission = Admission::new(limits.connections, limits.connections_per_address);
@@ -206,6 +200,7 @@ impl Server {
             current: Arc::clone(&current),
             tls,
             admission: admission.clone(),
+            proxy_from: config.listen.proxy_from.clone().into(),
             alive,
         };
         let mut tasks = background::start(&mail, &current.watch, &down);
@@ -280,10 +275,11 @@ impl Server {
                 address.port()
             ));
         }
-        if self.certificates.files().self_signed {
+        let files = self.certificates.default_files();
+        if files.self_signed {
             lines.push(format!(
                 "The certificate is self-signed ({}); mail programs will ask once whether to trust it.",
-                self.certificates.files().certificate.display()
+                files.certificate.display()
             ));
         }
         lines.join("\n")
@@ -327,14 +323,15 @@ impl Server {
     }
 
     fn reload_certificates(&self, always: bool) {
-        match self.certificates.reload(always) {
-            Ok(true) => tracing::info!(
-                file = %self.certificates.files().certificate.display(),
-                "certificate loaded"
-            ),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "the certificate could not be loaded; the old one stays in use");
+        for one in self.certificates.all() {
+            match one.reload(always) {
+                Ok(true) => {
+                    tracing::info!(file = %one.files().certificate.display(), "certificate loaded");
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the certificate could not be loaded; the old one stays in use");
+                }
             }
         }
     }
@@ -383,8 +380,27 @@ async fn is_down(mut down: watch::Receiver<bool>) {
     let _ = down.wait_for(|down| *down).await;
 }
 
+/// Starts the task of a connection, after finding out who it is if a load balancer stands between.
+fn accepted(shared: &Shared, service: Service, mut tcp: TcpStream, peer: SocketAddr) {
+    let is_balancer = shared.proxy_from.iter().any(|net| net.contains(&peer.ip()));
+    if service == Service::Lmtp || !is_balancer {
+        return begin(shared, service, tcp, peer);
+    }
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        match client_behind(&mut tcp, peer).await {
+            Ok(client) => begin(&shared, service, tcp, client),
+            Err(error) => tracing::warn!(
+                balancer = %peer,
+                %error,
+                "connection ended: listen.proxy_from says that it begins with a PROXY header"
+            ),
+        }
+    });
+}
+
 /// Starts the task of a connection, or refuses it.
-fn accepted(shared: &Shared, service: Service, tcp: TcpStream, peer: SocketAddr) {
+fn begin(shared: &Shared, service: Service, tcp: TcpStream, peer: SocketAddr) {
     let place = match shared.admission.admit(peer.ip()) {
         Ok(place) => place,
         Err(refused) => return refuse(service, &tcp, peer, refused),

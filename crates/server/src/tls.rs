@@ -11,15 +11,20 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType};
+use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
+use crate::config::{Config, NamedCertificate, TlsVersion};
 use crate::files;
+use crate::net::host_names;
 use crate::time::{civil, days, unix_now};
 
 /// How long a self-signed certificate is good for. Some clients refuse more than 825 days.
@@ -92,8 +97,27 @@ pub struct Certificates {
 #[derive(Debug)]
 struct Current {
     key: Arc<CertifiedKey>,
+    /// The host names that it is for, in lower case; some begin with `*.`.
+    names: Vec<String>,
     /// Change times of both files when they were read.
     stamp: [Option<SystemTime>; 2],
+}
+
+impl Current {
+    /// Whether a name is one of the certificate's (RFC 6125 §6.4: a `*` stands for one label).
+    fn is_for(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let above = name.split_once('.').map(|(_, above)| above);
+        self.names.iter().any(|own| match own.strip_prefix("*.") {
+            Some(domain) => above == Some(domain),
+            None => *own == name,
+        })
+    }
+}
+
+fn names_of(key: &CertifiedKey) -> Vec<String> {
+    let leaf = key.cert.first();
+    leaf.map(|leaf| host_names(leaf)).unwrap_or_default()
 }
 
 impl Certificates {
@@ -105,6 +129,7 @@ impl Certificates {
         let key = prepare(&files, hostname)?;
         let stamp = stamp(&files);
         let current = RwLock::new(Current {
+            names: names_of(&key),
             key: Arc::new(key),
             stamp,
         });
@@ -139,7 +164,9 @@ impl Certificates {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Remembered on failure, too: a broken file is reported once, not every minute.
         current.stamp = stamp(&self.files);
-        current.key = Arc::new(result?);
+        let key = result?;
+        current.names = names_of(&key);
+        current.key = Arc::new(key);
         Ok(true)
     }
 
@@ -154,27 +181,106 @@ impl Certificates {
     }
 }
 
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(
-            &self
-                .current
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .key,
-        ))
+impl Certificates {
+    fn key(&self) -> Arc<CertifiedKey> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current.key)
     }
 }
 
-/// The configuration of TLS for all listeners: TLS 1.2 and 1.3, stateless session tickets.
+/// All certificates of a server: which one a client gets depends on the name that it asks for (SNI).
+#[derive(Debug)]
+pub struct CertificateSet {
+    /// For who asks for no name, or for one that no other has.
+    default: Certificates,
+    others: Vec<Certificates>,
+}
+
+impl CertificateSet {
+    /// Opens the certificates that are configured.
+    ///
+    /// # Errors
+    /// As [`Certificates::open`].
+    pub fn open(config: &Config) -> Result<CertificateSet, TlsError> {
+        let files = |certificate: &Path, key: &Path| CertificateFiles {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            self_signed: false,
+        };
+        let tls = &config.tls;
+        let default = match tls.certificate.as_os_str().is_empty() {
+            true => CertificateFiles::self_signed(&config.data_dir()),
+            false => files(&tls.certificate, &tls.key),
+        };
+        let open = |other: &NamedCertificate| {
+            Certificates::open(files(&other.certificate, &other.key), "")
+        };
+        Ok(CertificateSet {
+            default: Certificates::open(default, &config.hostname())?,
+            others: tls
+                .certificates
+                .iter()
+                .map(open)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The certificate for who asks for no name.
+    pub fn default_files(&self) -> &CertificateFiles {
+        self.default.files()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Certificates> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
+}
+
+impl ResolvesServerCert for CertificateSet {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let named = hello.server_name().and_then(|name| {
+            let mut all = self.all();
+            all.find(|one| one.current.read().is_ok_and(|now| now.is_for(name)))
+        });
+        Some(named.unwrap_or(&self.default).key())
+    }
+}
+
+/// The configuration of TLS for all listeners: stateless session tickets, client certificates if there is
+/// an authority for them.
 ///
 /// # Errors
-/// The library refuses the configuration or gives no random bytes.
-pub fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
+/// The library refuses the configuration or gives no random bytes; the file of the authority.
+pub fn server_config(
+    certificates: Arc<CertificateSet>,
+    config: &Config,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let versions: &[_] = match config.tls.min_version {
+        TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        TlsVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_protocol_versions(versions)?;
+    let ca = &config.tls.client_ca;
+    let builder = match ca.as_os_str().is_empty() {
+        true => builder.with_no_client_auth(),
+        false => {
+            let mut roots = RootCertStore::empty();
+            for certificate in read_chain(ca)? {
+                roots.add(certificate)?;
+            }
+            // A client without a certificate has other ways to sign in.
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = verifier.allow_unauthenticated().build();
+            let unusable = |error: rustls::server::VerifierBuilderError| TlsError::Content {
+                path: ca.clone(),
+                reason: error.to_string(),
+            };
+            builder.with_client_cert_verifier(verifier.map_err(unusable)?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(certificates);
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 1;
@@ -196,24 +302,33 @@ fn prepare(files: &CertificateFiles, hostname: &str) -> Result<CertifiedKey, Tls
     read(files)
 }
 
-fn read(files: &CertificateFiles) -> Result<CertifiedKey, TlsError> {
-    let content = |path: &Path, reason: &str| TlsError::Content {
+fn content(path: &Path, reason: &str) -> TlsError {
+    TlsError::Content {
         path: path.to_owned(),
         reason: reason.to_owned(),
-    };
-    let bytes = |path: &Path| {
-        fs::read(path).map_err(|source| TlsError::File {
-            path: path.to_owned(),
-            source,
-        })
-    };
-    let path = &files.certificate;
+    }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The certificates of a PEM file, at least one.
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain = CertificateDer::pem_slice_iter(&bytes(path)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| content(path, &format!("is not PEM: {error}")))?;
-    if chain.is_empty() {
-        return Err(content(path, "holds no certificate"));
+    match chain.is_empty() {
+        true => Err(content(path, "holds no certificate")),
+        false => Ok(chain),
     }
+}
+
+fn read(files: &CertificateFiles) -> Result<CertifiedKey, TlsError> {
+    let chain = read_chain(&files.certificate)?;
     let path = &files.key;
     let key = PrivateKeyDer::from_pem_slice(&bytes(path)?)
         .map_err(|error| content(path, &format!("holds no private key in PEM: {error}")))?;

@@ -246,7 +246,10 @@ impl Session {
             | Input::AppendEnd
             | Input::Catenate(_)
             | Input::CatenateEnd => Ok(Flow::On),
-            Input::Bye(text) => self.bye(Reply::bye(text).code(Code::ClientBug)),
+            Input::Bye(text) => {
+                tracing::info!(peer = %self.cx.peer, reason = text, "connection ended");
+                self.bye(Reply::bye(text).code(Code::ClientBug))
+            }
         }
     }
 

@@ -39,12 +39,48 @@ pub(crate) enum Input {
 pub(crate) struct Framing {
     // Boxed: an idle connection needs little of it, and it is moved with the session's future.
     framer: Box<Framer>,
+    beginning: Beginning,
+}
+
+/// How a connection began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// Nothing has come yet.
+    Awaited,
+    /// As IMAP may begin.
+    Imap,
+    /// With another protocol: what follows must never be read as commands.
+    Foreign(&'static str),
+}
+
+impl Beginning {
+    /// Looks at the first bytes. A browser that was led here sends a whole request at once, and in the
+    /// end of it may be what somebody else wants to have read as commands.
+    fn of(bytes: &[u8]) -> Beginning {
+        const VERBS: [&[u8]; 9] = [
+            b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"DELETE", b"PATCH", b"CONNECT", b"TRACE",
+        ];
+        // A handshake record of any version (RFC 8446 §5.1).
+        if bytes.starts_with(&[0x16, 0x03]) {
+            return Beginning::Foreign("TLS is not spoken here from the start: use STARTTLS");
+        }
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
+        let is_verb = line
+            .split(|byte| *byte == b' ')
+            .next()
+            .is_some_and(|word| VERBS.contains(&word));
+        if is_verb && memchr::memmem::find(line, b" HTTP/").is_some() {
+            return Beginning::Foreign("This is IMAP, not HTTP");
+        }
+        Beginning::Imap
+    }
 }
 
 impl Framing {
     pub(crate) fn new(limits: &Limits) -> Framing {
         Framing {
             framer: Box::new(Framer::new(Framing::before_login(limits))),
+            beginning: Beginning::Awaited,
         }
     }
 
@@ -108,6 +144,9 @@ impl Framing {
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if self.beginning == Beginning::Awaited && !bytes.is_empty() {
+            self.beginning = Beginning::of(bytes);
+        }
         self.framer.push(bytes);
     }
 
@@ -122,6 +161,9 @@ impl Framing {
     /// The next input that is there as a whole. Where the client waits for a go-ahead, it is written
     /// to `out`.
     pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Option<Input> {
+        if let Beginning::Foreign(text) = self.beginning {
+            return Some(Input::Bye(text));
+        }
         Some(match self.framer.next()? {
             Event::Continue => {
                 go_ahead(out);

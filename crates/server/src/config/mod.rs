@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 pub use error::ConfigError;
 pub use example::example;
 pub use sections::{
-    Config, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Master, OAuth, Server, Tls,
+    Config, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Master, NamedCertificate, OAuth,
+    Server, Tls, TlsVersion,
 };
 pub use toml::ser::Error as SetError;
 pub use units::{Size, Span};
@@ -74,13 +75,19 @@ impl Config {
                 reason,
             })?;
         let base = file.parent().unwrap_or(Path::new(""));
+        let named = config.tls.certificates.iter_mut();
+        let named = named.flat_map(|one| [&mut one.certificate, &mut one.key]);
         for path in [
             &mut config.server.data,
             &mut config.tls.certificate,
             &mut config.tls.key,
             &mut config.oauth.client_secret_file,
             &mut config.oauth.ca_file,
-        ] {
+            &mut config.tls.client_ca,
+        ]
+        .into_iter()
+        .chain(named)
+        {
             if !path.as_os_str().is_empty() {
                 *path = base.join(&*path);
             }

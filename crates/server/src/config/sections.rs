@@ -82,6 +82,9 @@ sections! {
         /// LMTP for the mail server that delivers here. There is no login: keep it on loopback
         /// or on a network that only the mail server reaches.
         lmtp: Vec<SocketAddr> = addresses(&["127.0.0.1:1124"]),
+        /// Load balancers in front of IMAP, which tell who the client is by the PROXY protocol (version 1
+        /// or 2): networks such as ["192.0.2.0/28"]. Connections from there must begin with it.
+        proxy_from: Vec<IpNet> = Vec::new(),
     }
 
     /// Certificates. A changed file is noticed within a minute, or at once by `restante reload`.
@@ -90,6 +93,14 @@ sections! {
         certificate: PathBuf = PathBuf::new(),
         /// The private key in PEM.
         key: PathBuf = PathBuf::new(),
+        /// More certificates, for other names: a client that asks for one of a certificate's names (SNI)
+        /// gets that one. As { certificate = "FILE", key = "FILE" }.
+        certificates: Vec<NamedCertificate> = Vec::new(),
+        /// The oldest version of TLS that is spoken: 1.2 or 1.3.
+        min_version: TlsVersion = TlsVersion::Tls12,
+        /// The authorities of client certificates, in PEM: who has one signs in with EXTERNAL. Empty:
+        /// none are asked for.
+        client_ca: PathBuf = PathBuf::new(),
     }
 
     /// Signing in.
@@ -246,6 +257,27 @@ sections! {
         /// human, json, or auto: human on a terminal, otherwise json.
         format: LogFormat = LogFormat::Auto,
     }
+}
+
+/// A certificate for some names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedCertificate {
+    /// The chain in PEM.
+    pub certificate: PathBuf,
+    /// The private key in PEM.
+    pub key: PathBuf,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TlsVersion {
+    /// 1.2 (RFC 5246), and 1.3.
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// 1.3 (RFC 8446) only.
+    #[serde(rename = "1.3")]
+    Tls13,
 }
 
 /// A user who may sign in as others.

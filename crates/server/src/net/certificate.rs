@@ -30,6 +30,23 @@ pub(super) fn channel(tls: &ServerConnection, served: Option<&CertifiedKey>) -> 
     }
 }
 
+/// The host names of a certificate in DER, in lower case.
+pub(crate) fn host_names(der: &[u8]) -> Vec<String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+        return Vec::new();
+    };
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = extension.value.general_names.iter();
+    names
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect()
+}
+
 /// The names of a certificate in DER; `None` if it cannot be read.
 pub(crate) fn client_certificate(der: &[u8]) -> Option<ClientCertificate> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
