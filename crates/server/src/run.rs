@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use restante_auth::password::PasswordError;
 use restante_mailbox::Mail;
 use restante_session::Peer;
@@ -17,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::config::Config;
+use crate::config::{Config, Network};
 use crate::live::{Current, Live};
 use crate::logging::LogLevel;
 use crate::net::{Admission, Bound, Refused, Stream, accept_loop, bind, client_behind};
@@ -175,7 +174,7 @@ struct Shared {
     tls: Arc<rustls::ServerConfig>,
     admission: Admission,
     /// Load balancers.
-    proxy_from: Arc<[IpNet]>,
+    proxy_from: Arc<[Network]>,
     /// Held by every connection, so that their end can be waited for.
     alive: mpsc::Sender<()>,
 }
@@ -382,7 +381,7 @@ async fn is_down(mut down: watch::Receiver<bool>) {
 
 /// Starts the task of a connection, after finding out who it is if a load balancer stands between.
 fn accepted(shared: &Shared, service: Service, mut tcp: TcpStream, peer: SocketAddr) {
-    let is_balancer = shared.proxy_from.iter().any(|net| net.contains(&peer.ip()));
+    let is_balancer = shared.proxy_from.iter().any(|net| net.contains(peer.ip()));
     if service == Service::Lmtp || !is_balancer {
         return begin(shared, service, tcp, peer);
     }

@@ -14,10 +14,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use restante_mailbox::{Mail, MailError, NoteChange, canonical_user_name};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Network;
 use crate::net::network;
 
 /// Counts halve in this time.
@@ -156,7 +156,7 @@ pub(crate) struct Rules {
     /// The longest wait; zero: nobody waits.
     pub(crate) longest: Duration,
     /// From here nobody waits: a webmail server, for example.
-    pub(crate) exempt: Vec<IpNet>,
+    pub(crate) exempt: Vec<Network>,
 }
 
 /// A count as an administrator sees it.
@@ -440,8 +440,7 @@ fn subjects(name: &str, network: IpAddr) -> impl Iterator<Item = Subject> {
 }
 
 fn is_exempt(rules: &Rules, from: IpAddr) -> bool {
-    let from = from.to_canonical();
-    rules.exempt.iter().any(|net| net.contains(&from))
+    rules.exempt.iter().any(|network| network.contains(from))
 }
 
 fn wait_for(failures: f64, free: f64, longest: Duration) -> Duration {

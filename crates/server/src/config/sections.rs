@@ -6,10 +6,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Size, Span};
+use super::units::{Network, Size, Span};
 
 /// One section of the file, as the example shows it.
 pub(super) struct SectionDoc {
@@ -84,7 +83,7 @@ sections! {
         lmtp: Vec<SocketAddr> = addresses(&["127.0.0.1:1124"]),
         /// Load balancers in front of IMAP, which tell who the client is by the PROXY protocol (version 1
         /// or 2): networks such as ["192.0.2.0/28"]. Connections from there must begin with it.
-        proxy_from: Vec<IpNet> = Vec::new(),
+        proxy_from: Vec<Network> = Vec::new(),
     }
 
     /// Certificates. A changed file is noticed within a minute, or at once by `restante reload`.
@@ -132,7 +131,7 @@ sections! {
         /// account, and to an account from a network. 0s: nobody waits.
         throttle: Span = Span(10),
         /// Networks from which nobody waits, such as that of a webmail server: ["192.0.2.8/32"].
-        throttle_exempt: Vec<IpNet> = Vec::new(),
+        throttle_exempt: Vec<Network> = Vec::new(),
         /// Users who may sign in as others: as OTHER*NAME with their own password, or with an
         /// authorization identity. As { name = "migration", users = ["*@example.org"] }; "*" is all.
         masters: Vec<Master> = Vec::new(),

@@ -61,7 +61,12 @@ enum Parsed {
 fn parse(bytes: &[u8]) -> Parsed {
     let header = HeaderResult::parse(bytes);
     if header.is_incomplete() {
-        return Parsed::Partial;
+        // The library would wait for more of a line that is over.
+        let is_over = bytes.starts_with(b"PROXY") && bytes.contains(&b'\n');
+        return match is_over {
+            true => Parsed::Invalid,
+            false => Parsed::Partial,
+        };
     }
     match header {
         HeaderResult::V1(Ok(header)) => {
