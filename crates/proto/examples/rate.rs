@@ -1,6 +1,9 @@
 //! Prints how many MB/s the framer and the decoder read on one core, and what the encoder writes.
 //!
 //! `cargo run --release -p restante-proto --example rate`
+//!
+//! `rate --once NAME TIMES` only does one kind of work so often, for tools that count instructions
+//! (tests/clients/test_instructions.py).
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -46,6 +49,21 @@ fn frame_and_decode(input: &[u8]) {
             }
         }
     }
+}
+
+const ROWS: u32 = 100_000;
+
+/// Writes so many FETCH responses; gives their length.
+fn write_fetches(out: &mut Vec<u8>) -> usize {
+    out.clear();
+    for n in (1..=ROWS).filter_map(SeqNum::new) {
+        let mut fetch = FetchItems::begin(out, n);
+        fetch.uid(out, Uid(n.0));
+        fetch.flags(out, ["\\Seen", "$Forwarded"]);
+        fetch.mod_seq(out, ModSeq(u64::from(n.get())));
+        fetch.end(out);
+    }
+    black_box(out.len())
 }
 
 fn main() {
@@ -97,6 +115,20 @@ fn main() {
         ("unknown commands", "a0008 FROB x y z\r\n".repeat(8000)),
         ("line ends", "\r\n".repeat(100_000)),
     ];
+    let once: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, wanted, times] = once.as_slice()
+        && flag == "--once"
+    {
+        let times = times.parse().expect("a number");
+        let input = inputs.iter().find(|(name, _)| name == wanted);
+        for _ in 0..times {
+            match input {
+                Some((_, input)) => frame_and_decode(input.as_bytes()),
+                None => assert!(write_fetches(&mut Vec::new()) > 0),
+            }
+        }
+        return;
+    }
     for (name, input) in &inputs {
         rate(&format!("frame and decode: {name}"), input.len(), || {
             frame_and_decode(input.as_bytes())
@@ -104,18 +136,7 @@ fn main() {
     }
 
     let mut out = Vec::new();
-    let rows = 100_000;
-    let mut write = || {
-        out.clear();
-        for n in (1..=rows).filter_map(SeqNum::new) {
-            let mut fetch = FetchItems::begin(&mut out, n);
-            fetch.uid(&mut out, Uid(n.0));
-            fetch.flags(&mut out, ["\\Seen", "$Forwarded"]);
-            fetch.mod_seq(&mut out, ModSeq(u64::from(n.get())));
-            fetch.end(&mut out);
-        }
-        black_box(out.len())
-    };
+    let mut write = || write_fetches(&mut out);
     let bytes = write();
     let start = Instant::now();
     write();
@@ -124,7 +145,7 @@ fn main() {
         write();
     });
     println!(
-        "{rows} FETCH responses once: {:.1} ms",
+        "{ROWS} FETCH responses once: {:.1} ms",
         once.as_secs_f64() * 1e3
     );
 }

@@ -99,6 +99,8 @@ pub struct StoreStats {
     pub conflicts: u64,
     /// Bytes written to the log.
     pub log_bytes: u64,
+    /// Those of them that are no padding.
+    pub group_bytes: u64,
     /// The commit up to which the index is synced.
     pub floor: u64,
     /// Segments of the log on disk.

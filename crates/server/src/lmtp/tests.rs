@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restante_mailbox::{Mail, MailOptions, Mailbox, MailboxName, SpecialUse, Wanted};
-use restante_store::{MemoryOptions, Store};
+use restante_store::{EmbeddedOptions, MemoryOptions, Store};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -38,11 +38,11 @@ struct Dialogue {
 }
 
 async fn mail() -> Arc<Mail> {
-    let mail = Mail::open(
-        Store::memory(MemoryOptions::default()),
-        MailOptions::default(),
-    );
-    let mail = mail.await.unwrap();
+    mail_on(Store::memory(MemoryOptions::default())).await
+}
+
+async fn mail_on(store: Store) -> Arc<Mail> {
+    let mail = Mail::open(store, MailOptions::default()).await.unwrap();
     for name in ["ada", "bob@example.org", "plus+user"] {
         mail.user_add(name, None).await.unwrap();
     }
@@ -254,6 +254,42 @@ async fn any_split_of_the_input_gives_the_same_replies() {
             .await
             .ends_with(b"\r\nx\r\n.\r\n")
     );
+}
+
+/// A delivery is one sync, and writes little more than the message.
+#[tokio::test]
+async fn a_delivery_is_one_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let store = Store::open(&path, EmbeddedOptions::default()).await;
+    let mail = mail_on(store.unwrap()).await;
+    let (client, _shutdown) = connect(&mail, dir.path());
+    let mut dialogue = Dialogue {
+        mail,
+        client: BufReader::new(client),
+    };
+    dialogue.send(b"LHLO x\r\n").await;
+    dialogue.line().await;
+    dialogue.step("L").await;
+    let mut before = dialogue.mail.store().stats();
+    for n in 0..20 {
+        for line in ["C: MAIL FROM:<a@b>", "C: RCPT TO:<ada>", "C: DATA"] {
+            dialogue.step(line).await;
+            dialogue.line().await;
+        }
+        let text = format!("Subject: {n}\r\n\r\n{}\r\n.", "x".repeat(900));
+        dialogue.step(&format!("C: {text}")).await;
+        dialogue.step("S: 250").await;
+        let after = dialogue.mail.store().stats();
+        // The first one makes what the account needs.
+        if n > 0 {
+            assert_eq!(after.groups - before.groups, 1, "syncs");
+            let written = after.group_bytes - before.group_bytes;
+            // It was 2,158 when this was written.
+            assert!(written < 2_374, "{written} bytes");
+        }
+        before = after;
+    }
 }
 
 #[tokio::test]

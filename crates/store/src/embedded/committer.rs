@@ -363,6 +363,7 @@ impl Committer {
         shared.space.spend(2 * self.ops.len() as u64);
         shared.counters.groups.fetch_add(1, Relaxed);
         shared.counters.log_bytes.fetch_add(padded, Relaxed);
+        shared.counters.group_bytes.fetch_add(length, Relaxed);
         // One huge batch must not keep its memory for ever.
         self.buffer.shrink_to(8 << 20);
         self.ops.shrink_to(8 << 20);

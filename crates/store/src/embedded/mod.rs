@@ -104,6 +104,7 @@ struct Counters {
     groups: AtomicU64,
     conflicts: AtomicU64,
     log_bytes: AtomicU64,
+    group_bytes: AtomicU64,
     throttled: AtomicU64,
     blob_bytes_live: AtomicU64,
     disk_bytes: AtomicU64,
@@ -190,6 +191,7 @@ impl Embedded {
             groups: shared.counters.groups.load(Relaxed),
             conflicts: shared.counters.conflicts.load(Relaxed),
             log_bytes: shared.counters.log_bytes.load(Relaxed),
+            group_bytes: shared.counters.group_bytes.load(Relaxed),
             floor: shared.floor.load(Relaxed),
             throttled: shared.counters.throttled.load(Relaxed),
             segments: shared
