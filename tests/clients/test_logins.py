@@ -67,7 +67,7 @@ def test_the_record_of_logins(server, user):
     imap.login(user, "secret")
     imap.xatom("ID", '("name" "test client" "version" "1")')
     shown = server.run("user", "logins", user).stdout.splitlines()
-    assert len(shown) == 2
+    assert len(shown) == 2 and all("just now" in login for login in shown)
     assert shown[0].endswith("FAILED: wrong password")
     assert "127.0.0.1" in shown[1] and "LOGIN  TLSv1_3 TLS13_" in shown[1]
     assert 'name="test client"' in shown[1] and shown[1].endswith("ok")

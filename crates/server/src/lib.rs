@@ -15,6 +15,7 @@ mod http;
 mod live;
 mod lmtp;
 pub mod logging;
+mod mta;
 mod net;
 mod oauth;
 pub mod purge;

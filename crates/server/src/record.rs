@@ -20,7 +20,7 @@ const TEXT_BYTES_MAX: usize = 300;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginLine {
     /// When, milliseconds since 1970.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     pub at_ms: i64,
     /// From where: address and port.
     pub from: String,

@@ -23,7 +23,7 @@ use crate::net::{Admission, Bound, Refused, Stream, accept_loop, bind, client_be
 use crate::oauth::OAuthError;
 use crate::storage::{self, StorageError};
 use crate::tls::{CertificateSet, TlsError, server_config};
-use crate::{background, control, lmtp, system};
+use crate::{background, control, lmtp, mta, system};
 
 /// How long connections have to end when the server goes down.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -50,6 +50,16 @@ pub enum ServeError {
         address: SocketAddr,
         /// What for.
         service: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A socket for mail servers cannot be listened on.
+    #[error("cannot listen on {endpoint} for {service}: {source}")]
+    Endpoint {
+        /// Where.
+        endpoint: String,
+        /// What for.
+        service: String,
         /// The cause.
         source: io::Error,
     },
@@ -185,6 +195,7 @@ impl Server {
         // can connect when all is there.
         let bound = bind_all(config)?;
         let data = config.data_dir();
+        let mail_servers = listen_to_mail_servers(config)?;
         let mail = storage::open(config).await?;
         let certificates = Arc::new(CertificateSet::open(config)?);
         let tls = server_config(Arc::clone(&certificates), config)?;
@@ -218,6 +229,15 @@ impl Server {
                     accepted(&shared, service, stream, peer);
                 },
             )));
+        }
+        for listening in mail_servers {
+            let (current, down) = (Arc::clone(&current), down.clone());
+            tasks.push(tokio::spawn(async move {
+                tokio::select! {
+                    () = listening.run(current) => {}
+                    () = is_down(down) => {}
+                }
+            }));
         }
         let (for_control, down) = (Arc::clone(&mail), down);
         let (ask_reload, reload_asked) = mpsc::channel(1);
@@ -364,6 +384,28 @@ fn bind_all(config: &Config) -> Result<Vec<(Service, SocketAddr, Bound)>, ServeE
         }
     }
     Ok(all)
+}
+
+fn listen_to_mail_servers(config: &Config) -> Result<Vec<mta::Listening>, ServeError> {
+    let listen = &config.listen;
+    let all = [
+        (mta::Service::Auth, &listen.auth),
+        (mta::Service::Policy, &listen.policy),
+        (mta::Service::Socketmap, &listen.socketmap),
+    ];
+    let mut listening = Vec::new();
+    for (service, endpoints) in all {
+        for endpoint in endpoints {
+            let cannot = |source| ServeError::Endpoint {
+                endpoint: endpoint.to_string(),
+                service: service.to_string(),
+                source,
+            };
+            listening.push(mta::listen(service, endpoint).map_err(cannot)?);
+            tracing::info!(%endpoint, "listening for {service}");
+        }
+    }
+    Ok(listening)
 }
 
 fn cannot_listen(service: Service, address: SocketAddr, source: io::Error) -> ServeError {

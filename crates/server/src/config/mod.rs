@@ -15,7 +15,7 @@ pub use sections::{
     Server, Tls, TlsVersion,
 };
 pub use toml::ser::Error as SetError;
-pub use units::{Network, Size, Span};
+pub use units::{Endpoint, Network, Size, Span};
 
 use restante_auth::password::Cost;
 use restante_auth::sasl::{ScramHash, ScramKeys};

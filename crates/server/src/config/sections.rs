@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{Network, Size, Span};
+use super::units::{Endpoint, Network, Size, Span};
 
 /// One section of the file, as the example shows it.
 pub(super) struct SectionDoc {
@@ -81,6 +81,14 @@ sections! {
         /// LMTP for the mail server that delivers here. There is no login: keep it on loopback
         /// or on a network that only the mail server reaches.
         lmtp: Vec<SocketAddr> = addresses(&["127.0.0.1:1124"]),
+        /// Where mail servers ask whether somebody may send: Dovecot's authentication protocol, as
+        /// Postfix (smtpd_sasl_type = dovecot) and Exim speak it. Paths of Unix sockets, or addresses
+        /// such as "127.0.0.1:1125" that only the mail server reaches.
+        auth: Vec<Endpoint> = Vec::new(),
+        /// Where Postfix asks at RCPT whether a user is unknown or full (check_policy_service).
+        policy: Vec<Endpoint> = Vec::new(),
+        /// Where Postfix looks up whether there is a user for an address (socketmap).
+        socketmap: Vec<Endpoint> = Vec::new(),
         /// Load balancers in front of IMAP, which tell who the client is by the PROXY protocol (version 1
         /// or 2): networks such as ["192.0.2.0/28"]. Connections from there must begin with it.
         proxy_from: Vec<Network> = Vec::new(),

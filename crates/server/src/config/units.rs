@@ -1,7 +1,8 @@
 //! Sizes and spans of time as people write them: `"50 MiB"`, `"14d"`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -142,6 +143,49 @@ impl<'de> Deserialize<'de> for Span {
             expecting,
             number: None,
         })
+    }
+}
+
+/// Where to listen for programs of this machine: the path of a Unix socket, or an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A path, from the root.
+    Unix(PathBuf),
+    /// An address and a port.
+    Tcp(SocketAddr),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Unix(path) => path.display().fmt(f),
+            Endpoint::Tcp(address) => address.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Endpoint, String> {
+        if text.starts_with('/') {
+            return Ok(Endpoint::Unix(text.into()));
+        }
+        let wrong = |_| format!("\"{text}\" is neither a path from the root nor ADDRESS:PORT");
+        text.parse().map(Endpoint::Tcp).map_err(wrong)
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Endpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Endpoint, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
     }
 }
 

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante_mailbox::Mail;
+use restante_mailbox::{Limit, Mail, MailError};
 use tokio::sync::watch;
 
 pub(crate) use session::serve;
@@ -46,3 +46,46 @@ pub(crate) struct Env {
 
 /// The client: where it is.
 pub(crate) type ClientAddress = Option<IpAddr>;
+
+/// The user that an address stands for.
+///
+/// # Errors
+/// [`MailError::NoSuchUser`], also for what is no address; [`MailError::Unavailable`].
+pub(crate) async fn find(env: &Env, address: &str) -> Result<String, MailError> {
+    let recipient = recipient_of(env, address).await?;
+    Ok(recipient.user)
+}
+
+/// Whether a message of so many bytes (0: not known) would be taken for an address.
+///
+/// # Errors
+/// As [`find`]; [`MailError::OverQuota`], [`MailError::Limit`].
+pub(crate) async fn would_take(env: &Env, address: &str, size: u64) -> Result<(), MailError> {
+    let recipient = recipient_of(env, address).await?;
+    if size > env.message_bytes_max {
+        return Err(MailError::Limit(Limit::MessageBytes));
+    }
+    deliver::check_quota(&recipient, Some(size).filter(|size| *size > 0)).await
+}
+
+/// Whether an address is of one of our domains, or has none.
+pub(crate) fn is_local(env: &Env, address: &str) -> bool {
+    match address.rsplit_once('@') {
+        Some((_, domain)) => env.local_domains.contains(&domain.to_lowercase()),
+        None => true,
+    }
+}
+
+/// What a sender is told of a failure: code, enhanced code and text.
+pub(crate) fn reply_to(error: &MailError) -> String {
+    let reply = reply::of_error(error);
+    format!("{} {} {}", reply.code, reply.enhanced, reply.text)
+}
+
+async fn recipient_of(env: &Env, address: &str) -> Result<deliver::Recipient, MailError> {
+    // Names with spaces are no addresses, and the grammar of paths would cut them there.
+    match address::path(address) {
+        Ok((Some(parsed), "")) => deliver::recipient(env, &parsed).await,
+        _ => Err(MailError::NoSuchUser),
+    }
+}
