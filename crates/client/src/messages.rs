@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 use restante_proto::client::{FetchedMessage, StreamedFetch};
 use restante_proto::types::{
-    BodyStructure, Code, CommandBody, CopyUid, Envelope, Esearch, Fetch, FetchAttribute, FetchItem,
-    FetchModifiers, Flag, IdSet, MailboxName, MessageSet, ModSeq, Search, SearchKey, Section,
-    SeqNum, Store, StoreAction, Tag, Uid, UidSet, UntaggedData,
+    BodyStructure, Code, CommandBody, CopyUid, Envelope, Esearch, EsearchCommand, Fetch,
+    FetchAttribute, FetchItem, FetchModifiers, Flag, IdSet, MailboxName, MessageSet, ModSeq,
+    Search, SearchKey, Section, SeqNum, Store, StoreAction, Tag, Uid, UidSet, UntaggedData,
 };
 
 use crate::client::{Client, Started, Untagged};
@@ -175,6 +175,45 @@ impl Client {
             UntaggedData::Esearch(esearch) if of_this_command(&esearch, &tag) => {
                 found.mod_seq = found.mod_seq.or(esearch.mod_seq);
                 found.esearch = Some(esearch);
+                Ok(())
+            }
+            other => Err(other),
+        }));
+        Ok(found)
+    }
+
+    /// ESEARCH: a search in several mailboxes (RFC 7377). Returns what each tells in which something was
+    /// found; the correlator names the mailbox, and the numbers are UIDs.
+    ///
+    /// ```no_run
+    /// # use restante_client::{Client, types::*};
+    /// # async fn example(client: &mut Client) -> Result<(), restante_client::Error> {
+    /// let everywhere = SearchScope {
+    ///     mailboxes: vec![MailboxFilter::Personal],
+    /// };
+    /// let search = EsearchCommand {
+    ///     scope: Some(everywhere),
+    ///     returns: None,
+    ///     charset: None,
+    ///     key: SearchKey::Unseen,
+    /// };
+    /// for found in client.esearch(search).await? {
+    ///     println!("{:?}: {:?}", found.correlator.mailbox, found.all);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn esearch(&mut self, search: EsearchCommand) -> Result<Vec<Esearch>> {
+        let started = self.start(CommandBody::Esearch(search)).await?;
+        let tag = started.tag.clone();
+        let reply = self.finish(started).await?;
+        let mut found = Vec::new();
+        drop(self.sort(reply.untagged, |data| match data {
+            UntaggedData::Esearch(esearch) if of_this_command(&esearch, &tag) => {
+                found.push(esearch);
                 Ok(())
             }
             other => Err(other),

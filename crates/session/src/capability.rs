@@ -125,6 +125,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("WITHIN", always),
     ("PARTIAL", always),
     ("UIDBATCHES", always),
+    ("MULTISEARCH", always),
     ("INPROGRESS", always),
     ("SORT", always),
     ("SORT=DISPLAY", always),

@@ -90,7 +90,7 @@ pub(crate) enum Filter {
 }
 
 impl Filter {
-    fn matches(&self, name: &MailboxName, tree: &Tree) -> bool {
+    pub(crate) fn matches(&self, name: &MailboxName, tree: &Tree) -> bool {
         match self {
             Filter::Personal => true,
             Filter::Subscribed => tree.subscribed.contains(name),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use restante_mailbox::{Account, Mailbox, ModSeq, Uid};
+use restante_mailbox::{Account, Mailbox, ModSeq, Snapshot, Uid, UidSet};
 use tokio::sync::watch;
 
 use crate::cmd::DecodedMark;
@@ -74,6 +74,20 @@ pub(crate) struct Selected {
     pub(crate) view: View,
     /// Where a client stands that fetches a decoded part piece by piece.
     pub(crate) decoded: Option<Box<DecodedMark>>,
+}
+
+impl Selected {
+    /// A mailbox that is looked into, but not selected: the client has been told nothing of it.
+    pub(crate) fn peek(mailbox: Arc<Mailbox>, snapshot: Arc<Snapshot>) -> Selected {
+        Selected {
+            read_only: true,
+            changes: mailbox.watch(),
+            fetched_to: snapshot.uid_next(),
+            view: View::new(mailbox.clone(), snapshot, UidSet::new()),
+            mailbox,
+            decoded: None,
+        }
+    }
 }
 
 /// The right to change the selected mailbox: there is none under EXAMINE.

@@ -159,7 +159,7 @@ fn search_uses_numbers(search: &Search) -> bool {
 }
 
 /// Whether a sequence number occurs in a search key. The decoder bounds the depth.
-fn key_uses_numbers(key: &SearchKey) -> bool {
+pub(crate) fn key_uses_numbers(key: &SearchKey) -> bool {
     match key {
         // `$` alone is a set of UIDs.
         SearchKey::Sequence(set) => !set.ranges.is_empty(),

@@ -16,6 +16,7 @@ pub(crate) mod list;
 mod list_match;
 mod login;
 mod metadata;
+mod multisearch;
 mod namespace;
 mod noop;
 mod notify;
@@ -77,6 +78,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Expunge(uids) => Box::pin(expunge::run(cx, state, uids)).await,
         C::Check => noop::check(),
         C::Search(args) => Box::pin(search::run(cx, state, command.tag, args)).await,
+        C::Esearch(args) => Box::pin(multisearch::run(cx, state, command.tag, args)).await,
         C::Sort(args) => Box::pin(sort::run(cx, state, command.tag, args)).await,
         C::Thread(args) => Box::pin(thread::run(cx, state, args)).await,
         C::Fetch(args) => Box::pin(fetch::run(cx, state, args)).await,

@@ -123,7 +123,7 @@ fn compile(groups: Vec<EventGroup>) -> Result<(SelectedEvents, Vec<Group>), Fail
 }
 
 /// The names as mailboxes have them. What cannot be a name is ignored, as one that does not exist.
-fn canonical(
+pub(super) fn canonical(
     list: &[wire::MailboxName],
     names: &mut usize,
 ) -> Result<BTreeSet<MailboxName>, Failure> {

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use restante_mailbox::{EmailId, EmailRow, MailError, ModSeq, Uid, UidSet};
 use restante_proto::types::{
-    self as wire, Code, Condition, EsearchCorrelator, Search, SearchReturn, Tag,
+    self as wire, Code, Condition, EsearchCorrelator, Search, SearchKey, SearchReturn, Tag,
 };
 
 use super::search_program::Program;
@@ -40,7 +40,6 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outco
     if let Some(returns) = &args.returns {
         check_returns(returns)?;
     }
-    let program = Program::new(cx, login, selected, args.charset.as_deref(), args.key).await?;
     let returns = match args.returns {
         Some(returns) => Some(returns),
         None if cx.enabled.esearch_always() => Some(SearchReturn {
@@ -49,30 +48,48 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outco
         }),
         None => None,
     };
-    let first = returns
-        .as_ref()
-        .is_some_and(|returns| returns.min && !returns.max && !needs_all(returns));
-    let found = search_run::find(cx, login, selected, &program, first).await?;
+    let charset = args.charset.as_deref();
     let Some(returns) = returns else {
+        let program = Program::new(cx, login, selected, charset, args.key).await?;
+        let found = search_run::find(cx, login, selected, &program, false).await?;
         tell_numbers(cx, selected, args.uid, &found, program.tells_mod_seq).await?;
         return Ok(Reply::ok("SEARCH completed"));
     };
-    let picked = picked(&returns, &found);
+    let (found, counted) = search_view(cx, login, selected, charset, args.key, &returns).await?;
     if says_anything(&returns) {
         let answer = Answer {
-            tag,
+            correlator: EsearchCorrelator {
+                tag: Some(tag),
+                ..EsearchCorrelator::default()
+            },
             uid: args.uid,
             returns: &returns,
             found: &found,
-            picked: program.tells_mod_seq.then_some(&picked),
+            picked: counted.as_ref(),
         };
         answer.tell(cx, selected).await?;
     }
     if returns.save {
-        selected.view.save(picked);
+        selected.view.save(picked(&returns, &found));
         return Ok(Reply::ok("SEARCH completed, result saved"));
     }
     Ok(Reply::ok("SEARCH completed"))
+}
+
+/// What is found in a view; and if modseqs were asked for, those messages whose highest is to be told.
+pub(super) async fn search_view(
+    cx: &mut Cx,
+    login: &Login,
+    selected: &mut Selected,
+    charset: Option<&str>,
+    key: SearchKey,
+    returns: &SearchReturn,
+) -> Result<(UidSet, Option<UidSet>), Failure> {
+    let program = Program::new(cx, login, selected, charset, key).await?;
+    let first = returns.min && !returns.max && !needs_all(returns);
+    let found = search_run::find(cx, login, selected, &program, first).await?;
+    let picked = program.tells_mod_seq.then(|| picked(returns, &found));
+    Ok((found, picked))
 }
 
 /// Options of extensions that this server does not have are BAD (RFC 9051 §6.4.4).
@@ -101,7 +118,7 @@ pub(super) fn picks_all(returns: &SearchReturn) -> bool {
 
 /// What `$` becomes, and whose modseqs count: with MIN, MAX and PARTIAL alone only these messages (RFC
 /// 9051 §6.4.4.1, table 4; RFC 4731 §3.2; RFC 9394 §3.2, table 1).
-fn picked(returns: &SearchReturn, found: &UidSet) -> UidSet {
+pub(super) fn picked(returns: &SearchReturn, found: &UidSet) -> UidSet {
     if picks_all(returns) {
         return found.clone();
     }
@@ -174,17 +191,17 @@ fn number_ranges<'a>(
 }
 
 /// ESEARCH (RFC 9051 §7.3.4).
-struct Answer<'a> {
-    tag: Tag,
-    uid: bool,
-    returns: &'a SearchReturn,
-    found: &'a UidSet,
+pub(super) struct Answer<'a> {
+    pub(super) correlator: EsearchCorrelator,
+    pub(super) uid: bool,
+    pub(super) returns: &'a SearchReturn,
+    pub(super) found: &'a UidSet,
     /// The messages whose highest modseq is told.
-    picked: Option<&'a UidSet>,
+    pub(super) picked: Option<&'a UidSet>,
 }
 
 impl Answer<'_> {
-    async fn tell(self, cx: &mut Cx, selected: &Selected) -> Result<(), Failure> {
+    pub(super) async fn tell(self, cx: &mut Cx, selected: &Selected) -> Result<(), Failure> {
         let mod_seq = match self.picked {
             Some(picked) => highest(selected, picked).await?,
             None => None,
@@ -197,12 +214,8 @@ impl Answer<'_> {
             Some(rows) => NonZeroU32::new(rows.number(uid)),
             None => NonZeroU32::new(uid.get()),
         };
-        let correlator = EsearchCorrelator {
-            tag: Some(self.tag),
-            ..EsearchCorrelator::default()
-        };
         let mut writer = cx.writer();
-        let mut answer = writer.esearch(&correlator, self.uid);
+        let mut answer = writer.esearch(&self.correlator, self.uid);
         if let Some(min) = self
             .found
             .first()

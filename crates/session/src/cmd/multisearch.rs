@@ -1,0 +1,162 @@
+//! ESEARCH: a search in several mailboxes (RFC 7377), one after the other.
+//!
+//! A mailbox that is not selected gets a view for the time of its search, which no client has been shown:
+//! nothing is told of it but what was found.
+
+use std::collections::BTreeMap;
+
+use restante_mailbox::{MailError, MailboxId, MailboxName, TailState, UidSet};
+use restante_proto::types::{
+    EsearchCommand, EsearchCorrelator, MailboxFilter, SearchReturn, Tag, UidValidity,
+};
+
+use super::notify::canonical;
+use super::search::{Answer, check_returns, empty_saved, says_anything, search_view};
+use crate::convert;
+use crate::cx::Cx;
+use crate::notify::Filter;
+use crate::reply::{Failure, Outcome, Reply, client_bug};
+use crate::state::{Login, Selected, State};
+use crate::table::key_uses_numbers;
+
+pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) -> Outcome {
+    let save = args.returns.as_ref().is_some_and(|returns| returns.save);
+    let outcome = search(cx, state, tag, args).await;
+    if matches!(state, State::Selected(..)) {
+        empty_saved(state, save, &outcome)?;
+    }
+    outcome
+}
+
+async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) -> Outcome {
+    let scope = args
+        .scope
+        .map_or_else(|| vec![MailboxFilter::Selected], |scope| scope.mailboxes);
+    let is_selected = |filter: &MailboxFilter| *filter == MailboxFilter::Selected;
+    let only_selected = scope.iter().all(is_selected);
+    // RFC 7377 §2.2
+    if scope.iter().any(is_selected) && !matches!(state, State::Selected(..)) {
+        return Err(client_bug("Select a mailbox first"));
+    }
+    let returns = match args.returns {
+        Some(returns) => returns,
+        None => SearchReturn {
+            all: true,
+            ..SearchReturn::default()
+        },
+    };
+    check_returns(&returns)?;
+    if returns.save && !only_selected {
+        return Err(client_bug("SAVE is for the selected mailbox alone"));
+    }
+    if !only_selected && key_uses_numbers(&args.key) {
+        return Err(client_bug(
+            "Message numbers mean nothing in other mailboxes",
+        ));
+    }
+    let login = state.login()?.clone();
+    let wanted = mailboxes(state, &login, scope).await?;
+    for (id, name) in wanted {
+        let charset = args.charset.as_deref();
+        let (login, selected) = match &mut *state {
+            State::Selected(login, selected) if selected.mailbox.id() == id => {
+                (&*login, &mut **selected)
+            }
+            _ => {
+                let Some(mut peeked) = peek(&login, id).await? else {
+                    continue;
+                };
+                let found =
+                    search_view(cx, &login, &mut peeked, charset, args.key.clone(), &returns);
+                let (found, picked) = found.await?;
+                tell(cx, &peeked, &name, &tag, &returns, &found, picked.as_ref()).await?;
+                cx.conn.flush_if_large().await?;
+                continue;
+            }
+        };
+        let found = search_view(cx, login, selected, charset, args.key.clone(), &returns);
+        let (found, picked) = found.await?;
+        tell(cx, selected, &name, &tag, &returns, &found, picked.as_ref()).await?;
+        if returns.save {
+            selected.view.save(super::search::picked(&returns, &found));
+        }
+    }
+    Ok(Reply::ok("ESEARCH completed"))
+}
+
+/// The mailboxes that are meant, each once.
+async fn mailboxes(
+    state: &State,
+    login: &Login,
+    scope: Vec<MailboxFilter>,
+) -> Result<BTreeMap<MailboxId, MailboxName>, Failure> {
+    let tree = login.account.tree().await?;
+    let mut wanted = BTreeMap::new();
+    for filter in scope {
+        let mut names = 0;
+        let filter = match filter {
+            MailboxFilter::Selected => {
+                if let State::Selected(_, selected) = state {
+                    let id = selected.mailbox.id();
+                    // Deleted meanwhile: what is shown can be searched still, under the name it had.
+                    let name = tree.by_id(id).map(|(name, _)| name.clone());
+                    wanted.insert(id, name.unwrap_or_else(MailboxName::inbox));
+                }
+                continue;
+            }
+            MailboxFilter::SelectedDelayed => {
+                return Err(client_bug("selected-delayed is for NOTIFY"));
+            }
+            // Deliveries may go to any of them.
+            MailboxFilter::Inboxes | MailboxFilter::Personal => Filter::Personal,
+            MailboxFilter::Subscribed => Filter::Subscribed,
+            MailboxFilter::Subtree(list) => Filter::Subtree(canonical(&list, &mut names)?),
+            MailboxFilter::SubtreeOne(list) => Filter::SubtreeOne(canonical(&list, &mut names)?),
+            MailboxFilter::Mailboxes(list) => Filter::Mailboxes(canonical(&list, &mut names)?),
+        };
+        let mailboxes = tree.mailboxes.iter();
+        let matching = mailboxes.filter(|(name, _)| filter.matches(name, &tree));
+        wanted.extend(matching.map(|(name, entry)| (entry.id, name.clone())));
+    }
+    Ok(wanted)
+}
+
+/// A view of a mailbox as it is now. `None`: it is gone.
+async fn peek(login: &Login, id: MailboxId) -> Result<Option<Selected>, Failure> {
+    let mailbox = match login.account.open(id).await {
+        Err(MailError::NoSuchMailbox) => return Ok(None),
+        mailbox => mailbox?,
+    };
+    let snapshot = mailbox.snapshot().await?;
+    let gone = snapshot.tail().state == TailState::Deleted;
+    Ok((!gone).then(|| Selected::peek(mailbox, snapshot)))
+}
+
+/// One response, if anything was found (RFC 7377 §2.1).
+async fn tell(
+    cx: &mut Cx,
+    selected: &Selected,
+    name: &MailboxName,
+    tag: &Tag,
+    returns: &SearchReturn,
+    found: &UidSet,
+    picked: Option<&UidSet>,
+) -> Result<(), Failure> {
+    if found.is_empty() || !says_anything(returns) {
+        return Ok(());
+    }
+    let uid_validity = selected.view.snapshot().uid_validity().get();
+    let correlator = EsearchCorrelator {
+        tag: Some(tag.clone()),
+        mailbox: Some(convert::wire_name(name)),
+        uid_validity: UidValidity::new(uid_validity),
+    };
+    let answer = Answer {
+        correlator,
+        uid: true,
+        returns,
+        found,
+        picked,
+    };
+    answer.tell(cx, selected).await
+}
