@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::tls;
@@ -26,6 +26,11 @@ pub(crate) struct Conn {
     start: usize,
     end: usize,
     out: Vec<u8>,
+    capabilities: String,
+    /// Whether literals are looked at: then their hashes are noted.
+    hashing: Option<Vec<u64>>,
+    /// Whether untagged responses are kept.
+    keeping: Option<Vec<u8>>,
 }
 
 /// What a command brought.
@@ -35,6 +40,14 @@ pub(crate) struct Counts {
     pub(crate) fetches: u64,
     /// The number of the last `EXISTS`.
     pub(crate) exists: Option<u64>,
+    /// Messages that went, by `EXPUNGE` or `VANISHED`.
+    pub(crate) gone: u64,
+    /// Lines with `LIST` and with `STATUS`.
+    pub(crate) lists: u64,
+    pub(crate) statuses: u64,
+    /// How many numbers a SEARCH, SORT or THREAD response had, and their sum.
+    pub(crate) found: u64,
+    pub(crate) found_sum: u64,
     /// Octets received.
     pub(crate) octets: u64,
 }
@@ -59,6 +72,9 @@ impl Conn {
             start: 0,
             end: 0,
             out: Vec::new(),
+            capabilities: String::new(),
+            hashing: None,
+            keeping: None,
         })
     }
 
@@ -77,6 +93,40 @@ impl Conn {
         }
         conn.command(format_args!("LOGIN {} {}", quoted(user), quoted(password)))?;
         Ok(conn)
+    }
+
+    /// Asks what the server can do; see [`Conn::can`].
+    pub(crate) fn ask_capabilities(&mut self) -> io::Result<()> {
+        let (answer, _) = self.command_kept(format_args!("CAPABILITY"))?;
+        self.capabilities = String::from_utf8_lossy(&answer).to_ascii_uppercase();
+        Ok(())
+    }
+
+    /// Whether the server said that it can do this.
+    pub(crate) fn can(&self, word: &str) -> bool {
+        self.capabilities.split_whitespace().any(|w| w == word)
+    }
+
+    /// As [`Conn::command`], with the untagged responses.
+    pub(crate) fn command_kept(
+        &mut self,
+        command: std::fmt::Arguments<'_>,
+    ) -> io::Result<(Vec<u8>, Counts)> {
+        self.keeping = Some(Vec::new());
+        let counts = self.command(command);
+        let kept = self.keeping.take().unwrap_or_default();
+        Ok((kept, counts?))
+    }
+
+    /// As [`Conn::command`], with the hash of each literal.
+    pub(crate) fn command_hashed(
+        &mut self,
+        command: std::fmt::Arguments<'_>,
+    ) -> io::Result<(Vec<u64>, Counts)> {
+        self.hashing = Some(Vec::new());
+        let counts = self.command(command);
+        let hashes = self.hashing.take().unwrap_or_default();
+        Ok((hashes, counts?))
     }
 
     /// Queues bytes.
@@ -111,6 +161,9 @@ impl Conn {
             let (from, to) = self.next_line()?;
             counts.octets += (to - from) as u64;
             let line = &self.buffer[from..to];
+            if let (Some(kept), Some(b'*')) = (&mut self.keeping, line.first()) {
+                kept.extend_from_slice(line);
+            }
             match line.first() {
                 Some(b'*') => {
                     if let Some(size) = literal_size(line) {
@@ -119,8 +172,8 @@ impl Conn {
                         counts.fetches += u64::from(fetch);
                     } else if is_fetch(line) {
                         counts.fetches += 1;
-                    } else if let Some(exists) = number_before(line, b" EXISTS\r\n") {
-                        counts.exists = Some(exists);
+                    } else {
+                        counts.note(line);
                     }
                 }
                 Some(b't') if line.starts_with(b"t OK") => return Ok(counts),
@@ -134,14 +187,38 @@ impl Conn {
         let mut octets = 0;
         loop {
             octets += size;
-            self.skip(size)?;
+            if self.hashing.is_some() || self.keeping.is_some() {
+                self.look_at(size)?;
+            } else {
+                self.skip(size)?;
+            }
             let (from, to) = self.next_line()?;
             octets += (to - from) as u64;
+            if let Some(kept) = &mut self.keeping {
+                kept.extend_from_slice(&self.buffer[from..to]);
+            }
             match literal_size(&self.buffer[from..to]) {
                 Some(next) => size = next,
                 None => return Ok(octets),
             }
         }
+    }
+
+    /// Keeps a literal, or its hash.
+    fn look_at(&mut self, size: u64) -> io::Result<()> {
+        let size = usize::try_from(size).map_err(io::Error::other)?;
+        while self.end - self.start < size {
+            self.fill()?;
+        }
+        let literal = &self.buffer[self.start..self.start + size];
+        if let Some(hashes) = &mut self.hashing {
+            hashes.push(hash(literal));
+        }
+        if let Some(kept) = &mut self.keeping {
+            kept.extend_from_slice(literal);
+        }
+        self.start += size;
+        Ok(())
     }
 
     /// Reads a continuation request.
@@ -218,6 +295,75 @@ impl Conn {
     }
 }
 
+impl Counts {
+    /// Takes what an untagged line without literals says.
+    fn note(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let Some(rest) = line.strip_prefix(b"* ") else {
+            return;
+        };
+        if let Some(exists) = rest.strip_suffix(b" EXISTS") {
+            self.exists = number(exists);
+        } else if rest.ends_with(b" EXPUNGE") {
+            self.gone += 1;
+        } else if let Some(uids) = rest.strip_prefix(b"VANISHED ") {
+            if !uids.starts_with(b"(EARLIER)") {
+                self.gone += count_set(uids);
+            }
+        } else if rest.starts_with(b"LIST ") {
+            self.lists += 1;
+        } else if rest.starts_with(b"STATUS ") {
+            self.statuses += 1;
+        } else if [&b"SEARCH"[..], b"SORT", b"THREAD"]
+            .iter()
+            .any(|word| rest.starts_with(word))
+        {
+            for digits in rest
+                .split(|byte| !byte.is_ascii_digit())
+                .filter(|d| !d.is_empty())
+            {
+                self.found += 1;
+                self.found_sum += number(digits).unwrap_or(0);
+            }
+        }
+    }
+}
+
+/// How many numbers a set such as `3:5,9` has.
+fn count_set(set: &[u8]) -> u64 {
+    let range = |range: &[u8]| {
+        let mut ends = range.split(|&byte| byte == b':').filter_map(number);
+        let first = ends.next()?;
+        let last = ends.next().unwrap_or(first);
+        Some(first.abs_diff(last) + 1)
+    };
+    set.split(|&byte| byte == b',').filter_map(range).sum()
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// What tells one message's bytes from another's.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}
+
+/// Whether `needles` stand in `text`, one after the other; else the first that does not.
+pub(crate) fn in_order(
+    text: &[u8],
+    needles: impl IntoIterator<Item = String>,
+) -> Result<(), String> {
+    let mut at = 0;
+    for needle in needles {
+        match memmem::find(&text[at..], needle.as_bytes()) {
+            Some(found) => at += found + needle.len(),
+            None => return Err(needle),
+        }
+    }
+    Ok(())
+}
+
 /// A string in quotes.
 pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
@@ -247,11 +393,6 @@ fn is_fetch(line: &[u8]) -> bool {
     digits > 0 && rest[digits..].starts_with(b" FETCH (")
 }
 
-fn number_before(line: &[u8], word: &[u8]) -> Option<u64> {
-    let digits = line.strip_prefix(b"* ")?.strip_suffix(word)?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +403,33 @@ mod tests {
         assert_eq!(literal_size(b"* OK {x}\r\n"), None);
         assert!(is_fetch(b"* 12 FETCH (UID 5)\r\n"));
         assert!(!is_fetch(b"* OK 12 FETCH (\r\n"));
-        assert_eq!(number_before(b"* 7 EXISTS\r\n", b" EXISTS\r\n"), Some(7));
+    }
+
+    #[test]
+    fn lines_are_counted() {
+        let mut counts = Counts::default();
+        for line in [
+            &b"* 7 EXISTS\r\n"[..],
+            b"* 3 EXPUNGE\r\n",
+            b"* VANISHED 3:5,9\r\n",
+            b"* VANISHED (EARLIER) 1:2\r\n",
+            b"* THREAD (1 2)((3)(10 4))\r\n",
+            b"* SEARCH 5\r\n",
+        ] {
+            counts.note(line);
+        }
+        assert_eq!(counts.exists, Some(7));
+        assert_eq!(counts.gone, 5);
+        assert_eq!((counts.found, counts.found_sum), (6, 25));
+    }
+
+    #[test]
+    fn needles_have_an_order() {
+        let needles = |list: &[&str]| list.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+        assert_eq!(in_order(b"one two", needles(&["one", "two"])), Ok(()));
+        assert_eq!(
+            in_order(b"one two", needles(&["two", "one"])),
+            Err("one".into())
+        );
     }
 }

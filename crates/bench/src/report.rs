@@ -9,6 +9,12 @@ pub(crate) struct Samples {
     pub(crate) micros: Vec<u32>,
     /// Octets received.
     pub(crate) octets: u64,
+    /// The sum of the times.
+    pub(crate) busy: Duration,
+    /// Operations, those to warm up included.
+    pub(crate) all: u64,
+    /// Not all of the time counted.
+    pub(crate) partly: bool,
 }
 
 impl Samples {
@@ -16,6 +22,7 @@ impl Samples {
         self.micros
             .push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
         self.octets += octets;
+        self.busy += took;
     }
 }
 
@@ -25,6 +32,13 @@ pub(crate) struct Report {
     pub(crate) workload: String,
     pub(crate) clients: usize,
     pub(crate) seconds: f64,
+    /// Operations, those to warm up included.
+    pub(crate) all: u64,
+    /// How many messages the mailbox had.
+    pub(crate) messages: u64,
+    /// Processor time of the server for each operation, in milliseconds, and its memory.
+    pub(crate) cpu_ms: Option<f64>,
+    pub(crate) memory_mib: Option<f64>,
     /// Sorted, in microseconds.
     micros: Vec<u32>,
     octets: u64,
@@ -43,23 +57,22 @@ impl Report {
             workload: workload.to_owned(),
             clients,
             seconds,
+            all: 0,
+            messages: 0,
+            cpu_ms: None,
+            memory_mib: None,
             micros,
             octets,
             extra: Vec::new(),
         }
     }
 
-    /// How many operations were done.
-    pub(crate) fn operations(&self) -> u64 {
-        self.micros.len() as u64
-    }
-
-    fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         self.micros.len() as f64 / self.seconds.max(1e-9)
     }
 
     /// The latency that this share of the operations did not exceed, in milliseconds.
-    fn percentile(&self, share: f64) -> f64 {
+    pub(crate) fn percentile(&self, share: f64) -> f64 {
         let last = self.micros.len().saturating_sub(1);
         let at = (last as f64 * share).round() as usize;
         self.micros
@@ -67,17 +80,47 @@ impl Report {
             .map_or(0.0, |&micros| f64::from(micros) / 1000.0)
     }
 
+    fn megabytes_per_second(&self) -> f64 {
+        self.octets as f64 / 1e6 / self.seconds.max(1e-9)
+    }
+
+    /// What stands above the lines of [`Report::text`].
+    pub(crate) fn heading() -> String {
+        format!(
+            "{:<20} {:>7} {:>8} {:>9} {:>11} {:>10} {:>10} {:>10} {:>8} {:>9} {:>8}",
+            "workload",
+            "clients",
+            "messages",
+            "ops",
+            "ops/s",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "MB/s",
+            "CPU ms/op",
+            "MiB",
+        )
+    }
+
     /// One line for people.
     pub(crate) fn text(&self) -> String {
+        let or_dash = |value: Option<f64>, digits: usize| match value {
+            Some(value) => format!("{value:.digits$}"),
+            None => "-".to_owned(),
+        };
         let mut line = format!(
-            "{:<15} {:>4} clients {:>9} ops {:>11.1} ops/s   p50 {:>9.3} ms   p99 {:>9.3} ms   {:>8.1} MB/s",
+            "{:<20} {:>7} {:>8} {:>9} {:>11.1} {:>10.3} {:>10.3} {:>10.3} {:>8.1} {:>9} {:>8}",
             self.workload,
             self.clients,
+            self.messages,
             self.micros.len(),
             self.per_second(),
             self.percentile(0.5),
             self.percentile(0.99),
-            self.octets as f64 / 1e6 / self.seconds.max(1e-9),
+            self.percentile(0.999),
+            self.megabytes_per_second(),
+            or_dash(self.cpu_ms, 4),
+            or_dash(self.memory_mib, 1),
         );
         for (name, value, unit) in &self.extra {
             line.push_str(&format!("   {name} {value:.3} {unit}"));
@@ -85,25 +128,74 @@ impl Report {
         line
     }
 
-    /// One line for programs.
-    pub(crate) fn json(&self) -> String {
-        let mut line = format!(
-            "{{\"workload\":\"{}\",\"clients\":{},\"seconds\":{:.3},\"ops\":{},\"ops_per_s\":{:.3},\"p50_ms\":{:.3},\"p99_ms\":{:.3},\"received_bytes\":{}",
-            self.workload,
-            self.clients,
-            self.seconds,
-            self.micros.len(),
-            self.per_second(),
-            self.percentile(0.5),
-            self.percentile(0.99),
-            self.octets,
-        );
-        for (name, value, unit) in &self.extra {
-            line.push_str(&format!(",\"{name}_{unit}\":{value:.3}"));
+    /// One object for programs, and for a table: names and values.
+    fn fields(&self) -> Vec<(String, String)> {
+        let mut fields = vec![
+            ("workload".to_owned(), format!("\"{}\"", self.workload)),
+            ("clients".to_owned(), self.clients.to_string()),
+            ("messages".to_owned(), self.messages.to_string()),
+            ("ops".to_owned(), self.micros.len().to_string()),
+        ];
+        let mut figure = |name: &str, value: f64| {
+            fields.push((name.to_owned(), format!("{value:.4}")));
+        };
+        figure("seconds", self.seconds);
+        figure("ops_per_s", self.per_second());
+        figure("p50_ms", self.percentile(0.5));
+        figure("p99_ms", self.percentile(0.99));
+        figure("p999_ms", self.percentile(0.999));
+        figure("mb_per_s", self.megabytes_per_second());
+        for (name, value) in [("cpu_ms", self.cpu_ms), ("memory_mib", self.memory_mib)] {
+            if let Some(value) = value {
+                figure(name, value);
+            }
         }
-        line.push('}');
-        line
+        for (name, value, unit) in &self.extra {
+            figure(&format!("{name}_{}", unit.replace('/', "_per_")), *value);
+        }
+        fields
     }
+
+    /// A line of JSON.
+    pub(crate) fn json(&self) -> String {
+        let fields: Vec<String> = self
+            .fields()
+            .iter()
+            .map(|(name, value)| format!("\"{name}\":{value}"))
+            .collect();
+        format!("{{{}}}", fields.join(","))
+    }
+
+    /// A line of CSV; the columns are [`Report::CSV_COLUMNS`].
+    pub(crate) fn csv(&self) -> String {
+        let fields = self.fields();
+        let column = |name: &&str| {
+            let field = fields.iter().find(|(field, _)| field == name);
+            field.map_or(String::new(), |(_, value)| {
+                value.trim_matches('"').to_owned()
+            })
+        };
+        Self::CSV_COLUMNS
+            .iter()
+            .map(column)
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    pub(crate) const CSV_COLUMNS: [&str; 12] = [
+        "workload",
+        "clients",
+        "messages",
+        "ops",
+        "seconds",
+        "ops_per_s",
+        "p50_ms",
+        "p99_ms",
+        "p999_ms",
+        "mb_per_s",
+        "cpu_ms",
+        "memory_mib",
+    ];
 }
 
 #[cfg(test)]
@@ -119,5 +211,11 @@ mod tests {
         let report = Report::new("x", Duration::from_secs(2), vec![samples]);
         assert_eq!(report.percentile(0.99), 99.0);
         assert_eq!(report.per_second(), 50.0);
+        assert!(
+            report
+                .json()
+                .starts_with("{\"workload\":\"x\",\"clients\":1,")
+        );
+        assert_eq!(report.csv().split(',').count(), Report::CSV_COLUMNS.len());
     }
 }

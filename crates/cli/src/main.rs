@@ -55,6 +55,8 @@ enum Command {
     /// Who waits because of failed logins, and how to forgive them.
     #[command(subcommand)]
     Throttle(logins::ThrottleCommand),
+    /// Load an IMAP server, this one or any other, and measure it.
+    Bench(restante_bench::Arguments),
     /// Say how the running server is.
     Status(Place),
     /// Have the running server read its configuration and certificates again, as SIGHUP does.
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Command::Backup(args) => check::backup(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Throttle(command) => logins::throttle(&command),
+        Command::Bench(args) => restante_bench::run(&args),
         Command::Status(place) => admin::status(&place),
         Command::Reload(place) => admin::reload(&place),
     };

@@ -1,0 +1,237 @@
+//! Workloads that change mailboxes: each change is acknowledged before the next.
+
+use std::io;
+use std::time::Instant;
+
+use crate::conn::Conn;
+use crate::data::mix;
+use crate::fill::{append as append_one, empty_box, messages};
+use crate::lmtp;
+use crate::report::Report;
+use crate::run::{Done, Plan, expect, run};
+
+/// How many messages COPY, MOVE and EXPUNGE are given at once.
+const MANY: u64 = 1000;
+
+/// A message that nobody else has.
+pub(crate) fn fresh(plan: &Plan, client: usize, n: usize) -> Vec<u8> {
+    let number = plan.data.messages + 1 + ((client as u64) << 32) + n as u64;
+    plan.data.message(number)
+}
+
+/// The mailbox of a client, or one that all share.
+fn target(plan: &Plan, shared: bool, client: usize) -> String {
+    plan.own_box("append", if shared { 0 } else { client })
+}
+
+/// APPEND of one message at a time, to a mailbox of each client's own or to one of all.
+pub(crate) fn append(plan: &Plan, shared: bool) -> io::Result<Report> {
+    for client in 0..if shared { 1 } else { plan.clients } {
+        let mut conn = plan.login(client, 4096)?;
+        empty_box(&mut conn, &target(plan, shared, client))?;
+    }
+    let report = run(
+        if shared { "append-shared" } else { "append" },
+        plan,
+        |client| {
+            let mut conn = plan.login(if shared { 0 } else { client }, 16 << 10)?;
+            conn.ask_capabilities()?;
+            Ok((conn, target(plan, shared, client), client))
+        },
+        |(conn, mailbox, client), n| {
+            let text = fresh(plan, *client, n);
+            let begin = Instant::now();
+            append_one(conn, mailbox, &text)?;
+            let octets = text.len() as u64;
+            // What is made to be sent is not the server's time, but it is its processor's.
+            let took = Some(begin.elapsed());
+            Ok(Done {
+                octets,
+                took,
+                whole: true,
+            })
+        },
+    )?;
+    let mut there = 0;
+    for client in 0..if shared { 1 } else { plan.clients } {
+        let mut conn = plan.login(client, 4096)?;
+        there += messages(&mut conn, &target(plan, shared, client))?;
+    }
+    expect("messages", report.all, there)?;
+    Ok(report)
+}
+
+/// Delivery of one message at a time by LMTP to each client's user.
+pub(crate) fn deliver(plan: &Plan) -> io::Result<Report> {
+    let address = plan.lmtp.as_deref().ok_or_else(|| {
+        io::Error::other("the workload lmtp needs the address of the LMTP server: --lmtp")
+    })?;
+    let mut users: Vec<usize> = (0..plan.clients).collect();
+    if !plan.user.contains("%d") {
+        users.truncate(1);
+    } else {
+        users.truncate(plan.users);
+    }
+    let count = |users: &[usize]| -> io::Result<u64> {
+        let counts = users
+            .iter()
+            .map(|&user| messages(&mut plan.login(user, 4096)?, "INBOX"));
+        counts.sum()
+    };
+    let before = count(&users)?;
+    let start = crate::nonce();
+    let report = run(
+        "lmtp",
+        plan,
+        |client| Ok((lmtp::open(address)?, plan.user_of(client), client)),
+        |(conn, user, client), n| {
+            // A Message-ID that was delivered before may be dropped: Cyrus does.
+            let text = fresh(plan, *client, n + start);
+            let begin = Instant::now();
+            lmtp::deliver(conn, user, &text)?;
+            let took = Some(begin.elapsed());
+            let octets = text.len() as u64;
+            Ok(Done {
+                octets,
+                took,
+                whole: true,
+            })
+        },
+    )?;
+    expect("messages", before + report.all, count(&users)?)?;
+    Ok(report)
+}
+
+/// A flag of one message, set or taken away.
+pub(crate) fn store_one(plan: &Plan) -> io::Result<Report> {
+    run(
+        "store-one",
+        plan,
+        |client| Ok((work_box(plan, "store", client)?, client as u64)),
+        |(conn, client), n| {
+            let at = mix(*client, n as u64 / 2) % work_size(plan) + 1;
+            let (sign, flagged) = if n.is_multiple_of(2) {
+                ('+', true)
+            } else {
+                ('-', false)
+            };
+            let command = format_args!("STORE {at} {sign}FLAGS (\\Answered)");
+            let (text, counts) = conn.command_kept(command)?;
+            expect("FETCH response", 1, counts.fetches)?;
+            let got = memchr::memmem::find(&text, b"\\Answered").is_some();
+            expect("as \\Answered", flagged.into(), got.into())?;
+            Ok(Done::octets(counts.octets))
+        },
+    )
+}
+
+/// A flag of all messages of the large mailbox, set or taken away, silently.
+pub(crate) fn store_many(plan: &Plan) -> io::Result<Report> {
+    let report = run(
+        "store-many",
+        plan,
+        |_| plan.selected(),
+        |conn, n| {
+            let sign = if n.is_multiple_of(2) { '+' } else { '-' };
+            let command = format_args!("STORE 1:* {sign}FLAGS.SILENT (\\Answered)");
+            Ok(Done::octets(conn.command(command)?.octets))
+        },
+    )?;
+    let mut conn = plan.selected()?;
+    conn.command(format_args!("STORE 1:* +FLAGS.SILENT (\\Answered)"))?;
+    let found = conn.command(format_args!("SEARCH ANSWERED"))?.found;
+    expect("messages with \\Answered", plan.data.messages, found)?;
+    // As it was, for others.
+    conn.command(format_args!("STORE 1:* -FLAGS.SILENT (\\Answered)"))?;
+    Ok(report)
+}
+
+fn work_size(plan: &Plan) -> u64 {
+    plan.data.messages.min(MANY)
+}
+
+/// A mailbox with up to 1,000 messages of the large one, selected.
+fn work_box(plan: &Plan, what: &str, client: usize) -> io::Result<Conn> {
+    let mut conn = plan.selected()?;
+    let mailbox = plan.own_box(what, client);
+    empty_box(&mut conn, &mailbox)?;
+    conn.command(format_args!("COPY 1:{} {mailbox}", work_size(plan)))?;
+    let there = conn.command(format_args!("SELECT {mailbox}"))?.exists;
+    expect("messages", work_size(plan), there.unwrap_or(0))?;
+    Ok(conn)
+}
+
+pub(crate) fn copy(plan: &Plan) -> io::Result<Report> {
+    let size = work_size(plan);
+    run(
+        "copy",
+        plan,
+        |client| {
+            let mut conn = plan.selected()?;
+            let mailbox = plan.own_box("copy", client);
+            empty_box(&mut conn, &mailbox)?;
+            Ok((conn, mailbox, 0))
+        },
+        |(conn, mailbox, copied), _| {
+            if *copied == 20 * size {
+                expect("messages", *copied, messages(conn, mailbox)?)?;
+                empty_box(conn, mailbox)?;
+                *copied = 0;
+            }
+            let begin = Instant::now();
+            let octets = conn
+                .command(format_args!("COPY 1:{size} {mailbox}"))?
+                .octets;
+            let done = Done::timed(octets, begin);
+            *copied += size;
+            Ok(done)
+        },
+    )
+}
+
+/// Moves messages from one mailbox to another, and back.
+pub(crate) fn move_messages(plan: &Plan) -> io::Result<Report> {
+    let size = work_size(plan);
+    run(
+        "move",
+        plan,
+        |client| {
+            let mut conn = work_box(plan, "move", client)?;
+            let other = plan.own_box("moved", client);
+            empty_box(&mut conn, &other)?;
+            Ok((conn, plan.own_box("move", client), other))
+        },
+        |(conn, from, to), _| {
+            let begin = Instant::now();
+            let counts = conn.command(format_args!("MOVE 1:{size} {to}"))?;
+            let done = Done::timed(counts.octets, begin);
+            expect("messages gone", size, counts.gone)?;
+            std::mem::swap(from, to);
+            let there = conn.command(format_args!("SELECT {from}"))?.exists;
+            expect("messages moved", size, there.unwrap_or(0))?;
+            Ok(done)
+        },
+    )
+}
+
+pub(crate) fn expunge(plan: &Plan) -> io::Result<Report> {
+    let size = work_size(plan);
+    run(
+        "expunge",
+        plan,
+        |client| Ok((plan.selected()?, plan.own_box("expunge", client))),
+        |(conn, mailbox), _| {
+            empty_box(conn, mailbox)?;
+            conn.command(format_args!("SELECT {}", plan.data_box()))?;
+            conn.command(format_args!("COPY 1:{size} {mailbox}"))?;
+            conn.command(format_args!("SELECT {mailbox}"))?;
+            conn.command(format_args!("STORE 1:* +FLAGS.SILENT (\\Deleted)"))?;
+            let begin = Instant::now();
+            let counts = conn.command(format_args!("EXPUNGE"))?;
+            let done = Done::timed(counts.octets, begin);
+            expect("messages gone", size, counts.gone)?;
+            conn.command(format_args!("SELECT {}", plan.data_box()))?;
+            Ok(done)
+        },
+    )
+}
