@@ -249,9 +249,19 @@ async fn session_env(
             .to_vec(),
         allow_plaintext_login: config.login.allow_plaintext,
         hidden_capabilities: config.imap.hidden_capabilities.clone(),
+        hidden_from_clients: hidden_from_clients(config),
         server_annotations,
         shutdown,
     })
+}
+
+fn hidden_from_clients(config: &Config) -> Vec<restante_session::HiddenFrom> {
+    let rules = config.imap.hidden_from.iter();
+    let rules = rules.map(|rule| restante_session::HiddenFrom {
+        client: rule.client.clone(),
+        hide: rule.hide.clone(),
+    });
+    rules.collect()
 }
 
 fn lmtp_env(config: &Config, mail: &Arc<Mail>, shutdown: watch::Receiver<bool>) -> lmtp::Env {

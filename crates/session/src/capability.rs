@@ -11,6 +11,8 @@ use crate::env::{Env, Offers};
 pub(crate) struct Facts<'a> {
     /// The listener's settings.
     pub(crate) env: &'a Env,
+    /// The words that are hidden from this client.
+    pub(crate) hidden_from_client: &'a [String],
     /// A password sent now is safe, or allowed all the same.
     pub(crate) password_allowed: bool,
     /// TLS can be started.
@@ -120,6 +122,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("REPLACE", always),
     ("CONDSTORE", always),
     ("QRESYNC", always),
+    ("UIDONLY", always),
     ("ESEARCH", always),
     ("SEARCHRES", always),
     ("WITHIN", always),
@@ -154,6 +157,7 @@ pub(crate) const ENABLEABLE: &[&str] = &[
     "IMAP4rev2",
     "CONDSTORE",
     "QRESYNC",
+    "UIDONLY",
     "UTF8=ACCEPT",
     "METADATA",
     "METADATA-SERVER",
@@ -163,7 +167,7 @@ pub(crate) const ENABLEABLE: &[&str] = &[
 pub(crate) fn words(facts: &Facts<'_>) -> Vec<String> {
     WORDS
         .iter()
-        .filter(|(word, holds)| holds(facts) && !hidden(facts.env, word))
+        .filter(|(word, holds)| holds(facts) && !hidden(facts, word))
         .map(|(word, _)| match *word {
             "APPENDLIMIT=" => format!("{word}{}", facts.env.limits.append_bytes_max),
             word => word.to_owned(),
@@ -202,8 +206,13 @@ pub fn is_capability(word: &str) -> bool {
 }
 
 /// Whether the operator has switched a word off.
-pub(crate) fn hidden(env: &Env, word: &str) -> bool {
-    env.hidden_capabilities.iter().any(|hidden| {
+fn hidden(facts: &Facts<'_>, word: &str) -> bool {
+    is_among(&facts.env.hidden_capabilities, word) || is_among(facts.hidden_from_client, word)
+}
+
+/// Whether a word is among others, in any case.
+pub(crate) fn is_among(words: &[String], word: &str) -> bool {
+    words.iter().any(|hidden| {
         hidden
             .trim_end_matches('=')
             .eq_ignore_ascii_case(word.trim_end_matches('='))

@@ -28,6 +28,8 @@ pub(crate) struct Cx {
     pub(crate) peer: Peer,
     /// What the client enabled.
     pub(crate) enabled: Enabled,
+    /// Which of [`Env::hidden_from_clients`] is for this client, by its ID.
+    pub(crate) client: Option<u16>,
     /// What NOTIFY asked for, after the first one.
     pub(crate) notify: Option<Box<Notify>>,
     /// The command that runs: its tag, and when its client was last told something of it.
@@ -69,12 +71,13 @@ impl Cx {
     /// limits say, so never of a short one.
     pub(crate) async fn in_progress(&mut self, done: u32, goal: u32) -> io::Result<()> {
         let interval = self.env.limits.progress_interval;
+        let is_due = matches!(&self.running, Some((_, told)) if told.elapsed() >= interval);
+        if !is_due || self.hides("INPROGRESS") {
+            return Ok(());
+        }
         let Some((tag, told)) = &mut self.running else {
             return Ok(());
         };
-        if told.elapsed() < interval || capability::hidden(&self.env, "INPROGRESS") {
-            return Ok(());
-        }
         *told = Instant::now();
         // Goals are larger than 0, and what is done is less (RFC 9585 §4).
         let goal = goal.max(1);
@@ -108,6 +111,24 @@ impl Cx {
         self.conn.is_secure() || self.peer.is_local() || self.env.allow_plaintext_login
     }
 
+    /// Whether a capability is switched off, for everybody or for this client.
+    pub(crate) fn hides(&self, word: &str) -> bool {
+        capability::is_among(&self.env.hidden_capabilities, word)
+            || capability::is_among(self.hidden_from_client(), word)
+    }
+
+    /// Whether anything is.
+    pub(crate) fn hides_any(&self) -> bool {
+        !self.env.hidden_capabilities.is_empty() || self.client.is_some()
+    }
+
+    /// The words that are hidden from clients like this one.
+    fn hidden_from_client(&self) -> &[String] {
+        let rules = &self.env.hidden_from_clients;
+        let rule = self.client.and_then(|rule| rules.get(usize::from(rule)));
+        rule.map_or(&[], |rule| &rule.hide)
+    }
+
     /// The capabilities that hold now.
     pub(crate) fn capabilities(&self, state: &State) -> Vec<String> {
         let authenticated = !matches!(state, State::NotAuthenticated(_));
@@ -122,6 +143,7 @@ impl Cx {
     pub(crate) fn facts<'a>(&'a self, authenticated: bool, channel: &'a Channel) -> Facts<'a> {
         Facts {
             env: &self.env,
+            hidden_from_client: self.hidden_from_client(),
             password_allowed: self.password_allowed(),
             can_starttls: self.conn.can_starttls(),
             authenticated,

@@ -12,6 +12,7 @@ pub struct Enabled {
     utf8_accept: bool,
     condstore: bool,
     qresync: bool,
+    uid_only: bool,
 }
 
 impl Enabled {
@@ -37,6 +38,16 @@ impl Enabled {
         self.enable_condstore()
     }
 
+    /// Turns UIDONLY on (RFC 9586 §3.1).
+    pub fn enable_uid_only(&mut self) {
+        self.uid_only = true;
+    }
+
+    /// Whether there are no message numbers any more, in either direction (RFC 9586 §3).
+    pub fn uid_only(self) -> bool {
+        self.uid_only
+    }
+
     /// Whether the client spoke `ENABLE IMAP4rev2`.
     pub fn rev2(self) -> bool {
         self.rev2
@@ -52,9 +63,14 @@ impl Enabled {
         self.condstore
     }
 
-    /// Whether VANISHED replaces EXPUNGE (RFC 7162 §3.2.10).
+    /// Whether QRESYNC was enabled (RFC 7162 §3.2.3).
     pub fn qresync(self) -> bool {
         self.qresync
+    }
+
+    /// Whether VANISHED replaces EXPUNGE (RFC 7162 §3.2.10; RFC 9586 §3.4).
+    pub fn vanished(self) -> bool {
+        self.qresync || self.uid_only
     }
 
     /// Whether mailbox names are UTF-8 on the wire in both directions; else modified UTF-7
@@ -86,6 +102,6 @@ impl Enabled {
     /// Whether a FETCH response that nobody asked for names its UID (RFC 9051 §6.3.13;
     /// RFC 7162 §3.2.4).
     pub fn fetch_tells_uid(self) -> bool {
-        self.condstore || self.rev2
+        (self.condstore || self.rev2) && !self.uid_only
     }
 }

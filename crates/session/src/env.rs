@@ -27,10 +27,21 @@ pub struct Env {
     pub allow_plaintext_login: bool,
     /// Capabilities that are not shown, whatever else holds; by name, in any case.
     pub hidden_capabilities: Vec<String>,
+    /// Capabilities that are not shown to some clients, because they cannot live with them.
+    pub hidden_from_clients: Vec<HiddenFrom>,
     /// The server's shared annotations (RFC 5464 §3.2.1.1): entry and value.
     pub server_annotations: Vec<(String, String)>,
     /// Becomes true when the server goes down: sessions say BYE and end.
     pub shutdown: watch::Receiver<bool>,
+}
+
+/// Capabilities that clients with a certain name are not shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiddenFrom {
+    /// What the `name` that a client gives in ID (RFC 2971) begins with, in any case.
+    pub client: String,
+    /// The words.
+    pub hide: Vec<String>,
 }
 
 impl fmt::Debug for Env {

@@ -86,8 +86,8 @@ pub use enabled::Enabled;
 pub use restante_auth::sasl::{Channel, ClientCertificate};
 
 pub use env::{
-    Answer, Authenticator, Env, Identity, Limits, LoginError, LoginSeen, Offers, Peer, Seat,
-    TokenRefusal, Verdict,
+    Answer, Authenticator, Env, HiddenFrom, Identity, Limits, LoginError, LoginSeen, Offers, Peer,
+    Seat, TokenRefusal, Verdict,
 };
 pub use io::{Io, PlainIo, StartTls};
 pub use serve::serve;

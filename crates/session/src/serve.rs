@@ -75,6 +75,7 @@ impl Session {
                 env,
                 peer,
                 enabled: Enabled::default(),
+                client: None,
                 notify: None,
                 running: None,
             },
@@ -261,8 +262,12 @@ impl Session {
         if let Some(notify) = &mut self.cx.notify {
             notify.note_command(&command.body);
         }
-        let allowed = rule.check(&self.state);
-        let outcome = match allowed.and_then(|()| switch::command(&self.cx.env, &command.body)) {
+        let numbers = self.cx.enabled.uid_only() && table::uses_numbers(&command.body);
+        let allowed = match numbers {
+            true => Err(table::uid_required()),
+            false => rule.check(&self.state),
+        };
+        let outcome = match allowed.and_then(|()| switch::command(&self.cx, &command.body)) {
             Ok(()) if matches!(command.body, CommandBody::Idle) => {
                 return self.start_idle(tag).await;
             }

@@ -5,24 +5,24 @@ use restante_proto::types::{
     StatusItem, ThreadAlgorithm,
 };
 
-use crate::capability::{hidden, mechanism_word};
-use crate::env::Env;
+use crate::capability::mechanism_word;
+use crate::cx::Cx;
 use crate::reply::{Failure, client_bug};
 
 /// Refuses a command that needs what is switched off, as if there were no such command or option. Costs
 /// nothing where nothing is.
-pub(crate) fn command(env: &Env, body: &CommandBody) -> Result<(), Failure> {
-    if env.hidden_capabilities.is_empty() {
+pub(crate) fn command(cx: &Cx, body: &CommandBody) -> Result<(), Failure> {
+    if !cx.hides_any() {
         return Ok(());
     }
     let mut words = Vec::new();
     needs(body, &mut words);
-    refuse(words.into_iter().find(|word| hidden(env, word)))
+    refuse(words.into_iter().find(|word| cx.hides(word)))
 }
 
 /// The same for APPEND and REPLACE.
-pub(crate) fn append(env: &Env, head: &AppendHead) -> Result<(), Failure> {
-    if env.hidden_capabilities.is_empty() {
+pub(crate) fn append(cx: &Cx, head: &AppendHead) -> Result<(), Failure> {
+    if !cx.hides_any() {
         return Ok(());
     }
     let needed = [
@@ -31,7 +31,7 @@ pub(crate) fn append(env: &Env, head: &AppendHead) -> Result<(), Failure> {
         ("MULTIAPPEND", head.index > 0),
     ];
     let mut needed = needed.into_iter().filter(|(_, needed)| *needed);
-    refuse(needed.find_map(|(word, _)| hidden(env, word).then_some(word)))
+    refuse(needed.find_map(|(word, _)| cx.hides(word).then_some(word)))
 }
 
 fn refuse(word: Option<&str>) -> Result<(), Failure> {

@@ -95,7 +95,7 @@ pub(crate) async fn advance(
     expunge: bool,
     tell: Tell,
 ) -> Result<(), Failure> {
-    let expunges = match (expunge, cx.enabled.qresync()) {
+    let expunges = match (expunge, cx.enabled.vanished()) {
         (false, _) => Expunges::Wait,
         (true, false) => Expunges::Numbers,
         (true, true) => Expunges::Uids,
@@ -147,7 +147,7 @@ async fn tell_expunges(cx: &mut Cx, changes: &Changes) -> Result<(), Failure> {
     if changes.expunged.is_empty() {
         return Ok(());
     }
-    if cx.enabled.qresync() {
+    if cx.enabled.vanished() {
         cx.line(format_args!("* VANISHED {}", changes.expunged));
         return Ok(());
     }
@@ -196,7 +196,9 @@ pub(crate) async fn tell_flags(
     if changed.is_empty() || nothing {
         return Ok(());
     }
-    let uid = cx.enabled.fetch_tells_uid() || tell == Tell::FlagsAndUid;
+    // UIDFETCH begins with it (RFC 9586 §3.3).
+    let uid_only = cx.enabled.uid_only();
+    let uid = !uid_only && (cx.enabled.fetch_tells_uid() || tell == Tell::FlagsAndUid);
     let rows = selected.view.rows(changed).await?;
     let keywords = selected.view.snapshot().keywords().clone();
     let mut writer = FlagWriter::new(&keywords);
@@ -204,8 +206,13 @@ pub(crate) async fn tell_flags(
     for (index, (number, row)) in rows.iter(changed).enumerate() {
         let out = cx.conn.out();
         out.extend_from_slice(b"* ");
-        out.extend_from_slice(numbers.format(number).as_bytes());
-        out.extend_from_slice(b" FETCH (");
+        if uid_only {
+            out.extend_from_slice(numbers.format(row.uid.get()).as_bytes());
+            out.extend_from_slice(b" UIDFETCH (");
+        } else {
+            out.extend_from_slice(numbers.format(number).as_bytes());
+            out.extend_from_slice(b" FETCH (");
+        }
         if uid {
             out.extend_from_slice(b"UID ");
             out.extend_from_slice(numbers.format(row.uid.get()).as_bytes());

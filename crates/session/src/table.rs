@@ -143,6 +143,29 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
     }
 }
 
+/// Whether a command has message numbers in it, or would answer with them: what there is none of any more
+/// after ENABLE UIDONLY (RFC 9586 §3.2, §3.5, §3.8).
+pub(crate) fn uses_numbers(body: &CommandBody) -> bool {
+    use CommandBody as C;
+    match body {
+        C::Fetch(fetch) => by_number(&fetch.set),
+        C::Store(store) => by_number(&store.set),
+        C::Copy { set, .. } | C::Move { set, .. } => by_number(set),
+        C::Search(search) => search_uses_numbers(search),
+        C::Sort(sort) => !sort.uid || key_uses_numbers(&sort.key),
+        C::Thread(thread) => !thread.uid || key_uses_numbers(&thread.key),
+        C::Esearch(esearch) => key_uses_numbers(&esearch.key),
+        _ => false,
+    }
+}
+
+/// The answer to message numbers after ENABLE UIDONLY (RFC 9586 §3).
+pub(crate) fn uid_required() -> Failure {
+    Reply::bad("Message numbers are not allowed once UIDONLY is enabled")
+        .code(Code::UidRequired)
+        .into()
+}
+
 /// APPEND and REPLACE are streamed and have no [`CommandBody`]; this is the row of APPEND.
 pub(crate) const APPEND: Rule = rule(Where::Authenticated);
 /// The row of REPLACE (RFC 8508 §3.5). It takes a message away, so that its expunge is told.

@@ -159,6 +159,7 @@ async fn connect(mail: &Arc<Mail>, account: AccountId) -> DuplexStream {
         server_id: Vec::new(),
         allow_plaintext_login: true,
         hidden_capabilities: Vec::new(),
+        hidden_from_clients: Vec::new(),
         server_annotations: Vec::new(),
         shutdown,
     });

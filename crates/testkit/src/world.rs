@@ -170,6 +170,10 @@ impl World {
             server_id: vec![("name".to_owned(), "Restante".to_owned())],
             allow_plaintext_login: false,
             hidden_capabilities: options.hidden_capabilities,
+            hidden_from_clients: vec![restante_session::HiddenFrom {
+                client: "Microsoft Office 365".to_owned(),
+                hide: vec!["UIDONLY".to_owned()],
+            }],
             server_annotations: vec![(
                 "/shared/comment".to_owned(),
                 "A world for tests".to_owned(),

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 pub use error::ConfigError;
 pub use example::example;
 pub use sections::{
-    Config, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Master, NamedCertificate, OAuth,
-    Server, Tls, TlsVersion,
+    Config, HiddenFrom, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Master,
+    NamedCertificate, OAuth, Server, Tls, TlsVersion,
 };
 pub use toml::ser::Error as SetError;
 pub use units::{Endpoint, Network, Size, Span};
@@ -200,13 +200,23 @@ impl Config {
             return Err(("limits", "annotation_size", reason));
         }
         let imap = &self.imap;
-        if let Some(word) = imap
-            .hidden_capabilities
-            .iter()
-            .find(|word| !restante_session::is_capability(word))
-        {
-            let reason = format!("\"{word}\" is no capability of this server");
+        let unknown = |words: &[String]| {
+            let word = words
+                .iter()
+                .find(|word| !restante_session::is_capability(word))?;
+            Some(format!("\"{word}\" is no capability of this server"))
+        };
+        if let Some(reason) = unknown(&imap.hidden_capabilities) {
             return Err(("imap", "hidden_capabilities", reason));
+        }
+        for rule in &imap.hidden_from {
+            if rule.client.trim().is_empty() {
+                let reason = "client must say what the name begins with".to_owned();
+                return Err(("imap", "hidden_from", reason));
+            }
+            if let Some(reason) = unknown(&rule.hide) {
+                return Err(("imap", "hidden_from", reason));
+            }
         }
         if !imap.admin.is_empty() && !imap.admin.contains(':') {
             // RFC 5464 §3.2.1.1

@@ -251,6 +251,12 @@ sections! {
     imap: Imap {
         /// Capabilities that are switched off: not shown, and refused. For example ["NOTIFY"].
         hidden_capabilities: Vec<String> = Vec::new(),
+        /// Capabilities that some clients are not shown, and refused, because they break with them: by what
+        /// the name begins with that they give (ID).
+        hidden_from: Vec<HiddenFrom> = vec![HiddenFrom {
+            client: "Microsoft Office 365".to_owned(),
+            hide: vec!["UIDONLY".to_owned()],
+        }],
         /// A note about this server for its users (METADATA /shared/comment).
         comment: String = String::new(),
         /// How to reach its administrator, as a URI (METADATA /shared/admin): "mailto:postmaster@example.org".
@@ -264,6 +270,16 @@ sections! {
         /// human, json, or auto: human on a terminal, otherwise json.
         format: LogFormat = LogFormat::Auto,
     }
+}
+
+/// Capabilities that some clients are not shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HiddenFrom {
+    /// What the client's name begins with.
+    pub client: String,
+    /// The words.
+    pub hide: Vec<String>,
 }
 
 /// A certificate for some names.

@@ -21,6 +21,7 @@ use crate::reply::{Failure, Outcome, Reply, client_bug, try_create};
 use crate::state::{Login, State};
 use crate::switch;
 use crate::sync::{self, Tell};
+use crate::table::uid_required;
 use crate::url::MessageUrl;
 use crate::wire::Input;
 
@@ -29,7 +30,11 @@ const PARTS_MAX: usize = 1000;
 
 /// Runs the command from the head of its first message.
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, head: AppendHead) -> Outcome {
-    switch::append(&cx.env, &head)?;
+    switch::append(cx, &head)?;
+    let by_number = matches!(head.replace, Some(ReplaceTarget::Seq(_)));
+    if cx.enabled.uid_only() && by_number {
+        return Err(uid_required());
+    }
     let replaced = match head.replace {
         Some(target) => Some(replaced(cx, state, target).await?),
         None => None,
@@ -150,7 +155,7 @@ impl Taking<'_> {
                     .code(Code::Limit)
                     .into());
             }
-            switch::append(&cx.env, &head)?;
+            switch::append(cx, &head)?;
             let flags = convert::flag_names(&head.flags)?;
             let internal_date = match head.internal_date {
                 Some(date) => convert::date_time(date),

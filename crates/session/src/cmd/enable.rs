@@ -13,12 +13,13 @@ use crate::state::State;
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, words: Vec<Atom>) -> Outcome {
     let mut enabled: Vec<&str> = Vec::new();
     for word in capability::ENABLEABLE {
-        if !words.iter().any(|asked| asked.is(word)) || capability::hidden(&cx.env, word) {
+        if !words.iter().any(|asked| asked.is(word)) || cx.hides(word) {
             continue;
         }
         enabled.push(word);
         match *word {
             "IMAP4rev2" => cx.enabled.enable_rev2(),
+            "UIDONLY" => cx.enabled.enable_uid_only(),
             "UTF8=ACCEPT" => cx.enabled.enable_utf8(),
             "CONDSTORE" => cx.condstore_aware(state.selected().ok().map(|(_, selected)| selected)),
             "QRESYNC" => {
@@ -27,7 +28,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, words: Vec<Atom>) -> Out
             }
             // After a NOTIFY it is NOTIFY that says what is told (RFC 5465 §3.1).
             "METADATA" | "METADATA-SERVER" if cx.notify.is_none() => {
-                let mailboxes = !capability::hidden(&cx.env, "METADATA");
+                let mailboxes = !cx.hides("METADATA");
                 let notify = Notify::metadata(&state.login()?.account, mailboxes).await?;
                 cx.notify = Some(Box::new(notify));
             }

@@ -43,7 +43,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Fetch) -> Outcome 
         return Err(client_bug("ENABLE QRESYNC comes first"));
     }
     let account = login.account.clone();
-    let plan = Plan::new(&args);
+    let plan = Plan::new(&args, cx.enabled.uid_only());
     if plan.condstore {
         cx.condstore_aware(Some(selected));
     }
@@ -140,11 +140,10 @@ async fn rows(
     let keywords = selected.view.snapshot().keywords().clone();
     let mut writer = RowWriter::new(FlagWriter::new(&keywords), cx, selected, account);
     for (index, (number, row)) in rows.iter(uids).enumerate() {
-        let Some(number) = wire::SeqNum::new(number) else {
+        let Some(mut items) = begin_items(cx, number, row.uid) else {
             continue;
         };
         let out = cx.conn.out();
-        let mut items = FetchItems::begin(out, number);
         for item in &plan.items {
             if let Item::Row(item) = item {
                 writer.write(out, &mut items, *item, &row);
@@ -156,6 +155,16 @@ async fn rows(
         }
     }
     Ok(())
+}
+
+/// Begins a FETCH response, or UIDFETCH where there are no numbers (RFC 9586 §3.3).
+fn begin_items(cx: &mut Cx, number: u32, uid: Uid) -> Option<FetchItems> {
+    let uid_only = cx.enabled.uid_only();
+    let out = cx.conn.out();
+    Some(match uid_only {
+        true => FetchItems::begin_uid(out, wire::Uid::new(uid.get())?),
+        false => FetchItems::begin(out, wire::SeqNum::new(number)?),
+    })
 }
 
 /// Writes what the mailbox knows of a message.

@@ -12,6 +12,7 @@ const CLIENT_BYTES_MAX: usize = 300;
 /// Tells what the server is; what the client is goes to the log, shortened.
 pub(crate) fn run(cx: &mut Cx, state: &mut State, parameters: IdParameters) -> Outcome {
     if let Some(parameters) = parameters {
+        cx.client = rule_for(cx, &parameters);
         let mut client = String::new();
         for (field, value) in parameters.iter().take(30) {
             let value = value.as_deref().unwrap_or_default();
@@ -41,4 +42,16 @@ pub(crate) fn run(cx: &mut Cx, state: &mut State, parameters: IdParameters) -> O
         .collect();
     cx.data(&restante_proto::types::UntaggedData::Id(Some(id)));
     Ok(Reply::ok("ID completed"))
+}
+
+/// Which clients' rule is for one that says this of itself: the first that fits.
+fn rule_for(cx: &Cx, parameters: &[(Vec<u8>, Option<Vec<u8>>)]) -> Option<u16> {
+    let name = parameters
+        .iter()
+        .find(|(field, _)| field.eq_ignore_ascii_case(b"name"))?;
+    let name = name.1.as_deref()?.to_ascii_lowercase();
+    let is_for = |client: &str| name.starts_with(client.to_ascii_lowercase().as_bytes());
+    let rules = &cx.env.hidden_from_clients;
+    let rule = rules.iter().position(|rule| is_for(&rule.client))?;
+    u16::try_from(rule).ok()
 }

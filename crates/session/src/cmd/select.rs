@@ -12,11 +12,20 @@ use crate::flags::FlagWriter;
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::{Selected, State};
 use crate::sync;
+use crate::table::uid_required;
 use crate::view::View;
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome {
     if args.qresync.is_some() && !cx.enabled.qresync() {
         return Err(client_bug("ENABLE QRESYNC comes first"));
+    }
+    if cx.enabled.uid_only()
+        && args
+            .qresync
+            .as_ref()
+            .is_some_and(|q| q.known_match.is_some())
+    {
+        return Err(uid_required());
     }
     if state.deselect().is_some() {
         // RFC 7162 §3.2.11: also for clients that enabled nothing.
@@ -92,7 +101,7 @@ async fn tell_size(cx: &mut Cx, selected: &mut Selected) -> Result<(), Failure> 
         let recent = sync::count_recent(selected).await?;
         cx.line(format_args!("* {recent} RECENT"));
         // RFC 3501 §7.1; a code that IMAP4rev2 took out.
-        if snapshot.tail().unseen > 0 {
+        if snapshot.tail().unseen > 0 && !cx.enabled.uid_only() {
             let rows = selected.view.load(Wanted::FirstUnseen).await?;
             if let Some(uid) = rows.loaded().first_unseen() {
                 let number = rows.number(uid);
@@ -162,7 +171,10 @@ async fn resynchronize(cx: &mut Cx, selected: &Selected, args: &QResync) -> Resu
     let mut writer = FlagWriter::new(snapshot.keywords());
     for (index, (number, row)) in rows.iter(&changed).enumerate() {
         let recent = cx.enabled.recent() && view.recent().contains(row.uid);
-        cx.write(format_args!("* {number} FETCH (UID {} FLAGS ", row.uid));
+        match cx.enabled.uid_only() {
+            true => cx.write(format_args!("* {} UIDFETCH (FLAGS ", row.uid)),
+            false => cx.write(format_args!("* {number} FETCH (UID {} FLAGS ", row.uid)),
+        }
         writer.write(cx.conn.out(), row.flags, recent);
         cx.line(format_args!(" MODSEQ ({}))", row.modseq));
         if index % 256 == 255 {

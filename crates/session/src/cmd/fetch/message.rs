@@ -4,14 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use restante_mailbox::{Account, EmailRow, MailError};
+use restante_mailbox::{Account, EmailRow, MailError, Uid};
 use restante_message::Structure;
 use restante_proto::encode::FetchItems;
-use restante_proto::types as wire;
 
 use super::binary::Mark;
 use super::plan::{EmailItem, Item, Plan, RowItem};
-use super::{Problem, RowWriter, Told, problem_is};
+use super::{Problem, RowWriter, Told, begin_items, problem_is};
 use crate::convert;
 use crate::cx::Cx;
 use crate::reply::Failure;
@@ -76,14 +75,15 @@ impl From<io::Error> for Missing {
 }
 
 impl Response {
-    fn begin(out: &mut Vec<u8>, number: wire::SeqNum) -> Response {
-        let start = Some(out.len());
-        let items = FetchItems::begin(out, number);
-        Response {
+    fn begin(cx: &mut Cx, number: u32, uid: Uid) -> Option<Response> {
+        let start = Some(cx.conn.out().len());
+        let items = begin_items(cx, number, uid)?;
+        let out = cx.conn.out();
+        Some(Response {
             items,
             start,
             first: out.len(),
-        }
+        })
     }
 
     /// Writes out what is collected, if it is much: the client sets the pace.
@@ -127,12 +127,10 @@ impl Fetcher<'_> {
         told: &Told,
         email: &EmailRow,
     ) -> Result<(), Failure> {
-        let Some(number) = wire::SeqNum::new(told.number) else {
+        let Some(mut response) = Response::begin(cx, told.number, told.row.uid) else {
             return Ok(());
         };
         let mut message = Message::new(email);
-        let out = cx.conn.out();
-        let mut response = Response::begin(out, number);
         if told.newly_seen {
             self.seen(cx, &mut response, told);
         }

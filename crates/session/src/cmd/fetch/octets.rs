@@ -140,7 +140,7 @@ impl SectionOctets {
         email: &EmailRow,
         fetch: &Fetch,
     ) -> Result<Option<SectionOctets>, MailError> {
-        let plan = Plan::new(fetch);
+        let plan = Plan::new(fetch, false);
         let octets = plan.items.iter().find_map(|item| match item {
             Item::Octets(octets) => Some(octets),
             _ => None,

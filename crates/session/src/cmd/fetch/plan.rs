@@ -76,7 +76,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(args: &Fetch) -> Plan {
+    /// `uid_only`: the response begins with the UID anyway (RFC 9586 §3.3).
+    pub(super) fn new(args: &Fetch, uid_only: bool) -> Plan {
         let mut plan = Plan {
             items: Vec::with_capacity(args.attributes.len() + 2),
             condstore: args.modifiers.changed_since.is_some(),
@@ -84,7 +85,7 @@ impl Plan {
             needs_emails: false,
             needs_octets: false,
         };
-        if args.set.is_uid() {
+        if args.set.is_uid() && !uid_only {
             // RFC 9051 §6.4.9: the UID is always in the answer.
             plan.row(RowItem::Uid);
         }
