@@ -95,7 +95,7 @@ pub(crate) fn status(conn: &mut Conn, mailbox: &str, item: &str) -> io::Result<u
     let text_of = String::from_utf8_lossy(&text);
     let value = text_of
         .rsplit_once(&format!("({item} "))
-        .and_then(|(_, rest)| rest.trim_end().trim_end_matches(')').parse().ok());
+        .and_then(|(_, rest)| rest.split(')').next()?.parse().ok());
     value.ok_or_else(|| unexpected("STATUS", &text))
 }
 

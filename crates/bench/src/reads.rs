@@ -60,35 +60,25 @@ pub(crate) fn select(plan: &Plan) -> io::Result<Report> {
 }
 
 pub(crate) fn fetch_flags(plan: &Plan) -> io::Result<Report> {
-    let seen = |n: u64| match plan.data.is_seen(n) {
-        true => format!("* {} FETCH (UID {} FLAGS (\\Seen", n + 1, n + 1),
-        false => format!("* {} FETCH (UID {} FLAGS (", n + 1, n + 1),
-    };
+    let total = plan.data.messages;
+    let seen = (0..total).filter(|&n| plan.data.is_seen(n)).count() as u64;
     run(
         "fetch-flags",
         plan,
-        |_| Reader::new(plan, 1),
-        |reader, _| {
-            // Servers may order the items otherwise; then only the length is compared.
+        |_| plan.selected(),
+        |conn, n| {
             let command = format_args!("UID FETCH 1:* (UID FLAGS)");
-            let first = reader.octets[0].is_none();
-            let counts = if first {
-                let (text, counts) = reader.conn.command_kept(command)?;
-                reader.octets[0] = Some(counts.octets);
-                let flagged = (0..plan.data.messages)
-                    .filter(|&n| plan.data.is_seen(n))
-                    .count();
-                let got = memchr::memmem::find_iter(&text, b"\\Seen").count();
-                expect("messages with \\Seen", flagged as u64, got as u64)?;
-                let same = in_order(&text, (0..plan.data.messages).map(seen));
-                let other = in_order(&text, (1..=plan.data.messages).map(|n| format!("UID {n}")));
-                same.or(other)
+            let counts = if n == 0 {
+                let (text, counts) = conn.command_kept(command)?;
+                in_order(&text, (1..=total).map(|n| format!("UID {n}")))
                     .map_err(|needle| unexpected(&needle, b"an answer without it"))?;
                 counts
             } else {
-                reader.ask(0, command, std::iter::empty())?
+                // Not as long as the first: \Recent may come and go.
+                conn.command(command)?
             };
-            expect("FETCH responses", plan.data.messages, counts.fetches)?;
+            expect("FETCH responses", total, counts.fetches)?;
+            expect("messages with \\Seen", seen, counts.seen)?;
             Ok(Done::octets(counts.octets))
         },
     )
@@ -253,7 +243,8 @@ pub(crate) fn pipelining(plan: &Plan) -> io::Result<Report> {
             let mut octets = 0;
             for _ in 0..20 {
                 let counts = conn.reply()?;
-                expect("FETCH response", 1, counts.fetches)?;
+                // There may be more, of what changed meanwhile.
+                expect("FETCH response", 1, counts.fetches.min(1))?;
                 octets += counts.octets;
             }
             Ok(Done::octets(octets))
