@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use restante_mailbox::{Flags, MailboxName, ModSeq, UidSet, Wanted};
 use restante_proto::types::{Code, Condition, FetchItem, UntaggedData};
 use restante_testkit::strict::{Answer, StrictClient};
@@ -38,6 +40,10 @@ enum Op {
     Move {
         from: Index,
         to: Index,
+        uid: bool,
+    },
+    Replace {
+        from: Index,
         uid: bool,
     },
 }
@@ -79,7 +85,30 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Append),
         1 => (index(), index()).prop_map(|(from, to)| Op::Copy { from, to }),
         1 => (index(), index(), any::<bool>()).prop_map(|(from, to, uid)| Op::Move { from, to, uid }),
+        1 => (index(), any::<bool>()).prop_map(|(from, uid)| Op::Replace { from, uid }),
     ]
+}
+
+impl Known {
+    /// Takes what a FETCH or UIDFETCH response says; returns its MODSEQ.
+    fn take(&mut self, items: &[FetchItem]) -> u64 {
+        let mut modseq = 0;
+        for item in items {
+            match item {
+                FetchItem::Uid(uid) => {
+                    assert!(self.uid.is_none_or(|known| known == uid.get()));
+                    self.uid = Some(uid.get());
+                }
+                FetchItem::Flags(flags) => {
+                    let names = flags.iter().map(ToString::to_string);
+                    self.flags = Some(names.filter(|f| f != "\\Recent").collect());
+                }
+                FetchItem::ModSeq(mod_seq) => modseq = modseq.max(mod_seq.get()),
+                other => panic!("nobody asked for {other:?}"),
+            }
+        }
+        modseq
+    }
 }
 
 /// A message as a client knows it.
@@ -92,6 +121,12 @@ struct Known {
 struct Client {
     connection: StrictClient,
     qresync: bool,
+    uid_only: bool,
+    /// Whether it is told between commands, so that it may be told of a message's end before it could ask
+    /// for its UID.
+    notify: bool,
+    /// Whether a FETCH response has the UID without being asked for it.
+    told_uids: bool,
     messages: Vec<Known>,
     /// What a client of QRESYNC would keep as HIGHESTMODSEQ.
     highest: u64,
@@ -126,14 +161,33 @@ impl Client {
         let mut client = Client {
             connection,
             qresync: enable.contains("QRESYNC"),
+            uid_only: enable.contains("UIDONLY"),
+            notify: enable.contains("NOTIFY"),
+            told_uids: enable.contains("CONDSTORE")
+                || enable.contains("QRESYNC")
+                || enable.contains("rev2"),
             messages: Vec::new(),
             highest: 0,
         };
-        for command in [
-            "LOGIN alice secret",
-            &format!("ENABLE {enable}"),
-            "SELECT INBOX",
-        ] {
+        let (words, notify) = match enable.strip_suffix(" NOTIFY") {
+            Some(words) => (words, true),
+            None => (enable, false),
+        };
+        let mut commands = vec![
+            "LOGIN alice secret".to_owned(),
+            format!("ENABLE {words}"),
+            "SELECT INBOX".to_owned(),
+        ];
+        if notify {
+            // Who uses numbers must know when they change.
+            let which = match words.contains("UIDONLY") {
+                true => "selected",
+                false => "selected-delayed",
+            };
+            let events = "MessageNew MessageExpunge FlagChange";
+            commands.push(format!("NOTIFY SET ({which} ({events}))"));
+        }
+        for command in &commands {
             let answer = client.connection.command(command).await.expect("an answer");
             assert!(answer.is_ok(), "{command}: {answer:?}");
             client.read(&answer, false, &BTreeMap::new());
@@ -155,39 +209,40 @@ impl Client {
                     self.messages.resize(exists, Known::default());
                 }
                 UntaggedData::Expunge(number) => {
-                    assert!(!self.qresync && !no_expunge, "EXPUNGE must not come here");
+                    let vanished = self.qresync || self.uid_only;
+                    assert!(!vanished && !no_expunge, "EXPUNGE must not come here");
                     let gone = self.messages.remove(number.get() as usize - 1);
-                    let uid = gone.uid.expect("it was asked for");
-                    assert!(!alive.contains_key(&uid), "{uid} is alive");
+                    assert!(gone.uid.is_some() || self.notify, "it was asked for");
+                    let is_alive = gone.uid.is_some_and(|uid| alive.contains_key(&uid));
+                    assert!(!is_alive, "{gone:?} is alive");
                 }
                 UntaggedData::Vanished { earlier, uids } => {
-                    assert!(self.qresync && !no_expunge && !earlier);
+                    assert!((self.qresync || self.uid_only) && !no_expunge && !earlier);
                     for range in &uids.ranges {
                         let (first, last) = range.numbers().expect("no star");
                         for uid in first.get()..=last.get() {
                             assert!(!alive.contains_key(&uid), "{uid} is alive");
-                            let before = self.messages.len();
-                            self.messages.retain(|known| known.uid != Some(uid));
-                            assert_eq!(self.messages.len() + 1, before, "{uid} was not known");
+                            let known = |wanted| self.messages.iter().position(|k| k.uid == wanted);
+                            let at =
+                                known(Some(uid)).or_else(|| known(None).filter(|_| self.notify));
+                            self.messages.remove(at.expect("a message that was known"));
                         }
                     }
                 }
                 UntaggedData::Fetch { seq, items } => {
+                    assert!(!self.uid_only, "there are no message numbers");
                     let known = &mut self.messages[seq.get() as usize - 1];
-                    for item in items {
-                        match item {
-                            FetchItem::Uid(uid) => {
-                                assert!(known.uid.is_none_or(|known| known == uid.get()));
-                                known.uid = Some(uid.get());
-                            }
-                            FetchItem::Flags(flags) => {
-                                let names = flags.iter().map(ToString::to_string);
-                                known.flags = Some(names.filter(|f| f != "\\Recent").collect());
-                            }
-                            FetchItem::ModSeq(mod_seq) => mod_seqs = mod_seqs.max(mod_seq.get()),
-                            other => panic!("nobody asked for {other:?}"),
-                        }
-                    }
+                    mod_seqs = mod_seqs.max(known.take(items));
+                }
+                UntaggedData::UidFetch { uid, items } => {
+                    assert!(self.uid_only, "UIDONLY was not enabled");
+                    // One that was not told of before is the first of the new ones.
+                    let uid = Some(uid.get());
+                    let at = self.messages.iter().position(|known| known.uid == uid);
+                    let at = at.or_else(|| self.messages.iter().position(|k| k.uid.is_none()));
+                    let known = &mut self.messages[at.expect("a message that EXISTS counts")];
+                    known.uid = uid;
+                    mod_seqs = mod_seqs.max(known.take(items));
                 }
                 _ => {}
             }
@@ -216,14 +271,27 @@ impl Client {
     /// Asks until the UIDs and flags of all messages are known. A change that changes nothing has the
     /// flags and UIDs of all messages as its answer.
     async fn learn(&mut self, world: &World) {
+        let mut tries = 0;
         while self
             .messages
             .iter()
             .any(|known| known.uid.is_none() || known.flags.is_none())
         {
-            let answer = self.connection.command("STORE 1:* -FLAGS ($Never)").await;
+            let command = match (self.uid_only, self.told_uids) {
+                (true, _) => "UID STORE 1:* -FLAGS ($Never)",
+                (false, true) => "STORE 1:* -FLAGS ($Never)",
+                (false, false) => "FETCH 1:* (UID FLAGS)",
+            };
+            let answer = self.connection.command(command).await;
             let answer = answer.expect("an answer");
-            self.read(&answer, true, &truth(world).await);
+            self.read(&answer, !self.uid_only, &truth(world).await);
+            if !answer.is_ok() {
+                // EXPUNGEISSUED: some are gone, and here it may be told.
+                let answer = self.connection.command("NOOP").await.expect("an answer");
+                self.read(&answer, false, &truth(world).await);
+            }
+            tries += 1;
+            assert!(tries < 10, "{:?} stay unknown: {answer:?}", self.messages);
         }
     }
 
@@ -272,6 +340,16 @@ impl Client {
                 Some((a, b)) => format!("{} Other", self.named("MOVE", a, b, *uid)),
                 None => return,
             },
+            Op::Replace { from, uid } => match self.range(from, from) {
+                Some((at, _)) => {
+                    let target = match *uid || self.uid_only {
+                        true => format!("UID REPLACE {}", self.uid(at)),
+                        false => format!("REPLACE {}", at + 1),
+                    };
+                    format!("{target} INBOX {{14+}}\r\nSubject: y\r\n\r\n")
+                }
+                None => return,
+            },
         };
         let before = self.messages.clone();
         let answer = self.connection.command(&command).await.expect("an answer");
@@ -280,7 +358,8 @@ impl Client {
             Condition::Bad,
             "{command}: {answer:?}"
         );
-        self.read(&answer, op.forbids_expunge(), &truth(world).await);
+        let no_expunge = op.forbids_expunge() && !self.uid_only;
+        self.read(&answer, no_expunge, &truth(world).await);
         if let Op::Store {
             from,
             to,
@@ -318,7 +397,7 @@ impl Client {
     }
 
     fn named(&self, command: &str, a: usize, b: usize, uid: bool) -> String {
-        match uid {
+        match uid || self.uid_only {
             true => format!("UID {command} {}:{}", self.uid(a), self.uid(b)),
             false => format!("{command} {}:{}", a + 1, b + 1),
         }
@@ -327,7 +406,7 @@ impl Client {
     /// The client, told everything, knows what is there.
     async fn check_all(&self, world: &World) {
         let known = self.messages.iter();
-        let known: Vec<_> = known
+        let mut known: Vec<_> = known
             .map(|known| {
                 (
                     known.uid.unwrap_or(0),
@@ -335,6 +414,10 @@ impl Client {
                 )
             })
             .collect();
+        if self.uid_only {
+            // It knows no order but that of the UIDs.
+            known.sort();
+        }
         assert_eq!(known, truth(world).await.into_iter().collect::<Vec<_>>());
     }
 
@@ -364,6 +447,67 @@ impl Client {
     }
 }
 
+/// What sessions enable: none of it in the first.
+const KINDS: &[&str] = &[
+    "X-NOTHING",
+    "CONDSTORE",
+    "QRESYNC",
+    "IMAP4rev2",
+    "IMAP4rev2 QRESYNC",
+    "UIDONLY",
+    "IMAP4rev2 UIDONLY QRESYNC",
+    "CONDSTORE NOTIFY",
+    "QRESYNC UIDONLY NOTIFY",
+];
+
+/// A session of each kind on one mailbox, for long: at each hundredth step all that they know is compared.
+/// `RESTANTE_STEPS` and `PROPTEST_RNG_SEED` change how far it goes, and where.
+#[test]
+fn sessions_of_every_kind_agree_after_ten_thousand_steps() {
+    let steps = std::env::var("RESTANTE_STEPS").map_or(10_000, |steps| steps.parse().unwrap());
+    let seed = std::env::var("PROPTEST_RNG_SEED").map_or(1, |seed| seed.parse::<u64>().unwrap());
+    println!("seed {seed}, {steps} steps");
+    let bytes = [seed.to_le_bytes(); 4].concat();
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let step = (0..KINDS.len(), op());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let world = World::new(WorldOptions::default()).await;
+        world.mailbox("INBOX", 5).await.expect("messages");
+        world.mailbox("Other", 0).await.expect("a mailbox");
+        let mut clients = Vec::new();
+        for kind in KINDS {
+            let mut client = Client::new(&world, kind).await;
+            client.learn(&world).await;
+            clients.push(client);
+        }
+        for n in 1..=steps {
+            let (who, op) = step.new_tree(&mut runner).unwrap().current();
+            // Copies would fill it.
+            let op = match op {
+                Op::Copy { from, to } if clients[who].messages.len() > 40 => Op::Move {
+                    from,
+                    to,
+                    uid: true,
+                },
+                op => op,
+            };
+            clients[who].run(&world, &op).await;
+            if n % 100 == 0 || n == steps {
+                for client in &mut clients {
+                    client.run(&world, &Op::Noop).await;
+                    client.check_all(&world).await;
+                }
+            }
+        }
+        assert_eq!(world.check().await, Ok(()));
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -371,7 +515,7 @@ proptest! {
     fn clients_that_are_told_everything_know_the_mailbox(
         ops in prop::collection::vec((0usize..3, op()), 1..30),
         kinds in prop::collection::vec(
-            prop::sample::select(&["CONDSTORE", "QRESYNC", "IMAP4rev2", "IMAP4rev2 QRESYNC"][..]),
+            prop::sample::select(KINDS),
             3,
         ),
     ) {
