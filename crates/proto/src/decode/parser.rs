@@ -75,6 +75,20 @@ impl Word {
     }
 }
 
+/// What a byte of a word is in upper case; 0 where a word ends.
+const WORD_BYTES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 128 {
+        let byte = b as u8;
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+') {
+            table[b] = byte.to_ascii_uppercase();
+        }
+        b += 1;
+    }
+    table
+};
+
 /// A reader of one command (or a piece of one) that is there as a whole.
 pub(crate) struct Parser<'a> {
     bytes: &'a [u8],
@@ -216,22 +230,22 @@ impl<'a> Parser<'a> {
     /// A word of letters, digits, `.`, `-`, `_` and `+`, for comparison with known ones. It may
     /// be empty. What follows it must be checked by the caller's next step.
     pub(crate) fn word(&mut self) -> Word {
-        let mut word = Word {
-            bytes: [0; 24],
-            len: 0,
-        };
+        let mut bytes = [0; 24];
+        let mut taken = 0;
         for &b in self.rest() {
-            if !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'+')) {
+            let upper = WORD_BYTES[usize::from(b)];
+            if upper == 0 {
                 break;
             }
             // A longer text is cut off and so cannot be a known word: none has 24 bytes.
-            if let Some(place) = word.bytes.get_mut(word.len) {
-                *place = b.to_ascii_uppercase();
-                word.len += 1;
+            if let Some(place) = bytes.get_mut(taken) {
+                *place = upper;
             }
-            self.pos += 1;
+            taken += 1;
         }
-        word
+        self.pos += taken;
+        let len = taken.min(bytes.len());
+        Word { bytes, len }
     }
 
     /// The word ahead, without taking it.
