@@ -142,6 +142,8 @@ const WORDS: &[(&str, Condition)] = &[
     ("PREVIEW", always),
     ("METADATA", always),
     ("METADATA-SERVER", always),
+    ("FILTERS", always),
+    ("I18NLEVEL=1", always),
     ("LIST-METADATA", always),
     ("QUOTA", always),
     ("QUOTA=RES-STORAGE", always),

@@ -20,6 +20,16 @@ pub(crate) fn command(cx: &Cx, body: &CommandBody) -> Result<(), Failure> {
     refuse(words.into_iter().find(|word| cx.hides(word)))
 }
 
+/// The same for a search key that came from elsewhere.
+pub(crate) fn key(cx: &Cx, key: &SearchKey) -> Result<(), Failure> {
+    if !cx.hides_any() {
+        return Ok(());
+    }
+    let mut words = Vec::new();
+    key_needs(key, &mut words);
+    refuse(words.into_iter().find(|word| cx.hides(word)))
+}
+
 /// The same for APPEND and REPLACE.
 pub(crate) fn append(cx: &Cx, head: &AppendHead) -> Result<(), Failure> {
     if !cx.hides_any() {

@@ -513,6 +513,21 @@ fn store(p: &mut Parser<'_>, set: SetReader) -> Result<CommandBody> {
     }))
 }
 
+/// `search-key *(SP search-key)` outside of a command, such as a filter's value (RFC 5466 §4).
+///
+/// # Errors
+///
+/// If `text` is not that, or has too much of it.
+pub fn search_criteria(
+    text: &[u8],
+    options: &DecodeOptions,
+) -> std::result::Result<crate::types::SearchKey, DecodeError> {
+    let mut p = Parser::new(text, options);
+    let key = search::keys(&mut p)?;
+    p.end()?;
+    Ok(key)
+}
+
 /// A set of either kind, for tests and other callers outside of a command.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ pub(super) fn program(p: &mut Parser<'_>) -> Result<(Option<String>, SearchKey)>
 }
 
 /// `search-key *(SP search-key)` to the end of the command.
-fn keys(p: &mut Parser<'_>) -> Result<SearchKey> {
+pub(super) fn keys(p: &mut Parser<'_>) -> Result<SearchKey> {
     p.until_end(key).map(all_of)
 }
 

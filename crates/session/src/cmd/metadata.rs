@@ -11,6 +11,7 @@ use restante_proto::types::{
     self as wire, Code, GetMetadata, MetadataCode, MetadataDepth, MetadataEntry, UntaggedData,
 };
 
+use super::filters;
 use crate::convert;
 use crate::cx::Cx;
 use crate::env::Env;
@@ -71,6 +72,9 @@ pub(crate) async fn set(
             // RFC 5464 §4.3
             let code = Code::Metadata(MetadataCode::MaxSize(most as u64));
             return Err(Reply::no("The value is too large").code(code).into());
+        }
+        if let Some(value) = &value {
+            filters::check(&name, value)?;
         }
         // The last of several values for one entry holds.
         changes.retain(|(before, _)| **before != *name);

@@ -11,6 +11,7 @@ mod delete;
 mod enable;
 mod expunge;
 mod fetch;
+mod filters;
 mod id;
 pub(crate) mod list;
 mod list_match;

@@ -8,6 +8,7 @@ use restante_message::{CharsetDecoder, is_known_charset};
 use restante_proto::types::{Code, Date, Keyword, SearchKey};
 use restante_search::{EnvelopeField, Needle};
 
+use super::filters;
 use crate::convert;
 use crate::cx::Cx;
 use crate::reply::{Failure, Reply, client_bug};
@@ -128,6 +129,7 @@ impl Program {
         if let Some(charset) = charset {
             check_charset(cx, charset)?;
         }
+        let key = filters::expand(cx, login, charset, key).await?;
         let mut sets = Vec::new();
         resolve_sets(selected, &key, &mut sets).await?;
         let mut compiler = Compiler {
@@ -299,7 +301,8 @@ impl Compiler<'_> {
             K::And(keys) => Test::all(self.tests(keys)?).sorted(&self.program.looks),
             K::Or(keys) => Test::any(self.tests(keys)?).sorted(&self.program.looks),
             K::Fuzzy(_) => return Err(client_bug("FUZZY is not supported")),
-            K::Filter(_) => return Err(client_bug("FILTER is not supported")),
+            // They were expanded before.
+            K::Filter(_) => return Err(client_bug("FILTER is not supported here")),
         })
     }
 
