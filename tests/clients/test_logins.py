@@ -91,3 +91,18 @@ def test_fail2ban_finds_failed_logins(make_server, tmp_path, form):
         ["fail2ban-regex", "--out", "ip", str(server.log), str(FILTER)],
         capture_output=True, text=True, timeout=60)
     assert found.stdout.split() == ["127.0.0.1"] * 3, found.stdout + found.stderr
+
+
+def test_app_passwords(server, user):
+    made = server.run("user", "app-password", "add", user, "--label", "phone")
+    password = made.stdout.strip()
+    assert len(password) == 24 and "not shown again" in made.stderr
+    connect(server).login(user, password)
+    connect(server).login(user, "secret")
+    shown = server.run("user", "app-password", "list", user).stdout
+    assert "used just now  phone" in shown and password not in shown
+    number = shown.split()[0]
+    server.run("user", "app-password", "revoke", user, number)
+    with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+        connect(server).login(user, password)
+    assert server.run("user", "app-password", "list", user).stdout == ""

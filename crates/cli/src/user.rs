@@ -13,6 +13,7 @@ use restante_server::config::Size;
 
 use crate::Place;
 use crate::admin::{block_on, call, text};
+use crate::undelete::{ago, printable};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
@@ -50,6 +51,9 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Passwords of single devices: made by the server, shown once, revoked one by one
+    #[command(subcommand)]
+    AppPassword(AppPasswordCommand),
     /// Show the last logins of a user: when, from where, how, with what, and why they failed
     Logins {
         /// The user
@@ -68,6 +72,36 @@ pub(crate) enum UserCommand {
     Enable {
         /// The user
         name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AppPasswordCommand {
+    /// Make one, and show it: nobody can see it again
+    Add {
+        /// The user
+        name: String,
+        /// What it is for, such as "phone"
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        label: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List them: number, when made and last used, what for
+    List {
+        /// The user
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Revoke one
+    Revoke {
+        /// The user
+        name: String,
+        /// Its number
+        id: u64,
         #[command(flatten)]
         place: Place,
     },
@@ -146,6 +180,7 @@ pub(crate) fn run(command: &UserCommand) -> Result<(), String> {
             };
             done(place, request, &format!("The quota of {name} is {size}."))
         }
+        UserCommand::AppPassword(command) => app_password(command),
         UserCommand::Logins { name, place } => crate::logins::of_user(place, name),
         UserCommand::Disable { name, place } => {
             let request = Request::UserDisabled {
@@ -160,6 +195,50 @@ pub(crate) fn run(command: &UserCommand) -> Result<(), String> {
                 disabled: false,
             };
             done(place, request, &format!("{name} can sign in again."))
+        }
+    }
+}
+
+fn app_password(command: &AppPasswordCommand) -> Result<(), String> {
+    match command {
+        AppPasswordCommand::Add { name, label, place } => {
+            let request = Request::AppPasswordAdd {
+                name: name.clone(),
+                label: label.clone(),
+            };
+            let Reply::AppPassword { id, password } = block_on(call(place, request))? else {
+                return Err("an unexpected answer".to_owned());
+            };
+            eprintln!("App password {id} of {name}. It is not shown again:");
+            println!("{password}");
+            Ok(())
+        }
+        AppPasswordCommand::List { name, place } => {
+            let request = Request::AppPasswords { name: name.clone() };
+            let Reply::AppPasswords { passwords } = block_on(call(place, request))? else {
+                return Err("an unexpected answer".to_owned());
+            };
+            for password in passwords {
+                let used = match password.used_ms {
+                    0 => "never".to_owned(),
+                    ms => ago(ms),
+                };
+                let made = ago(password.created_ms);
+                let label = printable(&password.label);
+                println!("{:>4}  made {made}, used {used}  {label}", password.id);
+            }
+            Ok(())
+        }
+        AppPasswordCommand::Revoke { name, id, place } => {
+            let request = Request::AppPasswordRevoke {
+                name: name.clone(),
+                id: *id,
+            };
+            done(
+                place,
+                request,
+                &format!("App password {id} of {name} is revoked."),
+            )
         }
     }
 }

@@ -118,6 +118,9 @@ pub enum Limit {
     /// Users of the server, or bytes of a name or of a password.
     #[error("the user's name or password is too long")]
     User,
+    /// App passwords of one user, or bytes of a label.
+    #[error("too many app passwords, or too long a label")]
+    AppPasswords,
 }
 
 impl MailError {

@@ -2,6 +2,7 @@
 //!
 //! | table | key after `account u32, table u8` |
 //! | --- | --- |
+//! | app password | number u64 |
 //! | login | time u64 |
 //! | account tail | – |
 //! | account log, account root | modseq u64 |
@@ -39,6 +40,8 @@ pub(crate) enum Table {
     Removed = 0x04,
     /// Account 0: account number, kind → keys of SCRAM; account 0 has the secret of made-up salts.
     Scram = 0x05,
+    /// Number u64 → an app password.
+    AppPassword = 0x06,
     /// Time in ms u64 → what is known of a login, as the server writes it.
     Login = 0x07,
     /// Account 0: what the server keeps of failed logins.
@@ -142,6 +145,11 @@ pub(crate) fn throttle(rest: &[u8]) -> Key {
     let mut key = key(SERVER, Table::Throttle, rest.len());
     key.extend_from_slice(rest);
     key
+}
+
+/// An app password of an account.
+pub(crate) fn app_password(account: AccountId, id: u64) -> Key {
+    in_account(account, Table::AppPassword, id)
 }
 
 /// A login of an account.

@@ -1,6 +1,7 @@
 //! Accounts and mailboxes as logs: records, snapshots, hub, delivery, retention, check.
 
 mod account;
+mod app_passwords;
 pub mod build;
 mod check;
 mod checkpoint;
@@ -40,6 +41,7 @@ mod warm;
 mod window;
 
 pub use account::{Account, AccountEvent, MetadataEntry};
+pub use app_passwords::AppPassword;
 pub use build::{ExpungeWhat, FlagAction, FlagNames, StoreFlags};
 pub use check::{CheckReport, CheckScope, Problem};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -12,6 +12,7 @@ use restante_mailbox::{AccountId, CheckScope, Mail, MailError, NewUser, ScramRow
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
+use crate::app_passwords::{self, AppPasswordLine};
 use crate::gate::Watch;
 use crate::purge::{self, PurgeLine, TombstoneLine, Which};
 use crate::record::{self, LoginLine};
@@ -129,6 +130,25 @@ pub enum Request {
     Tombstones {
         /// Whose.
         user: String,
+    },
+    /// Makes a password for one device of a user.
+    AppPasswordAdd {
+        /// Whose.
+        name: String,
+        /// What it is for.
+        label: String,
+    },
+    /// Lists a user's app passwords, without the passwords.
+    AppPasswords {
+        /// Whose.
+        name: String,
+    },
+    /// Revokes an app password.
+    AppPasswordRevoke {
+        /// Whose.
+        name: String,
+        /// Which.
+        id: u64,
     },
     /// Lists the last logins of a user, the failed ones too.
     Logins {
@@ -348,6 +368,18 @@ pub enum Reply {
         /// What stands for it.
         tombstones: Vec<TombstoneLine>,
     },
+    /// An app password was made: the only time that it is told.
+    AppPassword {
+        /// Its number.
+        id: u64,
+        /// The password.
+        password: String,
+    },
+    /// App passwords, in the order in which they were made.
+    AppPasswords {
+        /// Which.
+        passwords: Vec<AppPasswordLine>,
+    },
     /// The last logins of a user, the oldest first.
     Logins {
         /// Which.
@@ -549,6 +581,31 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
             done(&name, mail.user_set_disabled(&name, disabled).await)
         }
         Request::UserRemove { name } => done(&name, mail.user_remove(&name).await),
+        Request::AppPasswordAdd { name, label } => {
+            let account = account_of(mail, &name).await?;
+            let added = app_passwords::add(mail, account, &label).await;
+            let (id, password) = added.map_err(|e| about(&name, &e))?;
+            Ok(Reply::AppPassword {
+                id,
+                password: password.expose().clone(),
+            })
+        }
+        Request::AppPasswords { name } => {
+            let account = account_of(mail, &name).await?;
+            let kept = mail.app_passwords(account).await;
+            let kept = kept.map_err(|e| about(&name, &e))?;
+            Ok(Reply::AppPasswords {
+                passwords: kept.into_iter().map(AppPasswordLine::from).collect(),
+            })
+        }
+        Request::AppPasswordRevoke { name, id } => {
+            let account = account_of(mail, &name).await?;
+            match mail.app_password_revoke(account, id).await {
+                Ok(true) => Ok(Reply::Done {}),
+                Ok(false) => Err(format!("{name}: there is no app password {id}")),
+                Err(error) => Err(about(&name, &error)),
+            }
+        }
         Request::Check { user, deep } => check(mail, user, deep).await,
         Request::Backup { to } => {
             if !to.is_absolute() {
@@ -579,6 +636,12 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
     }
 }
 
+async fn account_of(mail: &Mail, name: &str) -> Result<AccountId, String> {
+    let user = mail.user(name).await.map_err(|e| about(name, &e))?;
+    let user = user.ok_or_else(|| about(name, &MailError::NoSuchUser))?;
+    Ok(user.account)
+}
+
 /// What was seen of logins: by this server, or by the last one that ran.
 async fn about_logins(
     mail: &Mail,
@@ -597,9 +660,8 @@ async fn about_logins(
     let reply = match request {
         Request::Logins { name } => {
             watch.save(mail).await;
-            let user = mail.user(&name).await.map_err(|e| about(&name, &e))?;
-            let user = user.ok_or_else(|| about(&name, &MailError::NoSuchUser))?;
-            let logins = record::logins(mail, user.account).await;
+            let account = account_of(mail, &name).await?;
+            let logins = record::logins(mail, account).await;
             Reply::Logins {
                 logins: logins.map_err(|e| about(&name, &e))?,
             }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use restante_auth::sasl::{Credentials, Proof, ScramHash, ScramKeys};
 use restante_auth::{Outcome, Secret, Verifier, prepare};
-use restante_mailbox::{AccountId, Mail, ScramRow, User};
+use restante_mailbox::{AccountId, Mail, MailError, ScramRow, User};
 use restante_session::{Answer, Authenticator, Identity, LoginError, Offers, Peer, Seat, Verdict};
 
+use crate::app_passwords;
 use crate::net::Seats;
 
 /// The embedded directory.
@@ -97,6 +98,13 @@ impl Directory {
 
     async fn by_password(&self, name: &str, password: &Secret<String>) -> Result<User, LoginError> {
         let user = self.user(name).await?;
+        if let Some(user) = &user {
+            let is_app = app_passwords::check(&self.mail, user.account, password.expose());
+            let unavailable = |error: MailError| LoginError::Unavailable(error.to_string());
+            if is_app.await.map_err(unavailable)? {
+                return Ok(user.clone());
+            }
+        }
         let hash = user.as_ref().and_then(|user| user.password.as_deref());
         let mut outcome = self.verifier.verify(hash, password).await;
         // RFC 4616 §2: the same password may have been typed as other characters when it was set. The

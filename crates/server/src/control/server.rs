@@ -183,11 +183,18 @@ fn log(request: &Request) {
         Request::Deleted { user } | Request::Expunged { user, .. } => {
             tracing::info!(%user, "control: list what was deleted");
         }
+        Request::AppPasswordAdd { name, .. } => {
+            tracing::info!(user = %name, "control: add app password");
+        }
+        Request::AppPasswordRevoke { name, id } => {
+            tracing::info!(user = %name, id, "control: revoke app password");
+        }
         Request::ThrottleClear { user, address } => {
             tracing::info!(?user, ?address, "control: forget failed logins");
         }
         Request::Status {}
         | Request::Logins { .. }
+        | Request::AppPasswords { .. }
         | Request::Throttled {}
         | Request::Reload {}
         | Request::Users { .. }
