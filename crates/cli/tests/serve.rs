@@ -205,6 +205,30 @@ fn users_are_managed_with_and_without_a_server() {
     assert!(!run(&["status"], "").0);
 }
 
+/// No core dumps, nothing for others to read, and a word about a key that others can read.
+#[test]
+fn the_process_keeps_its_secrets() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    drop(Server::start(&data));
+    let key = data.join("tls/key.pem");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&key) & 0o077, 0);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let server = Server::start(&data);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let cores = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    assert_eq!(cores.unwrap().split_whitespace().nth(4), Some("0"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    assert!(status.contains("Umask:\t0077"), "{status}");
+    server.signal("HUP");
+    server.wait_for_log("everybody on this machine can read");
+}
+
 #[test]
 fn a_new_certificate_is_used_after_sighup() {
     let dir = tempfile::tempdir().unwrap();

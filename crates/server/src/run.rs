@@ -110,6 +110,7 @@ pub(crate) type ReloadAsked = oneshot::Sender<Result<String, String>>;
 /// See [`ServeError`].
 pub async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
     system::raise_file_limit();
+    system::keep_to_itself();
     system::give_back_large_blocks();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -40,6 +40,21 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
+/// Passwords and mail stay in this process: no core is written when it ends badly, and what it writes is
+/// for its own user.
+pub(crate) fn keep_to_itself() {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the first reads the one struct that the pointer is to, the second passes a number.
+    #[allow(unsafe_code, reason = "the standard library has no call for it")]
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_CORE, &none);
+        libc::umask(0o077);
+    }
+}
+
 /// Keeps blocks of a megabyte and more apart from small ones, so that they go back to the system when
 /// they are freed.
 ///

@@ -330,7 +330,11 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 fn read(files: &CertificateFiles) -> Result<CertifiedKey, TlsError> {
     let chain = read_chain(&files.certificate)?;
     let path = &files.key;
-    let key = PrivateKeyDer::from_pem_slice(&bytes(path)?)
+    let secret = files::read_secret(path).map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let key = PrivateKeyDer::from_pem_slice(&secret)
         .map_err(|error| content(path, &format!("holds no private key in PEM: {error}")))?;
     CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
         .map_err(|error| content(path, &format!("cannot be used: {error}")))

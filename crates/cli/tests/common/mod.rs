@@ -127,6 +127,10 @@ impl Server {
         assert!(output.status.success(), "{output:?}");
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(

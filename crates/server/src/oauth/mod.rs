@@ -10,6 +10,7 @@ use restante_session::{LoginError, TokenRefusal};
 use thiserror::Error;
 
 use crate::config::{Config, OAuth as Settings};
+use crate::files;
 use crate::http::{Http, HttpError};
 
 use claims::Claims;
@@ -67,7 +68,10 @@ impl OAuth {
         let secret = match settings.client_id.is_empty() {
             true => None,
             false => {
-                let text = std::fs::read_to_string(file).map_err(OAuthError::Secret)?;
+                let text = files::read_secret(file).map_err(OAuthError::Secret)?;
+                let text = String::from_utf8(text).map_err(|_| {
+                    OAuthError::Secret(std::io::Error::other("the secret is not UTF-8"))
+                })?;
                 let text = Secret::new(text);
                 Some(Secret::new(
                     text.expose().trim_end_matches(['\r', '\n']).to_owned(),
