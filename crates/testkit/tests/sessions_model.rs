@@ -122,9 +122,9 @@ struct Client {
     connection: StrictClient,
     qresync: bool,
     uid_only: bool,
-    /// Whether it is told between commands, so that it may be told of a message's end before it could ask
+    /// Whether it is told between commands, or others act meanwhile: it may hear of a message's end before it could ask
     /// for its UID.
-    notify: bool,
+    surprised: bool,
     /// Whether a FETCH response has the UID without being asked for it.
     told_uids: bool,
     messages: Vec<Known>,
@@ -162,7 +162,7 @@ impl Client {
             connection,
             qresync: enable.contains("QRESYNC"),
             uid_only: enable.contains("UIDONLY"),
-            notify: enable.contains("NOTIFY"),
+            surprised: enable.contains("NOTIFY"),
             told_uids: enable.contains("CONDSTORE")
                 || enable.contains("QRESYNC")
                 || enable.contains("rev2"),
@@ -212,7 +212,7 @@ impl Client {
                     let vanished = self.qresync || self.uid_only;
                     assert!(!vanished && !no_expunge, "EXPUNGE must not come here");
                     let gone = self.messages.remove(number.get() as usize - 1);
-                    assert!(gone.uid.is_some() || self.notify, "it was asked for");
+                    assert!(gone.uid.is_some() || self.surprised, "it was asked for");
                     let is_alive = gone.uid.is_some_and(|uid| alive.contains_key(&uid));
                     assert!(!is_alive, "{gone:?} is alive");
                 }
@@ -224,7 +224,7 @@ impl Client {
                             assert!(!alive.contains_key(&uid), "{uid} is alive");
                             let known = |wanted| self.messages.iter().position(|k| k.uid == wanted);
                             let at =
-                                known(Some(uid)).or_else(|| known(None).filter(|_| self.notify));
+                                known(Some(uid)).or_else(|| known(None).filter(|_| self.surprised));
                             self.messages.remove(at.expect("a message that was known"));
                         }
                     }
@@ -556,6 +556,7 @@ proptest! {
                 let world = world.clone();
                 tasks.push(tokio::spawn(async move {
                     let mut client = Client::new(&world, kind).await;
+                    client.surprised = true;
                     client.learn(&world).await;
                     for mut op in ops {
                         if let Op::Store { silent, .. } = &mut op {
