@@ -258,6 +258,8 @@ virtdomains: off
 autocreate_quota: 0
 autocreate_post: yes
 expunge_mode: delayed
+# Delayed, a mailbox is kept under its name and the second: one that is deleted twice in a second exists already.
+delete_mode: immediate
 # All messages are to arrive, also those whose Message-ID was seen before.
 duplicatesuppression: no
 maxlogins_per_host: 0
