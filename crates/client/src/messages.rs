@@ -172,7 +172,9 @@ impl Client {
                 found.mod_seq = found.mod_seq.or(mod_seq);
                 Ok(())
             }
-            UntaggedData::Esearch(esearch) if of_this_command(&esearch, &tag) => {
+            UntaggedData::Esearch(esearch)
+                if of_this_command(&esearch, &tag) && esearch.changes.is_empty() =>
+            {
                 found.mod_seq = found.mod_seq.or(esearch.mod_seq);
                 found.esearch = Some(esearch);
                 Ok(())
@@ -212,7 +214,9 @@ impl Client {
         let reply = self.finish(started).await?;
         let mut found = Vec::new();
         drop(self.sort(reply.untagged, |data| match data {
-            UntaggedData::Esearch(esearch) if of_this_command(&esearch, &tag) => {
+            UntaggedData::Esearch(esearch)
+                if of_this_command(&esearch, &tag) && esearch.changes.is_empty() =>
+            {
                 found.push(esearch);
                 Ok(())
             }

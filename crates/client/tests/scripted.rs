@@ -456,3 +456,68 @@ fn other_root() -> Tls {
     let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     Tls::with_roots(other.cert.pem().as_bytes()).unwrap()
 }
+
+/// The dialogue of RFC 5267 §4.3, and a sorted result of message numbers.
+#[tokio::test]
+async fn results_are_kept_up_to_date() {
+    let (mut client, server) = client(&[
+        (
+            "r1 UID SEARCH RETURN (ALL UPDATE) DELETED\r\n",
+            "* ESEARCH (TAG \"r1\") UID ALL 3:4,9\r\nr1 OK will notify\r\n",
+        ),
+        (
+            "r2 SORT RETURN (ALL UPDATE) (SUBJECT) UTF-8 ALL\r\n",
+            "* ESEARCH (TAG \"r2\") ALL 3,1,2\r\nr2 OK will notify\r\n",
+        ),
+        (
+            "r3 NOOP\r\n",
+            "* ESEARCH (TAG \"r2\") REMOVEFROM (2 1)\r\n* 1 EXPUNGE\r\n\
+             * ESEARCH (TAG \"r1\") UID REMOVEFROM (0 4) ADDTO (0 5)\r\n* 3 EXISTS\r\n\
+             * ESEARCH (TAG \"r2\") ADDTO (1 3)\r\nr3 OK\r\n",
+        ),
+        (
+            "r4 UID SEARCH RETURN (ALL UPDATE) SEEN\r\n",
+            "* ESEARCH (TAG \"r4\") UID\r\n* NO [NOUPDATE \"r4\"] Too many\r\nr4 OK\r\n",
+        ),
+        ("r5 CANCELUPDATE \"r1\" \"r2\"\r\n", "r5 OK no more\r\n"),
+    ])
+    .await;
+    let search = |key| Search {
+        uid: true,
+        returns: None,
+        charset: None,
+        key,
+    };
+    let ids =
+        |result: &LiveResult| -> Vec<u32> { result.ids().iter().map(|id| id.get()).collect() };
+    let mut deleted = client
+        .search_live(search(SearchKey::Deleted))
+        .await
+        .unwrap();
+    assert_eq!(ids(&deleted), [3, 4, 9]);
+    let sort = Sort {
+        uid: false,
+        returns: None,
+        criteria: vec![SortCriterion {
+            reverse: false,
+            key: SortKey::Subject,
+        }],
+        charset: "UTF-8".to_owned(),
+        key: SearchKey::All,
+    };
+    let mut sorted = client.sort_live(sort).await.unwrap();
+    assert_eq!(ids(&sorted), [3, 1, 2]);
+    client.noop().await.unwrap();
+    for untagged in client.take_unsolicited() {
+        deleted.take(&untagged);
+        sorted.take(&untagged);
+    }
+    assert_eq!(ids(&deleted), [3, 5, 9]);
+    assert_eq!(ids(&sorted), [3, 2, 1]);
+    assert!(deleted.is_live() && sorted.is_live());
+    let refused = client.search_live(search(SearchKey::Seen)).await.unwrap();
+    assert!(!refused.is_live() && refused.ids().is_empty());
+    client.cancel_update(&[deleted, sorted]).await.unwrap();
+    drop(client);
+    server.await.unwrap();
+}

@@ -133,6 +133,8 @@ const WORDS: &[(&str, Condition)] = &[
     ("SORT", always),
     ("SORT=DISPLAY", always),
     ("ESORT", always),
+    ("CONTEXT=SEARCH", always),
+    ("CONTEXT=SORT", always),
     ("THREAD=ORDEREDSUBJECT", always),
     ("THREAD=REFERENCES", always),
     ("THREAD=REFS", always),

@@ -304,6 +304,10 @@ pub struct Limits {
     pub ghosts_max: usize,
     /// Mailboxes besides the selected one that NOTIFY watches for messages.
     pub notify_mailboxes_max: usize,
+    /// Results that are kept up to date (RFC 5267), at least 1.
+    pub contexts_max: usize,
+    /// Numbers and ranges kept for all of these but the first.
+    pub context_numbers_max: usize,
     /// A command that takes longer tells its progress so often (RFC 9585).
     pub progress_interval: Duration,
     /// Annotations (RFC 5464) of one mailbox, or of the server for one user.
@@ -335,6 +339,8 @@ impl Default for Limits {
             nesting_max: 32,
             ghosts_max: 50_000,
             notify_mailboxes_max: 10_000,
+            contexts_max: 10,
+            context_numbers_max: 1_000_000,
             progress_interval: Duration::from_secs(12),
             annotations_max: 100,
             annotation_bytes_max: 64 << 10,

@@ -20,7 +20,7 @@ use crate::cmd;
 use crate::convert;
 use crate::cx::Cx;
 use crate::reply::{self, Failure};
-use crate::state::State;
+use crate::state::{Selected, State};
 
 /// A set of events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -329,6 +329,22 @@ impl Notify {
         let own = self.own_uids.iter().filter(|own| own.0 == uid_validity);
         let own = own.filter_map(|own| Some((Uid::new(own.1)?, Uid::new(own.2)?)));
         uids.difference(&UidSet::from_unsorted(own))
+    }
+
+    /// Where new messages are that are to be fetched, and what of them.
+    pub(crate) fn fetch_of_new(
+        &self,
+        selected: &Selected,
+    ) -> Option<(UidSet, Arc<[FetchAttribute]>)> {
+        let attributes = &self.selected.fetch;
+        let snapshot = selected.view.snapshot();
+        let last = Uid::new(snapshot.uid_next().get() - 1)?;
+        if last < selected.fetched_to || attributes.is_empty() {
+            return None;
+        }
+        let range = UidSet::from_range(selected.fetched_to, last);
+        let range = self.of_others(snapshot.uid_validity().get(), range);
+        Some((range, attributes.clone()))
     }
 
     /// Waits until there is something to tell of other mailboxes than the selected one. Cancel safe.
@@ -756,21 +772,19 @@ async fn fetch_new(cx: &mut Cx, state: &mut State, notify: &Notify) -> Result<()
     let Ok((_, selected)) = state.selected() else {
         return Ok(());
     };
-    let uid_next = selected.view.snapshot().uid_next();
-    let first = std::mem::replace(&mut selected.fetched_to, uid_next);
-    let attributes = &notify.selected.fetch;
-    let last = uid_next.get().checked_sub(1).and_then(Uid::new);
-    let Some(last) = last.filter(|last| *last >= first && !attributes.is_empty()) else {
+    let new = notify.fetch_of_new(selected);
+    selected.fetched_to = selected.view.snapshot().uid_next();
+    let updates = selected.updates.as_mut();
+    let fetched = updates.map(|updates| updates.take_fetched());
+    let Some((range, attributes)) = new else {
         return Ok(());
     };
-    let range = UidSet::from_range(first, last);
-    let uid_validity = selected.view.snapshot().uid_validity().get();
-    let range = notify.of_others(uid_validity, range);
+    let range = range.difference(&fetched.unwrap_or_default());
     let uids: Vec<Uid> = {
         let rows = selected.view.rows(&range).await?;
         rows.iter(&range).map(|(_, row)| row.uid).collect()
     };
-    cmd::fetch_told(cx, state, &uids, attributes).await
+    cmd::fetch_told(cx, state, &uids, &attributes).await
 }
 
 #[cfg(test)]

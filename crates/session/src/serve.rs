@@ -438,7 +438,10 @@ impl Session {
     /// The sync point; gives the BYE that has to follow, if one has to.
     async fn sync(&mut self, expunge: bool) -> io::Result<Option<Reply>> {
         let told = match sync::sync(&mut self.cx, &mut self.state, expunge).await {
-            Ok(()) => notify::tell(&mut self.cx, &mut self.state).await,
+            Ok(()) => match cmd::updates::fetch(&mut self.cx, &mut self.state).await {
+                Ok(()) => notify::tell(&mut self.cx, &mut self.state).await,
+                failed => failed,
+            },
             Err(failure) => Err(failure),
         };
         match told {

@@ -6,6 +6,7 @@ use restante_mailbox::{Account, Mailbox, ModSeq, Snapshot, Uid, UidSet};
 use tokio::sync::watch;
 
 use crate::cmd::DecodedMark;
+use crate::cmd::updates::Updates;
 use crate::env::Seat;
 use crate::reply::{Failure, client_bug};
 use crate::view::View;
@@ -74,6 +75,8 @@ pub(crate) struct Selected {
     pub(crate) view: View,
     /// Where a client stands that fetches a decoded part piece by piece.
     pub(crate) decoded: Option<Box<DecodedMark>>,
+    /// Results that are kept up to date (UPDATE).
+    pub(crate) updates: Option<Box<Updates>>,
 }
 
 impl Selected {
@@ -86,6 +89,7 @@ impl Selected {
             view: View::new(mailbox.clone(), snapshot, UidSet::new()),
             mailbox,
             decoded: None,
+            updates: None,
         }
     }
 }

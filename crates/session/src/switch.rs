@@ -83,7 +83,7 @@ fn needs(body: &CommandBody, words: &mut Words) {
         C::Unselect => words.push("UNSELECT"),
         C::Expunge(Some(_)) => words.push("UIDPLUS"),
         C::Search(search) => {
-            returns_need(search.returns.as_ref(), words);
+            returns_need(search.returns.as_ref(), "CONTEXT=SEARCH", words);
             key_needs(&search.key, words);
         }
         C::Fetch(fetch) => {
@@ -113,7 +113,7 @@ fn needs(body: &CommandBody, words: &mut Words) {
             if sort.returns.is_some() {
                 words.push("ESORT");
             }
-            returns_need(sort.returns.as_ref(), words);
+            returns_need(sort.returns.as_ref(), "CONTEXT=SORT", words);
             key_needs(&sort.key, words);
         }
         C::Thread(thread) => {
@@ -126,7 +126,7 @@ fn needs(body: &CommandBody, words: &mut Words) {
         }
         C::Esearch(esearch) => {
             words.push("MULTISEARCH");
-            returns_need(esearch.returns.as_ref(), words);
+            returns_need(esearch.returns.as_ref(), "CONTEXT=SEARCH", words);
             key_needs(&esearch.key, words);
         }
         C::Notify(_) => words.push("NOTIFY"),
@@ -205,7 +205,7 @@ fn fetch_needs(item: &FetchAttribute, words: &mut Words) {
     }
 }
 
-fn returns_need(returns: Option<&SearchReturn>, words: &mut Words) {
+fn returns_need(returns: Option<&SearchReturn>, context: &'static str, words: &mut Words) {
     let Some(returns) = returns else {
         return;
     };
@@ -215,6 +215,9 @@ fn returns_need(returns: Option<&SearchReturn>, words: &mut Words) {
     }
     if returns.partial.is_some() {
         words.push("PARTIAL");
+    }
+    if returns.update.is_some() || returns.context {
+        words.push(context);
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! The difference of two snapshots is the only thing that tells a session anything. Order: FLAGS if
 //! there are new keywords, EXPUNGE or VANISHED where the table allows it, EXISTS and RECENT, then
-//! FETCH for changed flags.
+//! FETCH for changed flags, then what that changes in results that are kept up to date.
 
 use std::sync::Arc;
 
 use restante_mailbox::{Snapshot, TailState, UidSet};
 use restante_proto::types::Code;
 
+use crate::cmd::updates;
 use crate::cx::Cx;
 use crate::flags::{self, FlagWriter};
 use crate::reply::{Failure, Reply};
@@ -48,6 +49,9 @@ pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Resul
     };
     if let Some(tell) = tell {
         advance(cx, selected, &newest, expunge, tell).await?;
+    }
+    if selected.updates.is_some() {
+        Box::pin(updates::tell_changed(cx, selected)).await?;
     }
     if cx.enabled.qresync() {
         // What the client computes from MODSEQs in FETCH must not pass over expunges that it has not
@@ -98,6 +102,7 @@ pub(crate) async fn advance(
     let expunges = match (expunge, cx.enabled.vanished()) {
         (false, _) => Expunges::Wait,
         (true, false) => Expunges::Numbers,
+        (true, true) if selected.updates.is_some() => Expunges::UidsAndNumbers,
         (true, true) => Expunges::Uids,
     };
     if to.modseq() < selected.view.snapshot().modseq() {
@@ -106,6 +111,12 @@ pub(crate) async fn advance(
     }
     let changes = selected.view.advance(to, expunges).await?;
     tell_keywords(cx, selected);
+    if let Some(updates) = &mut selected.updates {
+        updates.touch(&changes);
+        if !changes.expunged.is_empty() {
+            Box::pin(updates::tell_gone(cx, selected, &changes)).await?;
+        }
+    }
     tell_expunges(cx, &changes).await?;
     if let Some(exists) = changes.exists {
         cx.line(format_args!("* {exists} EXISTS"));

@@ -121,7 +121,7 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
         }
         C::Esearch(esearch) => rule(Authenticated).no_expunge(key_uses_numbers(&esearch.key)),
         C::Notify(_) => rule(Authenticated),
-        C::CancelUpdate(_) => rule(Authenticated),
+        C::CancelUpdate(_) => rule(Selected),
         C::GetQuota(_) => rule(Authenticated),
         C::GetQuotaRoot(_) => rule(Authenticated),
         C::SetQuota(_) => rule(Authenticated),

@@ -50,6 +50,8 @@ pub(crate) struct Changes {
     pub(crate) exists: Option<u32>,
     /// Messages whose flags or modseq changed.
     pub(crate) changed: UidSet,
+    /// Messages that are new.
+    pub(crate) appended: UidSet,
 }
 
 /// How expunges are told.
@@ -61,6 +63,8 @@ pub(crate) enum Expunges {
     Numbers,
     /// As UIDs (VANISHED).
     Uids,
+    /// As UIDs; their numbers are needed as well.
+    UidsAndNumbers,
 }
 
 impl Ghosts {
@@ -347,6 +351,7 @@ impl View {
             self.shown = newest.clone();
             if !diff.appended.is_empty() {
                 changes.exists = Some(self.exists());
+                changes.appended = diff.appended;
             }
         }
         if expunges != Expunges::Wait && !self.ghosts.rows.is_empty() {
@@ -361,7 +366,7 @@ impl View {
         expunges: Expunges,
     ) -> Result<(), MailError> {
         let gone = self.ghosts.uids();
-        if expunges == Expunges::Numbers {
+        if expunges != Expunges::Uids {
             let loaded = self
                 .mailbox
                 .ensure(&self.shown, Wanted::Uids(&gone))

@@ -107,7 +107,9 @@ impl Client {
         match expunges {
             Expunges::Wait => assert!(changes.expunged.is_empty()),
             Expunges::Numbers => assert_eq!(gone, changes.expunged),
-            Expunges::Uids => self.0.retain(|uid| !changes.expunged.contains(*uid)),
+            Expunges::Uids | Expunges::UidsAndNumbers => {
+                self.0.retain(|uid| !changes.expunged.contains(*uid))
+            }
         }
         assert!(
             changes.expunged.iter().all(|uid| before.contains(&uid)),

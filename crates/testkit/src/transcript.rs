@@ -31,7 +31,8 @@
 //!
 //! **The dialogue.** A line may begin with `[rev1]` or `[rev2]` to be for one version only.
 //!
-//! - `A> COMMAND` sends a command with a tag of its own; `A>> LINE` sends a line as it stands.
+//! - `A> COMMAND` sends a command with a tag of its own; `A>> LINE` sends a line as it stands, and if
+//!   it begins with `<$name>`, that is its tag.
 //!   `<crlf>` is a line end, `<tag>` a fresh tag, `<nocrlf>` at the end leaves the line open,
 //!   `<xHH>` is the byte HH.
 //! - `A| text` continues the line before it after a CRLF. A command sent so waits for the `+`
@@ -46,7 +47,8 @@
 //! - In an expected line, too, `<crlf>` is a line end and `<xHH>` an ASCII character; octets that are
 //!   not UTF-8 are seen as U+FFFD.
 //! - In an expected line `<any>` is any text, `<n>` a number, `<$name>` a word without spaces,
-//!   parentheses and brackets, remembered: the same text is wanted (or sent) where it stands again.
+//!   parentheses and brackets (and quotes, if one follows), remembered: the same text is wanted (or
+//!   sent) where it stands again.
 //! - `compress: A`: A compresses from now on, in both directions; `plain: A`: no longer.
 //! - `wait: MS` lets time pass. `deliver: NAME` puts a message into a mailbox, as LMTP would.
 
@@ -773,6 +775,11 @@ impl Session {
                 bytes.push(b' ');
             }
             self.expand(part, names, &mut bytes);
+            if index == 0 && !tagged && part.starts_with("<$") {
+                let tag = bytes.split(|byte| *byte == b' ').next();
+                let tag = String::from_utf8_lossy(tag.unwrap_or_default());
+                self.open.push_back(tag.into_owned());
+            }
             if let Some(start) = ends_with_star_literal(&bytes) {
                 let mut rest = Vec::new();
                 for (position, following) in parts[index + 1..].iter().enumerate() {
@@ -1057,9 +1064,9 @@ fn matches_from(
                     None => return false,
                 },
                 None => {
-                    let end = text
-                        .find([' ', '(', ')', '[', ']', '\r'])
-                        .unwrap_or(text.len());
+                    let quoted = rest.starts_with('"');
+                    let ends = |c: char| " ()[]\r".contains(c) || (quoted && c == '"');
+                    let end = text.find(ends).unwrap_or(text.len());
                     if end == 0 {
                         return false;
                     }
@@ -1160,6 +1167,7 @@ mod tests {
         assert!(!fits("a<any>c", "abbb", true));
         assert!(fits("<$x> <$x>", "7 7", true));
         assert!(!fits("<$x> <$x>", "7 8", true));
+        assert!(fits("\"<$x>\" <$x>", "\"7\" 7", true));
     }
 
     #[test]

@@ -114,6 +114,8 @@ impl WorldOptions {
             "append_bytes_max" => limits.append_bytes_max = number.into(),
             "append_messages_max" => limits.append_messages_max = number,
             "notify_mailboxes_max" => limits.notify_mailboxes_max = size,
+            "contexts_max" => limits.contexts_max = size,
+            "context_numbers_max" => limits.context_numbers_max = size,
             "ghosts_max" => limits.ghosts_max = size,
             "annotations_max" => limits.annotations_max = size,
             "annotation_bytes_max" => limits.annotation_bytes_max = size,

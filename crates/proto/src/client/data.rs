@@ -8,9 +8,9 @@ use super::parts::{
     set, tag_string,
 };
 use crate::types::{
-    ChildInfo, Esearch, EsearchCorrelator, IdSet, ListAttribute, ListEntry, ListExtended, ModSeq,
-    NamespaceEntry, Namespaces, PartialRange, PartialResult, StatusItem, StatusValue, ThreadNode,
-    UntaggedData,
+    ChildInfo, Esearch, EsearchCorrelator, ListAttribute, ListEntry, ListExtended, ModSeq,
+    NamespaceEntry, Namespaces, PartialRange, PartialResult, ResultChange, StatusItem, StatusValue,
+    ThreadNode, UntaggedData,
 };
 
 /// `"FLAGS" SP flag-list`, after its word.
@@ -256,8 +256,8 @@ fn return_data(c: &mut Cursor<'_>, result: &mut Esearch) -> Result<()> {
             c.byte(b')', "end of PARTIAL")?;
             result.partial = Some(PartialResult { range, ids });
         }
-        b"ADDTO" => result.add_to.extend(positions(c)?),
-        b"REMOVEFROM" => result.remove_from.extend(positions(c)?),
+        b"ADDTO" => result.changes.extend(changes(c, true)?),
+        b"REMOVEFROM" => result.changes.extend(changes(c, false)?),
         _ if c.lenient() => c.skip_value()?,
         _ => return start.error("search return data"),
     }
@@ -285,11 +285,12 @@ fn partial_range(c: &mut Cursor<'_>) -> Result<PartialRange> {
 }
 
 /// `"(" context-position SP sequence-set *(SP context-position SP sequence-set) ")"`
-fn positions(c: &mut Cursor<'_>) -> Result<Vec<(u32, IdSet)>> {
+fn changes(c: &mut Cursor<'_>, add: bool) -> Result<Vec<ResultChange>> {
     list1(c, |c| {
         let position = c.number()?;
         c.space()?;
-        Ok((position, set(c)?))
+        let ids = set(c)?;
+        Ok(ResultChange { add, position, ids })
     })
 }
 

@@ -333,6 +333,31 @@ fn searches_and_threads() {
         PartialRange::Last(nz(1), nz(100))
     );
     assert_eq!(esearch.relevancy, Some(vec![4, 99]));
+    // RFC 5267 §4.3.2: in the order in which they stand.
+    let line = "* ESEARCH (TAG \"B01\") UID REMOVEFROM (3 7) ADDTO (1 2733 1 2731:2732) REMOVEFROM (0 5)\r\n";
+    let UntaggedData::Esearch(esearch) = strict_data(line) else {
+        panic!()
+    };
+    let changes: Vec<(bool, u32, u32)> = esearch
+        .changes
+        .iter()
+        .map(|change| {
+            (
+                change.add,
+                change.position,
+                change.ids.ranges[0].numbers().unwrap().0.get(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            (false, 3, 7),
+            (true, 1, 2733),
+            (true, 1, 2731),
+            (false, 0, 5)
+        ]
+    );
     assert!(decode("* ESEARCH (TAG \"a\") ALL 1:*\r\n", Mode::Strict).is_err());
     let UntaggedData::Thread(threads) =
         strict_data("* THREAD (2)(3 6 (4 23)(44 7 96))((3)(5))\r\n")

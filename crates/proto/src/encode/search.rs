@@ -99,21 +99,10 @@ impl Writer<'_> {
         if let Some(scores) = &esearch.relevancy {
             items.relevancy(scores.iter().copied());
         }
-        for (name, changes) in [
-            ("ADDTO", &esearch.add_to),
-            ("REMOVEFROM", &esearch.remove_from),
-        ] {
-            if changes.is_empty() {
-                continue;
-            }
-            items.writer.raw(b" ");
-            items.writer.raw(name.as_bytes());
-            items.writer.raw(b" ");
-            items.writer.list(changes, |w, (position, set)| {
-                w.number((*position).into());
-                w.space();
-                w.set(set);
-            });
+        for change in &esearch.changes {
+            items.change_begin(change.add, change.position);
+            items.writer.set(&change.ids);
+            items.writer.raw(b")");
         }
         if let Some(mod_seq) = esearch.mod_seq {
             items.mod_seq(mod_seq);
@@ -256,12 +245,16 @@ impl EsearchWriter<'_> {
         position: u32,
         ids: impl IntoIterator<Item = N>,
     ) {
+        self.change_begin(add, position);
+        self.writer.numbers(ids);
+        self.writer.raw(b")");
+    }
+
+    fn change_begin(&mut self, add: bool, position: u32) {
         self.writer
             .raw(if add { b" ADDTO (" } else { b" REMOVEFROM (" });
         self.writer.number(position.into());
         self.writer.space();
-        self.writer.numbers(ids);
-        self.writer.raw(b")");
     }
 
     /// Ends the response.

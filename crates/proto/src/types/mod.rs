@@ -50,7 +50,7 @@ pub use notify::{
 pub use numbers::{ModSeq, Number, SeqNum, Uid, UidValidity};
 pub use response::{
     Condition, Esearch, EsearchCorrelator, NamespaceEntry, Namespaces, PartialResult, Response,
-    StatusResponse, ThreadNode, UntaggedData,
+    ResultChange, StatusResponse, ThreadNode, UntaggedData,
 };
 pub use search::{
     EntryType, Esearch as EsearchCommand, ModSeqEntry, PartialRange, Search, SearchKey,

@@ -174,10 +174,59 @@ pub struct Esearch {
     pub partial: Option<PartialResult>,
     /// RELEVANCY: 1 to 100 for each result
     pub relevancy: Option<Vec<u8>>,
-    /// ADDTO (RFC 5267 §4.3.2): positions and numbers
-    pub add_to: Vec<(u32, IdSet)>,
-    /// REMOVEFROM (RFC 5267 §4.3.3)
-    pub remove_from: Vec<(u32, IdSet)>,
+    /// ADDTO and REMOVEFROM (RFC 5267 §4.3.2), in the order in which they are to be done.
+    pub changes: Vec<ResultChange>,
+}
+
+/// A change of a result that is kept up to date (RFC 5267 §4.3.3, §4.3.4).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ResultChange {
+    /// ADDTO; else REMOVEFROM.
+    pub add: bool,
+    /// Where in the result, from 1; 0: in the order of the mailbox, or wherever they are.
+    pub position: u32,
+    /// The messages, in the order of the result.
+    pub ids: IdSet,
+}
+
+impl ResultChange {
+    /// Does this change to a result. False, and nothing done, if it would have more than `max` numbers
+    /// then.
+    pub fn apply(&self, result: &mut Vec<NonZeroU32>, max: usize) -> bool {
+        let ranges = || self.ids.ranges.iter().filter_map(|range| range.numbers());
+        let count = ranges().fold(0u64, |sum, (first, last)| {
+            sum + u64::from(last.get() - first.get()) + 1
+        });
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        // A server that is wrong about positions must not do harm.
+        let at = (self.position as usize).saturating_sub(1).min(result.len());
+        if !self.add && self.position == 0 {
+            let gone = self.ids.normalized(NonZeroU32::MIN);
+            result.retain(|id| {
+                let before = gone.partition_point(|(first, _)| first <= id);
+                before == 0 || gone[before - 1].1 < *id
+            });
+            return true;
+        }
+        if !self.add {
+            result.drain(at..at.saturating_add(count).min(result.len()));
+            return true;
+        }
+        if result.len().saturating_add(count) > max {
+            return false;
+        }
+        let new = ranges()
+            .flat_map(|(first, last)| (first.get()..=last.get()).filter_map(NonZeroU32::new));
+        match self.position {
+            0 => {
+                result.extend(new);
+                result.sort_unstable();
+                result.dedup();
+            }
+            _ => drop(result.splice(at..at, new)),
+        }
+        true
+    }
 }
 
 /// search-correlator (RFC 7377 §4).
@@ -228,4 +277,73 @@ pub struct ThreadNode {
     pub id: Option<NonZeroU32>,
     /// The answers to it.
     pub children: Vec<ThreadNode>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(add: bool, position: u32, ids: &[u32]) -> ResultChange {
+        let ids = ids.iter().filter_map(|id| NonZeroU32::new(*id));
+        ResultChange {
+            add,
+            position,
+            ids: IdSet::from_numbers(ids),
+        }
+    }
+
+    fn after(result: &[u32], changes: &[ResultChange]) -> Vec<u32> {
+        let mut list: Vec<NonZeroU32> = result
+            .iter()
+            .filter_map(|id| NonZeroU32::new(*id))
+            .collect();
+        for change in changes {
+            assert!(change.apply(&mut list, 100));
+        }
+        list.iter().map(|id| id.get()).collect()
+    }
+
+    /// The three forms of RFC 5267 §4.3.3, and what §4.3.4 says of removing.
+    #[test]
+    fn results_change_as_they_are_told_to() {
+        let three = [
+            vec![
+                change(true, 1, &[2733]),
+                change(true, 1, &[2732]),
+                change(true, 1, &[2731]),
+            ],
+            vec![change(true, 1, &[2733]), change(true, 1, &[2731, 2732])],
+            vec![change(true, 1, &[2731, 2732, 2733])],
+        ];
+        for changes in three {
+            let result = after(&[2734, 2735], &changes);
+            assert_eq!(result, [2731, 2732, 2733, 2734, 2735]);
+        }
+        assert_eq!(
+            after(&[1, 7], &[change(true, 0, &[3, 9, 4])]),
+            [1, 3, 4, 7, 9]
+        );
+        assert_eq!(
+            after(&[1, 3, 4, 7], &[change(false, 0, &[3, 4, 9])]),
+            [1, 7]
+        );
+        assert_eq!(after(&[9, 2, 5, 1], &[change(false, 2, &[2, 5])]), [9, 1]);
+        assert_eq!(after(&[9, 2], &[change(true, 2, &[7, 3])]), [9, 7, 3, 2]);
+        assert_eq!(
+            after(&[9], &[change(true, 50, &[3]), change(false, 50, &[3])]),
+            [9, 3]
+        );
+    }
+
+    #[test]
+    fn a_result_has_a_limit() {
+        let mut list = Vec::new();
+        let all = IdSet::from_ranges([(NonZeroU32::MIN, NonZeroU32::MAX)]);
+        let huge = ResultChange {
+            add: true,
+            position: 0,
+            ids: all,
+        };
+        assert!(!huge.apply(&mut list, 1000) && list.is_empty());
+    }
 }

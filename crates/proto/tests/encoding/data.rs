@@ -126,6 +126,14 @@ fn lists() {
     );
 }
 
+fn change(add: bool, position: u32, ranges: &[(u32, u32)]) -> ResultChange {
+    ResultChange {
+        add,
+        position,
+        ids: ids(ranges),
+    }
+}
+
 #[test]
 fn search_results() {
     data(
@@ -180,12 +188,15 @@ fn search_results() {
                 ids: None,
             }),
             relevancy: Some(vec![4, 99]),
-            add_to: vec![(0, ids(&[(32768, 32768)]))],
-            remove_from: vec![(1, ids(&[(5, 6)]))],
+            changes: vec![
+                change(false, 1, &[(5, 6)]),
+                change(true, 0, &[(32768, 32768)]),
+                change(false, 2, &[(9, 9)]),
+            ],
             ..esearch
         }),
-        "ESEARCH (TAG \"A302\") UID PARTIAL (-1:-100 NIL) RELEVANCY (4 99) ADDTO (0 32768) \
-         REMOVEFROM (1 5:6)",
+        "ESEARCH (TAG \"A302\") UID PARTIAL (-1:-100 NIL) RELEVANCY (4 99) \
+         REMOVEFROM (1 5:6) ADDTO (0 32768) REMOVEFROM (2 9)",
     );
     let correlator = EsearchCorrelator {
         mailbox: Some(name("folder1")),

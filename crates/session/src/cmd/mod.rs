@@ -36,6 +36,7 @@ mod subscribe;
 mod thread;
 mod uid_batches;
 mod unauthenticate;
+pub(crate) mod updates;
 
 pub(crate) use self::fetch::Mark as DecodedMark;
 
@@ -81,6 +82,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Search(args) => Box::pin(search::run(cx, state, command.tag, args)).await,
         C::Esearch(args) => Box::pin(multisearch::run(cx, state, command.tag, args)).await,
         C::Sort(args) => Box::pin(sort::run(cx, state, command.tag, args)).await,
+        C::CancelUpdate(tags) => updates::cancel(cx, state, &tags),
         C::Thread(args) => Box::pin(thread::run(cx, state, args)).await,
         C::Fetch(args) => Box::pin(fetch::run(cx, state, args)).await,
         C::Store(args) => Box::pin(store::run(cx, state, args)).await,

@@ -12,6 +12,7 @@ use restante_proto::types::{
 
 use super::notify::canonical;
 use super::search::{Answer, check_returns, empty_saved, says_anything, search_view};
+use super::updates::{self, Request};
 use crate::convert;
 use crate::cx::Cx;
 use crate::notify::Filter;
@@ -38,14 +39,20 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
     if scope.iter().any(is_selected) && !matches!(state, State::Selected(..)) {
         return Err(client_bug("Select a mailbox first"));
     }
-    let returns = match args.returns {
+    let mut returns = match args.returns {
         Some(returns) => returns,
         None => SearchReturn {
             all: true,
             ..SearchReturn::default()
         },
     };
-    check_returns(&returns)?;
+    check_returns(&mut returns)?;
+    let mut update = returns.update.take();
+    if update.is_some() {
+        // RFC 7377 §2.2: it is for the selected mailbox.
+        let (_, selected) = state.selected()?;
+        updates::check_tag(selected, &tag)?;
+    }
     if returns.save && !only_selected {
         return Err(client_bug("SAVE is for the selected mailbox alone"));
     }
@@ -66,20 +73,43 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
                 let Some(mut peeked) = peek(&login, id).await? else {
                     continue;
                 };
-                let found =
-                    search_view(cx, &login, &mut peeked, charset, args.key.clone(), &returns);
+                let key = args.key.clone();
+                let found = search_view(cx, &login, &mut peeked, charset, key, &returns, false);
                 let (found, picked) = found.await?;
                 tell(cx, &peeked, &name, &tag, &returns, &found, picked.as_ref()).await?;
                 cx.conn.flush_if_large().await?;
                 continue;
             }
         };
-        let found = search_view(cx, login, selected, charset, args.key.clone(), &returns);
+        let all = update.is_some();
+        let found = search_view(
+            cx,
+            login,
+            selected,
+            charset,
+            args.key.clone(),
+            &returns,
+            all,
+        );
         let (found, picked) = found.await?;
         tell(cx, selected, &name, &tag, &returns, &found, picked.as_ref()).await?;
         if returns.save {
             selected.view.save(super::search::picked(&returns, &found));
         }
+        if let Some(fetch) = update.take() {
+            let request = Request {
+                correlator: correlator(selected, &name, &tag),
+                uid: true,
+                charset: args.charset.clone(),
+                key: args.key.clone(),
+                sorted: None,
+                fetch,
+            };
+            updates::keep(cx, login, selected, request, found).await?;
+        }
+    }
+    if update.is_some() {
+        updates::refuse(cx, &tag, "The selected mailbox was not searched");
     }
     Ok(Reply::ok("ESEARCH completed"))
 }
@@ -145,18 +175,21 @@ async fn tell(
     if found.is_empty() || !says_anything(returns) {
         return Ok(());
     }
-    let uid_validity = selected.view.snapshot().uid_validity().get();
-    let correlator = EsearchCorrelator {
-        tag: Some(tag.clone()),
-        mailbox: Some(convert::wire_name(name)),
-        uid_validity: UidValidity::new(uid_validity),
-    };
     let answer = Answer {
-        correlator,
+        correlator: correlator(selected, name, tag),
         uid: true,
         returns,
         found,
         picked,
     };
     answer.tell(cx, selected).await
+}
+
+fn correlator(selected: &Selected, name: &MailboxName, tag: &Tag) -> EsearchCorrelator {
+    let uid_validity = selected.view.snapshot().uid_validity().get();
+    EsearchCorrelator {
+        tag: Some(tag.clone()),
+        mailbox: Some(convert::wire_name(name)),
+        uid_validity: UidValidity::new(uid_validity),
+    }
 }

@@ -9,6 +9,7 @@ use restante_proto::types::{
 
 use super::search_program::Program;
 use super::search_run;
+use super::updates::{self, Request};
 use crate::cx::Cx;
 use crate::partial::positions;
 use crate::reply::{Failure, Outcome, Reply, client_bug};
@@ -35,10 +36,13 @@ pub(super) fn empty_saved(state: &mut State, save: bool, outcome: &Outcome) -> R
     Ok(())
 }
 
-async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outcome {
+async fn search(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Search) -> Outcome {
     let (login, selected) = state.selected()?;
-    if let Some(returns) = &args.returns {
+    if let Some(returns) = &mut args.returns {
         check_returns(returns)?;
+        if returns.update.is_some() {
+            updates::check_tag(selected, &tag)?;
+        }
     }
     let returns = match args.returns {
         Some(returns) => Some(returns),
@@ -49,19 +53,23 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outco
         None => None,
     };
     let charset = args.charset.as_deref();
-    let Some(returns) = returns else {
+    let Some(mut returns) = returns else {
         let program = Program::new(cx, login, selected, charset, args.key).await?;
         let found = search_run::find(cx, login, selected, &program, false).await?;
         tell_numbers(cx, selected, args.uid, &found, program.tells_mod_seq).await?;
         return Ok(Reply::ok("SEARCH completed"));
     };
-    let (found, counted) = search_view(cx, login, selected, charset, args.key, &returns).await?;
+    let update = returns.update.take().map(|fetch| (fetch, args.key.clone()));
+    let all = update.is_some();
+    let found = search_view(cx, login, selected, charset, args.key, &returns, all);
+    let (found, counted) = found.await?;
+    let correlator = EsearchCorrelator {
+        tag: Some(tag),
+        ..EsearchCorrelator::default()
+    };
     if says_anything(&returns) {
         let answer = Answer {
-            correlator: EsearchCorrelator {
-                tag: Some(tag),
-                ..EsearchCorrelator::default()
-            },
+            correlator: correlator.clone(),
             uid: args.uid,
             returns: &returns,
             found: &found,
@@ -69,14 +77,29 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: Search) -> Outco
         };
         answer.tell(cx, selected).await?;
     }
+    let text = match returns.save {
+        true => "SEARCH completed, result saved",
+        false => "SEARCH completed",
+    };
     if returns.save {
         selected.view.save(picked(&returns, &found));
-        return Ok(Reply::ok("SEARCH completed, result saved"));
     }
-    Ok(Reply::ok("SEARCH completed"))
+    if let Some((fetch, key)) = update {
+        let request = Request {
+            correlator,
+            uid: args.uid,
+            charset: args.charset,
+            key,
+            sorted: None,
+            fetch,
+        };
+        updates::keep(cx, login, selected, request, found).await?;
+    }
+    Ok(Reply::ok(text))
 }
 
 /// What is found in a view; and if modseqs were asked for, those messages whose highest is to be told.
+/// `all`: not the first alone, even if no more is told.
 pub(super) async fn search_view(
     cx: &mut Cx,
     login: &Login,
@@ -84,21 +107,24 @@ pub(super) async fn search_view(
     charset: Option<&str>,
     key: SearchKey,
     returns: &SearchReturn,
+    all: bool,
 ) -> Result<(UidSet, Option<UidSet>), Failure> {
     let program = Program::new(cx, login, selected, charset, key).await?;
-    let first = returns.min && !returns.max && !needs_all(returns);
+    let first = returns.min && !returns.max && !needs_all(returns) && !all;
     let found = search_run::find(cx, login, selected, &program, first).await?;
     let picked = program.tells_mod_seq.then(|| picked(returns, &found));
     Ok((found, picked))
 }
 
-/// Options of extensions that this server does not have are BAD (RFC 9051 §6.4.4).
-pub(super) fn check_returns(returns: &SearchReturn) -> Result<(), Failure> {
-    let other = returns.update.is_some() || returns.context || returns.relevancy;
-    match other {
-        true => Err(client_bug("Unknown search return option")),
-        false => Ok(()),
+/// Options of extensions that this server does not have are BAD (RFC 9051 §6.4.4). What names no result
+/// wants all.
+pub(super) fn check_returns(returns: &mut SearchReturn) -> Result<(), Failure> {
+    if returns.relevancy {
+        return Err(client_bug("Unknown search return option"));
     }
+    let some = returns.min || returns.max || returns.count || returns.save;
+    returns.all |= !some && returns.partial.is_none();
+    Ok(())
 }
 
 /// SAVE alone suppresses the response (RFC 9051 §6.4.4).
@@ -313,6 +339,14 @@ impl Found {
             true => self.messages[index].uid.get(),
             false => self.messages[index].number,
         }
+    }
+
+    /// The UIDs of messages in this order.
+    pub(super) fn uids(&self, indexes: &[u32]) -> Vec<Uid> {
+        let indexes = indexes.iter();
+        indexes
+            .map(|index| self.messages[*index as usize].uid)
+            .collect()
     }
 
     /// The highest modseq of some of them.

@@ -157,6 +157,12 @@ impl Program {
         Ok(program)
     }
 
+    /// Finds none but these.
+    pub(crate) fn only_among(&mut self, uids: UidSet) {
+        let root = std::mem::replace(&mut self.root, Test::Always(true));
+        self.root = Test::all(vec![Test::Uids(uids), root]);
+    }
+
     /// Whether a message is one, as far as it is known. `look` answers for [`Test::Look`].
     pub(crate) fn decide(
         &self,

@@ -52,6 +52,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
         fetched_to: view.snapshot().uid_next(),
         view,
         decoded: None,
+        updates: None,
     };
 
     tell_size(cx, &mut selected).await?;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use restante_mailbox::{EmailRow, UidSet};
+use restante_mailbox::{EmailRow, Uid, UidSet};
 use restante_message::SortKeys;
 use restante_proto::types::{
     EsearchCorrelator, PartialRange, SearchReturn, Sort, SortCriterion, SortKey as Key, Tag,
@@ -13,10 +13,11 @@ use restante_search::{Column, Texts, order};
 use super::search::{self, Found};
 use super::search_program::Program;
 use super::search_run;
+use super::updates::{self, Request};
 use crate::cx::Cx;
 use crate::partial::positions;
-use crate::reply::{Outcome, Reply, client_bug};
-use crate::state::State;
+use crate::reply::{Failure, Outcome, Reply, client_bug};
+use crate::state::{Login, Selected, State};
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
     let save = args.returns.as_ref().is_some_and(|returns| returns.save);
@@ -25,35 +26,27 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) ->
     outcome
 }
 
-async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
+async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Sort) -> Outcome {
     let (login, selected) = state.selected()?;
-    if let Some(returns) = &args.returns {
+    if let Some(returns) = &mut args.returns {
         search::check_returns(returns)?;
+        if returns.update.is_some() {
+            updates::check_tag(selected, &tag)?;
+        }
     }
     if args.criteria.iter().any(|by| by.key == Key::Relevancy) {
         return Err(client_bug("RELEVANCY is not supported"));
     }
+    let update = args
+        .returns
+        .as_mut()
+        .and_then(|returns| returns.update.take());
+    let update = update.map(|fetch| (fetch, args.key.clone()));
     let program = Program::new(cx, login, selected, Some(&args.charset), args.key).await?;
     let uids = search_run::find(cx, login, selected, &program, false).await?;
     let found = Found::read(selected, &uids).await?;
-    let mut columns = Columns::new(&args.criteria);
-    if columns.need_emails() {
-        found
-            .each_email(login, |message, email| {
-                let keys = email.map(EmailRow::sort_keys).transpose()?;
-                columns.push(message, &keys.unwrap_or_default());
-                Ok(())
-            })
-            .await?;
-    } else {
-        let none = SortKeys::default();
-        found
-            .messages()
-            .iter()
-            .for_each(|message| columns.push(message, &none));
-    }
-    let count = u32::try_from(found.messages().len()).unwrap_or(u32::MAX);
-    let sorted = search::aside(count, move || order(&columns.0, count)).await?;
+    let sorted = in_order(login, &found, &args.criteria).await?;
+    let count = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
     let ids: Vec<NonZeroU32> = sorted
         .iter()
         .filter_map(|index| NonZeroU32::new(found.id(*index as usize, args.uid)))
@@ -67,11 +60,11 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
         return Ok(Reply::ok("SORT completed"));
     };
     let picked = picked(&returns, &sorted);
+    let correlator = EsearchCorrelator {
+        tag: Some(tag),
+        ..EsearchCorrelator::default()
+    };
     if search::says_anything(&returns) {
-        let correlator = EsearchCorrelator {
-            tag: Some(tag),
-            ..EsearchCorrelator::default()
-        };
         let mut writer = cx.writer();
         let mut answer = writer.esearch(&correlator, args.uid);
         if let Some(min) = ids.first().filter(|_| returns.min) {
@@ -100,12 +93,61 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
     }
     if returns.save {
         let saved: UidSet = match picked.len() == sorted.len() {
-            true => uids,
+            true => uids.clone(),
             false => picked.iter().map(|at| found.messages()[*at].uid).collect(),
         };
         selected.view.save(saved);
     }
+    if let Some((fetch, key)) = update {
+        let request = Request {
+            correlator,
+            uid: args.uid,
+            charset: Some(args.charset),
+            key,
+            sorted: Some((args.criteria, found.uids(&sorted))),
+            fetch,
+        };
+        updates::keep(cx, login, selected, request, uids).await?;
+    }
     Ok(Reply::ok("SORT completed"))
+}
+
+/// The messages of a set in the order of the criteria.
+pub(super) async fn sorted(
+    login: &Login,
+    selected: &Selected,
+    criteria: &[SortCriterion],
+    uids: &UidSet,
+) -> Result<Vec<Uid>, Failure> {
+    let found = Found::read(selected, uids).await?;
+    let sorted = in_order(login, &found, criteria).await?;
+    Ok(found.uids(&sorted))
+}
+
+/// Indexes of messages in the order of the criteria.
+async fn in_order(
+    login: &Login,
+    found: &Found,
+    criteria: &[SortCriterion],
+) -> Result<Vec<u32>, Failure> {
+    let mut columns = Columns::new(criteria);
+    if columns.need_emails() {
+        found
+            .each_email(login, |message, email| {
+                let keys = email.map(EmailRow::sort_keys).transpose()?;
+                columns.push(message, &keys.unwrap_or_default());
+                Ok(())
+            })
+            .await?;
+    } else {
+        let none = SortKeys::default();
+        found
+            .messages()
+            .iter()
+            .for_each(|message| columns.push(message, &none));
+    }
+    let count = u32::try_from(found.messages().len()).unwrap_or(u32::MAX);
+    search::aside(count, move || order(&columns.0, count)).await
 }
 
 /// The messages that `$` becomes and whose modseqs count, as for SEARCH; MIN and MAX are the first and
