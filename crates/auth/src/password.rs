@@ -9,7 +9,7 @@ use thiserror::Error;
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// Why a password could not be hashed.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum PasswordError {
     /// An empty password would let everybody in.
     #[error("the password is empty")]

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use tokio::sync::Semaphore;
 
-use crate::Secret;
 use crate::password::{self, Cost, PASSWORD_BYTES_MAX, PasswordError};
+use crate::{Secret, schemes};
 
 /// What a check of a password found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Default for VerifierOptions {
     }
 }
 
-/// Checks passwords against PHC strings. A cheap clone.
+/// Checks passwords against stored ones. A cheap clone.
 #[derive(Clone)]
 pub struct Verifier(Arc<Inner>);
 
@@ -103,17 +103,30 @@ impl Verifier {
         self.0.options.cost
     }
 
-    /// Checks `password` against the stored hash; `None` for a user that does not exist or has no
-    /// password: the same work is done and the answer is [`Outcome::Wrong`].
+    /// Checks `password` against the stored hash ([`schemes`]); `None` for a user that does not exist or
+    /// has no password: the same work is done and the answer is [`Outcome::Wrong`].
     ///
     /// A change of the stored hash needs no notice: the cache is keyed by it too.
-    pub async fn verify(&self, phc: Option<&str>, password: &Secret<String>) -> Outcome {
+    pub async fn verify(&self, stored: Option<&str>, password: &Secret<String>) -> Outcome {
+        match stored {
+            Some(stored) => self.work(stored, true, password).await,
+            None => self.work(&self.0.nobody, false, password).await,
+        }
+    }
+
+    /// Does the work of a check against this hash, for a user who does not exist where users have such
+    /// hashes. Never [`Outcome::Right`].
+    pub async fn pretend(&self, stored: &str, password: &Secret<String>) -> Outcome {
+        self.work(stored, false, password).await
+    }
+
+    async fn work(&self, stored: &str, real: bool, password: &Secret<String>) -> Outcome {
         if password.expose().len() > PASSWORD_BYTES_MAX {
             return Outcome::Wrong;
         }
         let inner = &self.0;
-        let mark = inner.mark(phc.unwrap_or(&inner.nobody), password.expose());
-        if phc.is_some() && inner.remembered(&mark) {
+        let mark = inner.mark(stored, password.expose());
+        if real && inner.remembered(&mark) {
             return Outcome::Right;
         }
         let Ok(_admitted) = Arc::clone(&inner.admitted).try_acquire_owned() else {
@@ -124,18 +137,17 @@ impl Verifier {
         };
         // Others with the same password may have been faster (a client that opens ten
         // connections at once).
-        if phc.is_some() && inner.remembered(&mark) {
+        if real && inner.remembered(&mark) {
             return Outcome::Right;
         }
-        let stored = phc.unwrap_or(&inner.nobody).to_owned();
-        let password = password.clone();
+        let (stored, password) = (Secret::new(stored.to_owned()), password.clone());
         let check = tokio::task::spawn_blocking(move || {
             // The permit stays with the work, also when the caller has gone away.
             let _running = running;
-            password::verify(password.expose(), &stored)
+            schemes::verify(password.expose(), stored.expose())
         });
         match check.await {
-            Ok(true) if phc.is_some() => {
+            Ok(true) if real => {
                 inner.remember(mark);
                 Outcome::Right
             }
