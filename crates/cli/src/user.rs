@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use restante_auth::password::{self, Cost};
+use restante_auth::schemes;
 use restante_server::Admin;
 use restante_server::admin::{Reply, Request, USERS_MAX, UserToAdd, check_user_name};
 use restante_server::config::Size;
@@ -114,6 +115,13 @@ pub(crate) struct AddArgs {
     name: Option<String>,
     #[command(flatten)]
     password: PasswordArgs,
+    /// Read a hash from standard input instead of a password: as Dovecot has it ({SCHEME}hash) or crypt(3).
+    /// It is replaced by one of ours at the first login
+    #[arg(long, conflicts_with_all = ["password_stdin", "csv"])]
+    hash_stdin: bool,
+    /// Without a password here: for who signs in with another source of users, a token or a certificate
+    #[arg(long, conflicts_with_all = ["password_stdin", "hash_stdin", "csv"])]
+    no_password: bool,
     /// How much mail the user may have, such as "5 GiB"
     #[arg(long, value_name = "SIZE")]
     quota: Option<Size>,
@@ -121,6 +129,9 @@ pub(crate) struct AddArgs {
     /// with $argon2 is taken for a hash in PHC form
     #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
     csv: Option<PathBuf>,
+    /// The file has hashes as --hash-stdin reads them, not passwords
+    #[arg(long, requires = "csv")]
+    hashes: bool,
     /// Leave out users that exist, instead of stopping
     #[arg(long)]
     skip_existing: bool,
@@ -253,15 +264,20 @@ fn hash(password: &str, cost: Cost) -> Result<String, String> {
     password::hash(password, cost).map_err(|error| error.to_string())
 }
 
+/// The first line of standard input.
+fn read_line() -> Result<String, String> {
+    let mut text = String::new();
+    let limit = password::PASSWORD_BYTES_MAX as u64 + 2;
+    let read = std::io::stdin().take(limit).read_to_string(&mut text);
+    read.map_err(|error| format!("standard input: {error}"))?;
+    let line = text.split('\n').next().unwrap_or_default();
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}
+
 /// The first line of standard input, or what is typed twice.
 fn read_password(name: &str, args: &PasswordArgs) -> Result<String, String> {
     if args.password_stdin {
-        let mut text = String::new();
-        let limit = password::PASSWORD_BYTES_MAX as u64 + 2;
-        let read = std::io::stdin().take(limit).read_to_string(&mut text);
-        read.map_err(|error| format!("standard input: {error}"))?;
-        let line = text.split('\n').next().unwrap_or_default();
-        return Ok(line.strip_suffix('\r').unwrap_or(line).to_owned());
+        return read_line();
     }
     if !std::io::stdin().is_terminal() {
         return Err("no terminal to ask for a password; use --password-stdin".to_owned());
@@ -279,13 +295,21 @@ fn read_password(name: &str, args: &PasswordArgs) -> Result<String, String> {
 fn add_one(args: &AddArgs, name: &str) -> Result<(), String> {
     check_user_name(name)?;
     let config = args.place.load()?;
-    let password = read_password(name, &args.password)?;
-    let user = UserToAdd {
+    let mut user = UserToAdd {
         name: name.to_owned(),
-        hash: hash(&password, config.cost())?,
-        scram: config.scram_keys(&password),
+        hash: None,
+        scram: Vec::new(),
         quota: args.quota.map(|size| size.0),
     };
+    if args.hash_stdin {
+        let hash = read_line()?;
+        schemes::check(&hash).map_err(|error| error.to_string())?;
+        user.hash = Some(hash);
+    } else if !args.no_password {
+        let password = read_password(name, &args.password)?;
+        user.hash = Some(hash(&password, config.cost())?);
+        user.scram = config.scram_keys(&password);
+    }
     let request = Request::UsersAdd {
         users: vec![user],
         skip_existing: args.skip_existing,
@@ -302,10 +326,12 @@ struct Line {
     number: u64,
     name: String,
     password: String,
+    /// Whether it is a hash already.
+    is_hash: bool,
 }
 
 fn add_many(args: &AddArgs, file: &Path) -> Result<(), String> {
-    let lines = read_csv(file)?;
+    let lines = read_csv(file, args.hashes)?;
     let config = args.place.load()?;
     let quota = args.quota.map(|size| size.0);
     let progress = ProgressBar::new(lines.len() as u64);
@@ -318,7 +344,7 @@ fn add_many(args: &AddArgs, file: &Path) -> Result<(), String> {
             let hashes = hash_all(batch, config.cost())?;
             let users = batch.iter().zip(hashes).map(|(line, hash)| UserToAdd {
                 name: line.name.clone(),
-                hash,
+                hash: Some(hash),
                 // Made at the first login: it would take as long again.
                 scram: Vec::new(),
                 quota,
@@ -351,7 +377,7 @@ fn add_many(args: &AddArgs, file: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn read_csv(file: &Path) -> Result<Vec<Line>, String> {
+fn read_csv(file: &Path, hashes: bool) -> Result<Vec<Line>, String> {
     let about = |error: csv::Error| format!("{}: {error}", file.display());
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -371,23 +397,20 @@ fn read_csv(file: &Path) -> Result<Vec<Line>, String> {
             continue;
         }
         check_user_name(name).map_err(|reason| wrong(&reason))?;
-        let usable = if is_hash(password) {
-            password::check_phc(password)
+        let is_hash = hashes || password.starts_with("$argon2");
+        if is_hash {
+            schemes::check(password).map_err(|error| wrong(&error.to_string()))?;
         } else {
-            password::acceptable(password)
-        };
-        usable.map_err(|error| wrong(&error.to_string()))?;
+            password::acceptable(password).map_err(|error| wrong(&error.to_string()))?;
+        }
         lines.push(Line {
             number,
             name: name.to_owned(),
             password: password.to_owned(),
+            is_hash,
         });
     }
     Ok(lines)
-}
-
-fn is_hash(password: &str) -> bool {
-    password.starts_with("$argon2")
 }
 
 /// Hashes on all cores.
@@ -403,7 +426,7 @@ fn hash_all(lines: &[Line], cost: Cost) -> Result<Vec<String>, String> {
             let Some(line) = lines.get(index) else {
                 return Ok(hashes);
             };
-            let hash = if is_hash(&line.password) {
+            let hash = if line.is_hash {
                 line.password.clone()
             } else {
                 hash(&line.password, cost).map_err(|e| format!("line {}: {e}", line.number))?
@@ -494,7 +517,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("users.csv");
         std::fs::write(&file, text).unwrap();
-        let lines = read_csv(&file).map_err(|e| e.replace(file.to_str().unwrap(), "FILE"))?;
+        let lines =
+            read_csv(&file, false).map_err(|e| e.replace(file.to_str().unwrap(), "FILE"))?;
         Ok(lines
             .into_iter()
             .map(|line| (line.name, line.password))
@@ -534,6 +558,7 @@ mod tests {
             number,
             name: number.to_string(),
             password: format!("pw{number}"),
+            is_hash: false,
         };
         let lines: Vec<_> = (0..20).map(line).collect();
         let cost = Cost {

@@ -291,6 +291,32 @@ impl Mail {
             .collect()
     }
 
+    /// Replaces the hash of the same password by another, if the user still has the hash that `user` has.
+    /// `None`: the password was changed meanwhile, or the user is gone, and nothing is changed.
+    ///
+    /// # Errors
+    /// [`MailError::Limit`], [`MailError::Unavailable`].
+    pub async fn user_rehash(&self, user: &User, hash: String) -> Result<Option<User>> {
+        if hash.len() > TEXT_BYTES_MAX {
+            return Err(MailError::Limit(Limit::User));
+        }
+        let key = keys::user(&user.name);
+        let mut batch = Batch::new(keys::SERVER.0);
+        batch
+            .require_equal
+            .push((key.clone(), user.encode().into()));
+        let user = User {
+            password: Some(hash),
+            ..user.clone()
+        };
+        batch.put(key, user.encode());
+        match self.core.store.commit(batch).await {
+            Ok(_) => Ok(Some(user)),
+            Err(CommitError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn user_change(
         &self,
         name: &str,

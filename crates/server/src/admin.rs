@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use restante_auth::sasl::ScramKeys;
+use restante_auth::schemes;
 use restante_mailbox::{AccountId, CheckScope, Mail, MailError, NewUser, ScramRow, User};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
@@ -53,7 +54,7 @@ pub enum Request {
     UserPassword {
         /// Who.
         name: String,
-        /// PHC string.
+        /// As `restante_auth::schemes` reads it.
         hash: String,
         /// The keys of SCRAM of the same password (RFC 5803), if they were made.
         #[serde(default)]
@@ -238,8 +239,9 @@ impl Request {
 pub struct UserToAdd {
     /// The name, in any case.
     pub name: String,
-    /// The password's hash as a PHC string.
-    pub hash: String,
+    /// The password's hash (`restante_auth::schemes`); without one nobody signs in with the directory's.
+    #[serde(default)]
+    pub hash: Option<String>,
     /// The keys of SCRAM of the same password (RFC 5803), if they were made.
     #[serde(default)]
     pub scram: Vec<String>,
@@ -571,7 +573,7 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
             })
         }
         Request::UserPassword { name, hash, scram } => {
-            restante_auth::password::check_phc(&hash).map_err(|e| format!("{name}: {e}"))?;
+            schemes::check(&hash).map_err(|e| format!("{name}: {e}"))?;
             let keys = scram_rows(&name, &scram)?;
             let set = mail.user_set_password_and_keys(&name, Some(hash), keys);
             done(&name, set.await)
@@ -776,8 +778,9 @@ async fn add(mail: &Mail, users: Vec<UserToAdd>, skip: bool) -> Result<Reply, St
     let mut existing = Vec::new();
     for user in users {
         check_user_name(&user.name)?;
-        restante_auth::password::check_phc(&user.hash)
-            .map_err(|e| format!("{}: {e}", user.name))?;
+        if let Some(hash) = &user.hash {
+            schemes::check(hash).map_err(|e| format!("{}: {e}", user.name))?;
+        }
         if mail
             .user(&user.name)
             .await
@@ -793,7 +796,7 @@ async fn add(mail: &Mail, users: Vec<UserToAdd>, skip: bool) -> Result<Reply, St
         new.push(NewUser {
             scram: scram_rows(&user.name, &user.scram)?,
             name: user.name,
-            password: Some(user.hash),
+            password: user.hash,
             quota_bytes: user.quota,
         });
     }

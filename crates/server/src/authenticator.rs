@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use restante_auth::sasl::{Credentials, Proof, ScramHash, ScramKeys};
-use restante_auth::{Outcome, Secret, Verifier, prepare};
+use restante_auth::{Outcome, Secret, Verifier, prepare, schemes};
 use restante_mailbox::{AccountId, Mail, MailError, ScramRow, User};
 use restante_session::{Answer, Authenticator, Identity, LoginError, Offers, Peer, Seat, Verdict};
 
@@ -91,51 +91,58 @@ impl Directory {
         admit(user)
     }
 
-    async fn user(&self, name: &str) -> Result<Option<User>, LoginError> {
-        let user = self.mail.user(name).await;
-        user.map_err(|error| LoginError::Unavailable(error.to_string()))
+    pub(crate) async fn user(&self, name: &str) -> Result<Option<User>, LoginError> {
+        self.mail.user(name).await.map_err(unavailable)
     }
 
     async fn by_password(&self, name: &str, password: &Secret<String>) -> Result<User, LoginError> {
         let user = self.user(name).await?;
-        if let Some(user) = &user {
-            let is_app = app_passwords::check(&self.mail, user.account, password.expose());
-            let unavailable = |error: MailError| LoginError::Unavailable(error.to_string());
-            if is_app.await.map_err(unavailable)? {
-                return Ok(user.clone());
-            }
-        }
-        let hash = user.as_ref().and_then(|user| user.password.as_deref());
-        let mut outcome = self.verifier.verify(hash, password).await;
-        // RFC 4616 §2: the same password may have been typed as other characters when it was set. The
-        // work is the same whether there is such a user or not.
-        if outcome == Outcome::Wrong
-            && let Some(prepared) = prepare(password.expose())
-            && prepared.expose() != password.expose()
+        if let Some(user) = &user
+            && self.is_app_password(user, password).await?
         {
-            outcome = self.verifier.verify(hash, &prepared).await;
+            return Ok(user.clone());
         }
-        match (outcome, user) {
-            (Outcome::Right, Some(user)) => {
-                self.keep_keys(&user, password).await;
-                Ok(user)
-            }
-            (Outcome::Busy, _) => Err(LoginError::Unavailable(
-                "too many passwords to check".to_owned(),
-            )),
+        match (self.own_password(user.as_ref(), password).await?, user) {
+            (true, Some(user)) => Ok(user),
             (_, Some(_)) => Err(LoginError::rejected("wrong password")),
             (_, None) => Err(LoginError::rejected("unknown user")),
         }
     }
 
-    /// Makes the keys of SCRAM of a password that was just found right, unless there are some; beside
-    /// the login, which does not wait for it.
-    async fn keep_keys(&self, user: &User, password: &Secret<String>) {
-        let Some(first) = self.scram.hashes.first() else {
-            return;
-        };
-        let kept = self.mail.scram_keys(user.account, first.number()).await;
-        if !kept.is_ok_and(|row| row.is_none_or(|row| row.iterations != self.scram.iterations)) {
+    /// Whether it is one of the user's app passwords.
+    pub(crate) async fn is_app_password(
+        &self,
+        user: &User,
+        password: &Secret<String>,
+    ) -> Result<bool, LoginError> {
+        let is_app = app_passwords::check(&self.mail, user.account, password.expose());
+        is_app.await.map_err(unavailable)
+    }
+
+    /// Whether it is the password that the directory has of the user. The work is the same whether there
+    /// is such a user or not.
+    pub(crate) async fn own_password(
+        &self,
+        user: Option<&User>,
+        password: &Secret<String>,
+    ) -> Result<bool, LoginError> {
+        let stored = user.and_then(|user| user.password.as_deref());
+        let right = verify(&self.verifier, stored, None, password).await?;
+        if let (true, Some(user)) = (right, user) {
+            self.keep_hash_and_keys(user, password).await;
+        }
+        Ok(right)
+    }
+
+    /// After a password was found right, beside the login, which does not wait for it: replaces a hash
+    /// that came from elsewhere, and makes the keys of SCRAM unless there are some.
+    async fn keep_hash_and_keys(&self, user: &User, password: &Secret<String>) {
+        let rehash = user
+            .password
+            .as_deref()
+            .is_some_and(|hash| !schemes::is_current(hash));
+        let keys = self.lacks_keys(user).await;
+        if !rehash && !keys {
             return;
         }
         let (mail, verifier, scram) = (
@@ -143,8 +150,22 @@ impl Directory {
             self.verifier.clone(),
             self.scram.clone(),
         );
-        let (user, password) = (user.clone(), password.clone());
+        let (mut user, password) = (user.clone(), password.clone());
         tokio::spawn(async move {
+            // A password that could not be set here (it has a NUL, say) keeps the hash it has.
+            if rehash && let Ok(hash) = verifier.hash(password.clone()).await {
+                match mail.user_rehash(&user, hash).await {
+                    Ok(Some(changed)) => user = changed,
+                    Ok(None) => return,
+                    Err(error) => {
+                        tracing::warn!(user = %user.name, %error, "the password could not be hashed anew");
+                        return;
+                    }
+                }
+            }
+            if !keys {
+                return;
+            }
             let derive = move || {
                 let row = |hash: &ScramHash| {
                     let keys =
@@ -161,6 +182,14 @@ impl Directory {
                 tracing::warn!(user = %user.name, %error, "keys of SCRAM could not be kept");
             }
         });
+    }
+
+    async fn lacks_keys(&self, user: &User) -> bool {
+        let Some(first) = self.scram.hashes.first() else {
+            return false;
+        };
+        let kept = self.mail.scram_keys(user.account, first.number()).await;
+        kept.is_ok_and(|row| row.is_none_or(|row| row.iterations != self.scram.iterations))
     }
 
     async fn scram_keys_of(&self, name: &str, hash: ScramHash) -> Result<ScramKeys, LoginError> {
@@ -198,8 +227,57 @@ impl Directory {
     }
 }
 
+pub(crate) fn unavailable(error: MailError) -> LoginError {
+    LoginError::Unavailable(error.to_string())
+}
+
+/// Whether a password is the stored one; without one, no. Then the work of a check is done all the same,
+/// against `decoy` where users have such hashes.
+pub(crate) async fn verify(
+    verifier: &Verifier,
+    stored: Option<&str>,
+    decoy: Option<&str>,
+    password: &Secret<String>,
+) -> Result<bool, LoginError> {
+    let check = async |password: &Secret<String>| {
+        let outcome = match (stored, decoy) {
+            (None, Some(decoy)) => verifier.pretend(decoy, password).await,
+            _ => verifier.verify(stored, password).await,
+        };
+        match outcome {
+            Outcome::Right => Ok(true),
+            Outcome::Wrong => Ok(false),
+            Outcome::Busy => Err(LoginError::Unavailable(
+                "too many passwords to check".to_owned(),
+            )),
+        }
+    };
+    if check(password).await? {
+        return Ok(true);
+    }
+    // RFC 4616 §2: the same password may have been typed as other characters when it was set.
+    match prepare(password.expose()) {
+        Some(prepared) if prepared.expose() != password.expose() => check(&prepared).await,
+        _ => Ok(false),
+    }
+}
+
+/// Makes an account for who is known elsewhere and comes for the first time.
+pub(crate) async fn make_account(mail: &Mail, name: &str) -> Result<(), LoginError> {
+    if let Err(reason) = crate::admin::check_user_name(name) {
+        return Err(LoginError::not_authorized(reason));
+    }
+    match mail.user_add(name, None).await {
+        Ok(_) => tracing::info!(user = %name, "account made at the first login"),
+        // Another login was faster.
+        Err(MailError::UserExists) => {}
+        Err(error) => return Err(unavailable(error)),
+    }
+    Ok(())
+}
+
 /// A user whose proof is right, unless the user is locked out.
-fn admit(user: User) -> Result<Identity, LoginError> {
+pub(crate) fn admit(user: User) -> Result<Identity, LoginError> {
     if user.disabled {
         return Err(LoginError::not_authorized("the user is disabled"));
     }

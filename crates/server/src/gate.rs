@@ -10,7 +10,7 @@ use restante_session::{
     Answer, Authenticator, Identity, LoginError, LoginSeen, Offers, Peer, Seat, Verdict,
 };
 
-use crate::authenticator::same;
+use crate::authenticator::{make_account, same};
 use crate::config::{Config, Master};
 use crate::oauth::{OAuth, OAuthError};
 use crate::record::Record;
@@ -179,15 +179,7 @@ impl Gate {
             }
             found => return found,
         }
-        if let Err(reason) = crate::admin::check_user_name(&name) {
-            return Err(LoginError::not_authorized(reason));
-        }
-        match mail.user_add(&name, None).await {
-            Ok(_) => tracing::info!(user = %name, "account made at the first login"),
-            // Another login was faster.
-            Err(MailError::UserExists) => {}
-            Err(error) => return Err(LoginError::Unavailable(error.to_string())),
-        }
+        make_account(mail, &name).await?;
         self.users.identity(&name).await
     }
 

@@ -22,6 +22,7 @@ mod oauth;
 pub mod purge;
 pub mod record;
 mod run;
+mod sources;
 pub mod storage;
 mod system;
 pub mod throttle;

@@ -7,6 +7,7 @@ use restante_auth::password::PasswordError;
 use restante_auth::sasl::ScramHash;
 use restante_auth::{Secret, Verifier, VerifierOptions};
 use restante_mailbox::{AccountId, Mail};
+use restante_session::Authenticator;
 use tokio::sync::watch;
 
 use crate::authenticator::{Directory, Scram};
@@ -15,6 +16,7 @@ use crate::gate::{Gate, Watch};
 use crate::lmtp;
 use crate::net::{Admission, Seats};
 use crate::run::ServeError;
+use crate::sources::Sources;
 
 /// What a connection is served with, from its beginning to its end.
 #[derive(Clone)]
@@ -137,6 +139,10 @@ fn differing(old: &Config, new: &Config, need_restart: bool) -> Vec<String> {
     let table = |config: &Config| toml::Table::try_from(config).unwrap_or_default();
     let (old, new) = (table(old), table(new));
     let mut names = Vec::new();
+    // A list of tables, not one with keys.
+    if !need_restart && old.get("users") != new.get("users") {
+        names.push("users".to_owned());
+    }
     for (section, keys) in &new {
         for (key, value) in keys.as_table().into_iter().flatten() {
             if old.get(section).and_then(|keys| keys.get(key)) == Some(value) {
@@ -171,10 +177,22 @@ async fn make(
     verifier: Verifier,
     shutdown: &watch::Receiver<bool>,
 ) -> Result<Live, ServeError> {
-    let session = session_env(config, mail, kept, verifier, shutdown.clone()).await?;
+    let directory = Arc::new(Directory {
+        mail: Arc::clone(mail),
+        verifier,
+        seats: kept.0.clone(),
+        scram: scram(config, mail).await?,
+    });
+    let sources = Sources::new(&config.users, &directory).map_err(ServeError::Users)?;
+    let users: Arc<dyn Authenticator> = match &sources {
+        Some(sources) => Arc::clone(sources) as _,
+        None => directory,
+    };
+    let session = session_env(config, mail, users, kept.1, shutdown.clone())?;
+    let lmtp = lmtp_env(config, mail, sources, shutdown.clone());
     Ok(Live {
         session: Arc::new(session),
-        lmtp: Arc::new(lmtp_env(config, mail, shutdown.clone())),
+        lmtp: Arc::new(lmtp),
         handshake_timeout: config.limits.login_timeout.duration(),
     })
 }
@@ -193,20 +211,14 @@ async fn scram(config: &Config, mail: &Mail) -> Result<Scram, ServeError> {
     })
 }
 
-async fn session_env(
+fn session_env(
     config: &Config,
     mail: &Arc<Mail>,
-    (seats, watch): (&Seats<AccountId>, &Arc<Watch>),
-    verifier: Verifier,
+    users: Arc<dyn Authenticator>,
+    watch: &Arc<Watch>,
     shutdown: watch::Receiver<bool>,
 ) -> Result<restante_session::Env, ServeError> {
-    let directory = Arc::new(Directory {
-        mail: Arc::clone(mail),
-        verifier,
-        seats: seats.clone(),
-        scram: scram(config, mail).await?,
-    });
-    let authenticator = Arc::new(Gate::new(directory, config, mail, Arc::clone(watch))?);
+    let authenticator = Arc::new(Gate::new(users, config, mail, Arc::clone(watch))?);
     let set = &config.limits;
     let size = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
     let limits = restante_session::Limits {
@@ -264,9 +276,15 @@ fn hidden_from_clients(config: &Config) -> Vec<restante_session::HiddenFrom> {
     rules.collect()
 }
 
-fn lmtp_env(config: &Config, mail: &Arc<Mail>, shutdown: watch::Receiver<bool>) -> lmtp::Env {
+fn lmtp_env(
+    config: &Config,
+    mail: &Arc<Mail>,
+    sources: Option<Arc<Sources>>,
+    shutdown: watch::Receiver<bool>,
+) -> lmtp::Env {
     lmtp::Env {
         mail: Arc::clone(mail),
+        sources,
         hostname: config.hostname(),
         local_domains: config.local_domains(),
         message_bytes_max: config.mail.message_size_max.0,
@@ -299,6 +317,9 @@ mod tests {
         new.mail.quota = Size(1);
         new.server.workers += 1;
         assert_eq!(differing(&old, &new, false), ["limits.nesting"]);
+        let text = "[[users]]\nsource = \"directory\"\n";
+        new.users = toml::from_str::<Config>(text).unwrap().users;
+        assert_eq!(differing(&old, &new, false), ["users", "limits.nesting"]);
         assert_eq!(
             differing(&old, &new, true),
             ["mail.quota", "server.workers"]

@@ -66,6 +66,9 @@ pub enum ServeError {
     /// Tokens cannot be checked.
     #[error(transparent)]
     OAuth(#[from] OAuthError),
+    /// A source of users lacks what it needs.
+    #[error("{0}")]
+    Users(String),
     /// The control socket cannot be made.
     #[error("cannot listen on the control socket: {0}")]
     Control(#[source] io::Error),

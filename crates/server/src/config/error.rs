@@ -97,3 +97,23 @@ pub(super) fn line_of(text: &str, section: &str, key: &str) -> Option<usize> {
     }
     None
 }
+
+/// The line (from 1) on which the `table`th (from 0) `[[section]]` sets `key`; its first line if it does
+/// not.
+pub(super) fn line_of_table(text: &str, section: &str, table: usize, key: &str) -> Option<usize> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let header = format!("[[{section}]]");
+    let start = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with(&header))
+        .map(|(index, _)| index)
+        .nth(table)?;
+    let keys = lines[start + 1..].iter();
+    let keys = keys.take_while(|line| !line.starts_with('['));
+    let at = keys.enumerate().find(|(_, line)| {
+        line.split_once('=')
+            .is_some_and(|(name, _)| name.trim() == key)
+    });
+    Some(at.map_or(start + 1, |(offset, _)| start + 2 + offset))
+}

@@ -26,6 +26,7 @@ pub fn example() -> Result<String, SetError> {
             out.push_str(&format!("#{key} = {value}\n"));
         }
     }
+    out.push_str(super::users::EXAMPLE);
     Ok(out)
 }
 

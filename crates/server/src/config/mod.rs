@@ -5,6 +5,7 @@ mod error;
 mod example;
 mod sections;
 mod units;
+mod users;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ pub use sections::{
 };
 pub use toml::ser::Error as SetError;
 pub use units::{Endpoint, Network, Size, Span};
+pub use users::{SourceKind, UserSource};
 
 use restante_auth::password::Cost;
 use restante_auth::sasl::{ScramHash, ScramKeys};
@@ -74,9 +76,16 @@ impl Config {
                 key: Some(format!("{section}.{key}")),
                 reason,
             })?;
+        users::validate(&config.users).map_err(|wrong| ConfigError {
+            file: file.to_owned(),
+            line: error::line_of_table(text, "users", wrong.table, &wrong.key),
+            key: Some(format!("users.{}", wrong.key)),
+            reason: wrong.reason,
+        })?;
         let base = file.parent().unwrap_or(Path::new(""));
         let named = config.tls.certificates.iter_mut();
         let named = named.flat_map(|one| [&mut one.certificate, &mut one.key]);
+        let of_users = config.users.iter_mut().flat_map(UserSource::paths);
         for path in [
             &mut config.server.data,
             &mut config.tls.certificate,
@@ -87,6 +96,7 @@ impl Config {
         ]
         .into_iter()
         .chain(named)
+        .chain(of_users)
         {
             if !path.as_os_str().is_empty() {
                 *path = base.join(&*path);

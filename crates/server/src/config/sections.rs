@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::units::{Endpoint, Network, Size, Span};
+use super::users::UserSource;
 
 /// One section of the file, as the example shows it.
 pub(super) struct SectionDoc {
@@ -29,6 +30,9 @@ macro_rules! sections {
         #[serde(deny_unknown_fields, default)]
         pub struct Config {
             $( $(#[doc = $section_doc])* pub $section: $type, )*
+            /// Where users come from; none: the directory.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub users: Vec<UserSource>,
         }
 
         $(

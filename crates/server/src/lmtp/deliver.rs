@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use restante_mailbox::{
-    Account, Append, DateTime, EmailDraft, FlagNames, Mail, MailError, MailboxName, User,
-};
+use restante_mailbox::{Account, Append, DateTime, EmailDraft, FlagNames, MailError, MailboxName};
 
 use super::address::Address;
 use super::{ClientAddress, Env, reply};
+use crate::sources::Recipient as Found;
 use crate::time::{header_date, unix_now};
 
 /// A recipient that was accepted.
@@ -31,9 +30,25 @@ pub(super) struct Trace {
     pub(super) client: ClientAddress,
 }
 
+/// The recipient an address stands for, who gets an account if there is none yet.
+pub(super) async fn recipient(env: &Env, address: &Address) -> Result<Recipient, MailError> {
+    let (found, detail) = find(env, address).await?;
+    let user = found.user(&env.mail).await?;
+    let account = env.mail.account(user.account).await?;
+    Ok(Recipient {
+        address: address.text.clone(),
+        user: user.name,
+        account,
+        detail,
+    })
+}
+
 /// Finds the user an address stands for: the whole address, the address without its detail, and, if
 /// the domain is ours or missing, the local part with and without detail.
-pub(super) async fn recipient(env: &Env, address: &Address) -> Result<Recipient, MailError> {
+pub(super) async fn find(
+    env: &Env,
+    address: &Address,
+) -> Result<(Found, Option<String>), MailError> {
     let (base, detail) = address.split_detail();
     let mut tries = Vec::with_capacity(4);
     if let Some(domain) = &address.domain {
@@ -53,34 +68,23 @@ pub(super) async fn recipient(env: &Env, address: &Address) -> Result<Recipient,
         }
     }
     for (name, detail) in tries {
-        if let Some(user) = env.mail.user(&name).await? {
-            return open(&env.mail, user, address, detail).await;
+        let found = match &env.sources {
+            Some(sources) => sources.recipient(&name).await?,
+            None => env.mail.user(&name).await?.map(Found::User),
+        };
+        if let Some(found) = found {
+            return Ok((found, detail.map(str::to_owned)));
         }
     }
     Err(MailError::NoSuchUser)
 }
 
-async fn open(
-    mail: &Mail,
-    user: User,
-    address: &Address,
-    detail: Option<&str>,
-) -> Result<Recipient, MailError> {
-    let account = mail.account(user.account).await?;
-    Ok(Recipient {
-        address: address.text.clone(),
-        user: user.name,
-        account,
-        detail: detail.map(str::to_owned),
-    })
-}
-
 /// Refuses early what cannot fit: a mailbox that is full, or a message announced too large for it.
 pub(super) async fn check_quota(
-    recipient: &Recipient,
+    account: &Account,
     announced: Option<u64>,
 ) -> Result<(), MailError> {
-    let quota = recipient.account.quota().await;
+    let quota = account.quota().await;
     let Some(limit) = quota.limit_bytes else {
         return Ok(());
     };

@@ -24,12 +24,16 @@ use std::time::Duration;
 use restante_mailbox::{Limit, Mail, MailError};
 use tokio::sync::watch;
 
+use crate::sources::{Recipient as Found, Sources};
+
 pub(crate) use session::serve;
 
 /// What all LMTP connections share.
 #[derive(Debug)]
 pub(crate) struct Env {
     pub(crate) mail: Arc<Mail>,
+    /// Where users come from, if not from the directory alone.
+    pub(crate) sources: Option<Arc<Sources>>,
     /// Our name in replies and in `Received`.
     pub(crate) hostname: String,
     /// Domains whose recipients are looked up by local part, in lower case.
@@ -52,8 +56,8 @@ pub(crate) type ClientAddress = Option<IpAddr>;
 /// # Errors
 /// [`MailError::NoSuchUser`], also for what is no address; [`MailError::Unavailable`].
 pub(crate) async fn find(env: &Env, address: &str) -> Result<String, MailError> {
-    let recipient = recipient_of(env, address).await?;
-    Ok(recipient.user)
+    let (found, _) = found(env, address).await?;
+    Ok(found.name().to_owned())
 }
 
 /// Whether a message of so many bytes (0: not known) would be taken for an address.
@@ -61,11 +65,18 @@ pub(crate) async fn find(env: &Env, address: &str) -> Result<String, MailError> 
 /// # Errors
 /// As [`find`]; [`MailError::OverQuota`], [`MailError::Limit`].
 pub(crate) async fn would_take(env: &Env, address: &str, size: u64) -> Result<(), MailError> {
-    let recipient = recipient_of(env, address).await?;
+    let (found, _) = found(env, address).await?;
     if size > env.message_bytes_max {
         return Err(MailError::Limit(Limit::MessageBytes));
     }
-    deliver::check_quota(&recipient, Some(size).filter(|size| *size > 0)).await
+    match found {
+        Found::User(user) => {
+            let account = env.mail.account(user.account).await?;
+            deliver::check_quota(&account, Some(size).filter(|size| *size > 0)).await
+        }
+        // Nothing is in it yet, and the account is made when mail comes.
+        Found::New(_) => Ok(()),
+    }
 }
 
 /// Whether an address is of one of our domains, or has none.
@@ -82,10 +93,10 @@ pub(crate) fn reply_to(error: &MailError) -> String {
     format!("{} {} {}", reply.code, reply.enhanced, reply.text)
 }
 
-async fn recipient_of(env: &Env, address: &str) -> Result<deliver::Recipient, MailError> {
+async fn found(env: &Env, address: &str) -> Result<(Found, Option<String>), MailError> {
     // Names with spaces are no addresses, and the grammar of paths would cut them there.
     match address::path(address) {
-        Ok((Some(parsed), "")) => deliver::recipient(env, &parsed).await,
+        Ok((Some(parsed), "")) => deliver::find(env, &parsed).await,
         _ => Err(MailError::NoSuchUser),
     }
 }

@@ -328,7 +328,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let accepted = match deliver::recipient(&self.env, address).await {
             Ok(recipient) => {
-                let quota = deliver::check_quota(&recipient, envelope.mail.size).await;
+                let quota = deliver::check_quota(&recipient.account, envelope.mail.size).await;
                 quota.map(|()| recipient)
             }
             Err(error) => Err(error),

@@ -53,6 +53,7 @@ fn connect(mail: &Arc<Mail>, spool: &Path) -> (DuplexStream, watch::Sender<bool>
     let (shutdown, down) = watch::channel(false);
     let env = Env {
         mail: Arc::clone(mail),
+        sources: None,
         hostname: "mail.test".to_owned(),
         local_domains: vec!["localhost".to_owned(), "mail.test".to_owned()],
         message_bytes_max: 1_000_000,
