@@ -20,8 +20,12 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<(), String> {
     match command {
         ConfigCommand::Check { file } => {
             let file = file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-            Config::load(Some(&file)).map_err(|error| error.to_string())?;
+            let config = Config::load(Some(&file)).map_err(|error| error.to_string())?;
             println!("{}: valid", file.display());
+            let wrong = restante_server::check_service(&file, &config);
+            if !wrong.is_empty() {
+                return Err(format!("but on this machine:\n{}", wrong.join("\n")));
+            }
         }
         ConfigCommand::Example => {
             print!("{}", example().map_err(|error| error.to_string())?);

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use clap::Args;
-use restante_server::config::Config;
-use restante_server::{Origin, logging, serve};
+use restante_server::config::{Config, DEFAULT_FILE};
+use restante_server::{Origin, logging, prepare, serve};
 
 use crate::Place;
 
@@ -65,16 +65,19 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), String> {
     let config = args.load()?;
     let level = logging::start(&config.log);
     let again = args.clone();
+    let file = args.place.config.clone();
     let origin = Origin {
+        file: file.unwrap_or_else(|| DEFAULT_FILE.into()),
         load: Box::new(move || again.load()),
         level,
     };
+    let prepared = prepare(&config, &origin).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.workers)
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime could not be started: {error}"))?;
-    let result = runtime.block_on(serve(config, origin));
+    let result = runtime.block_on(serve(config, origin, prepared));
     // Whatever still blocks a thread must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     result.map_err(|error| error.to_string())

@@ -4,12 +4,13 @@
 //! server runs.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use restante_auth::sasl::ScramKeys;
 use restante_auth::schemes;
 use restante_mailbox::{AccountId, CheckScope, Mail, MailError, NewUser, ScramRow, User};
+use restante_store::StoreError;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
@@ -614,7 +615,7 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
                 return Err(format!("{}: not a path from the root", to.display()));
             }
             let report = mail.store().backup(&to).await;
-            let report = report.map_err(|error| format!("{}: {error}", to.display()))?;
+            let report = report.map_err(|error| not_copied(&to, &error))?;
             Ok(Reply::Copied {
                 commit: report.commit,
                 files: report.files,
@@ -636,6 +637,23 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
         | Request::Read { .. }
         | Request::Append { .. } => Err("a request with a payload".to_owned()),
     }
+}
+
+/// Why there is no backup, and what to do if the server may not write there.
+fn not_copied(to: &Path, error: &StoreError) -> String {
+    let mut text = format!("{}: {error}", to.display());
+    let StoreError::Read { source, .. } = error else {
+        return text;
+    };
+    text.push_str(&format!(": {source}"));
+    let cause = source.downcast_ref::<std::io::Error>();
+    if cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied) {
+        text.push_str(
+            ". The server writes it, as its own user, and in its sandbox only below the data directory and \
+             the directories that [service] writable names",
+        );
+    }
+    text
 }
 
 async fn account_of(mail: &Mail, name: &str) -> Result<AccountId, String> {

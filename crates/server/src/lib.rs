@@ -1,6 +1,6 @@
 //! Listeners, TLS, LMTP, limits, configuration and control of the Restante server.
 //!
-//! [`serve`] runs a server from a [`config::Config`] until it is told to stop. [`Admin`] reaches a
+//! [`prepare`] and [`serve`] run a server from a [`config::Config`] until it is told to stop. [`Admin`] reaches a
 //! running server through its control socket, or opens its data when none runs. The IMAP semantics
 //! are in `restante-session`; here are sockets, time, files and processes.
 
@@ -22,6 +22,8 @@ mod oauth;
 pub mod purge;
 pub mod record;
 mod run;
+mod sandbox;
+mod service;
 mod sources;
 pub mod storage;
 mod system;
@@ -32,5 +34,6 @@ pub mod transfer;
 pub mod undelete;
 
 pub use control::{Admin, AdminError};
-pub use run::{Origin, ServeError, serve};
+pub use run::{Origin, Prepared, ServeError, prepare, serve};
+pub use service::{ServiceError, check as check_service};
 pub use time::days as days_from_civil;

@@ -27,8 +27,9 @@ pub(crate) struct Live {
 }
 
 /// Settings that only a restart brings in: sections, or keys of them.
-const NEED_RESTART: [&str; 10] = [
+const NEED_RESTART: [&str; 11] = [
     "server",
+    "service",
     "listen",
     "tls",
     "mail.quota",

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +22,10 @@ use crate::live::{Current, Live};
 use crate::logging::LogLevel;
 use crate::net::{Admission, Bound, Refused, Stream, accept_loop, bind, client_behind};
 use crate::oauth::OAuthError;
+use crate::service::{HOW_TO_READ, ServiceError};
 use crate::storage::{self, StorageError};
-use crate::tls::{CertificateSet, TlsError, server_config};
-use crate::{background, control, lmtp, mta, system};
+use crate::tls::{CertificateSet, Configured, TlsError, server_config};
+use crate::{background, control, lmtp, mta, sandbox, service, system};
 
 /// How long connections have to end when the server goes down.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -37,6 +39,9 @@ pub enum ServeError {
     /// The data directory cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The process cannot be who it should be.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     /// No certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -90,7 +95,8 @@ fn bind_hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => " (does another server run? choose another port)",
         io::ErrorKind::PermissionDenied => {
-            " (ports below 1024 need CAP_NET_BIND_SERVICE, as the systemd unit gives it)"
+            " (ports below 1024 need CAP_NET_BIND_SERVICE, as the systemd unit gives it, or a start as \
+             root with [service] user)"
         }
         _ => "",
     }
@@ -98,6 +104,8 @@ fn bind_hint(error: &io::Error) -> &'static str {
 
 /// Where a server came from, to look there again on SIGHUP and `restante reload`.
 pub struct Origin {
+    /// The configuration file, whether there is one or not.
+    pub file: PathBuf,
     /// Reads the configuration again, with what the command line changes of it.
     pub load: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
     /// The log's level.
@@ -107,18 +115,46 @@ pub struct Origin {
 /// Asks the running server to read its configuration again; the answer is what came of it, for people.
 pub(crate) type ReloadAsked = oneshot::Sender<Result<String, String>>;
 
+/// A server that has what it needs of the system, and is no more than it needs to be.
+pub struct Prepared {
+    bound: Vec<(Service, SocketAddr, Bound)>,
+    mail_servers: Vec<mta::Listening>,
+    certificates: Configured,
+}
+
+/// Takes addresses and reads certificates, as root if the process is; then becomes the service's user and
+/// enters the sandbox. For the time before there are other threads: some of it holds only for the thread
+/// that does it, and those that it starts.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn prepare(config: &Config, origin: &Origin) -> Result<Prepared, ServeError> {
+    system::raise_file_limit();
+    system::keep_to_itself();
+    system::give_back_large_blocks();
+    let user = service::prepare(config)?;
+    let prepared = Prepared {
+        bound: bind_all(config)?,
+        mail_servers: listen_to_mail_servers(config)?,
+        certificates: Configured::read(config)?,
+    };
+    service::give_up(user.as_ref())?;
+    sandbox::enter(&origin.file, config);
+    for (key, file, error) in service::unreadable(config) {
+        tracing::warn!(key, file = %file.display(), %error, "a reload will not be able to read this: {HOW_TO_READ}");
+    }
+    Ok(prepared)
+}
+
 /// Runs a server until SIGTERM or SIGINT, or until the store fails.
 ///
 /// # Errors
 /// See [`ServeError`].
-pub async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
-    system::raise_file_limit();
-    system::keep_to_itself();
-    system::give_back_large_blocks();
+pub async fn serve(config: Config, origin: Origin, prepared: Prepared) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut server = Server::start(&config).await?;
+    let mut server = Server::start(&config, prepared).await?;
     println!("{}", server.welcome(&config));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.data_dir().display(), "ready");
     system::notify("READY=1");
@@ -194,14 +230,17 @@ struct Shared {
 }
 
 impl Server {
-    async fn start(config: &Config) -> Result<Server, ServeError> {
-        // Before the store is opened, which may take a while: a wrong address shows at once. Clients
-        // can connect when all is there.
-        let bound = bind_all(config)?;
+    async fn start(config: &Config, prepared: Prepared) -> Result<Server, ServeError> {
+        // Addresses were taken before the store is opened, which may take a while: a wrong one shows at
+        // once. Clients can connect when all is there.
+        let Prepared {
+            bound,
+            mail_servers,
+            certificates,
+        } = prepared;
         let data = config.data_dir();
-        let mail_servers = listen_to_mail_servers(config)?;
         let mail = storage::open(config).await?;
-        let certificates = Arc::new(CertificateSet::open(config)?);
+        let certificates = Arc::new(certificates.complete(config)?);
         let tls = server_config(Arc::clone(&certificates), config)?;
         let control = control::listen(&data).map_err(ServeError::Control)?;
         let limits = &config.limits;
@@ -323,6 +362,14 @@ impl Server {
 
     async fn reload_now(&self, origin: &Origin) -> Result<String, String> {
         let config = (origin.load)()?;
+        // Certificates that cannot be read stay as they are.
+        let closed = |(key, _, error): &(&str, PathBuf, io::Error)| {
+            error.kind() == io::ErrorKind::PermissionDenied && !key.starts_with("tls.")
+        };
+        if let Some((key, file, error)) = service::unreadable(&config).into_iter().find(closed) {
+            let file = file.display();
+            return Err(format!("{key}: {file}: {error} ({HOW_TO_READ})"));
+        }
         let level = config.log.level.clone();
         let changed = self.current.change(config).await;
         let changed = changed.map_err(|error| error.to_string())?;
@@ -353,7 +400,11 @@ impl Server {
                 }
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::error!(%error, "the certificate could not be loaded; the old one stays in use");
+                    let hint = match error.is_permission() {
+                        true => HOW_TO_READ,
+                        false => "the server looks again when the file changes",
+                    };
+                    tracing::error!(%error, hint, "the certificate could not be loaded; the old one stays in use");
                 }
             }
         }

@@ -8,7 +8,8 @@ use restante_store::{EmbeddedOptions, OpenError, RecoverReport, Store};
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::files;
+use crate::service::ServiceError;
+use crate::{files, service};
 
 /// Why the data directory cannot be opened.
 #[derive(Debug, Error)]
@@ -21,6 +22,9 @@ pub enum StorageError {
         /// The cause.
         source: std::io::Error,
     },
+    /// The store is another user's.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -29,12 +33,14 @@ pub enum StorageError {
     Mail(#[from] MailError),
 }
 
-/// Opens (at first: makes) the store of the configured data directory.
+/// Opens (at first: makes) the store of the configured data directory. Root becomes the service's user by
+/// it, if one is configured: no file in the store is root's.
 ///
 /// # Errors
 /// See [`StorageError`].
 pub async fn open(config: &Config) -> Result<Arc<Mail>, StorageError> {
     let data = config.data_dir();
+    service::become_owner(config)?;
     files::create_private_dir(&data).map_err(|source| StorageError::Directory {
         path: data.clone(),
         source,
@@ -68,6 +74,7 @@ pub struct Recovered {
 /// See [`StorageError`].
 pub async fn recover(config: &Config) -> Result<Recovered, StorageError> {
     let dir = config.data_dir().join("store");
+    service::become_owner(config)?;
     let report = Store::recover(&dir, store_options(config)).await?;
     let mail = open(config).await?;
     let accounts = match &report.accounts {

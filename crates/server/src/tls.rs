@@ -22,7 +22,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
-use crate::config::{Config, NamedCertificate, TlsVersion};
+use crate::config::{Config, TlsVersion};
 use crate::files;
 use crate::net::host_names;
 use crate::time::{civil, days, unix_now};
@@ -61,6 +61,13 @@ pub enum TlsError {
     /// The TLS library refused its configuration.
     #[error("TLS: {0}")]
     Library(#[from] rustls::Error),
+}
+
+impl TlsError {
+    /// Whether a file is there and closed to this process.
+    pub(crate) fn is_permission(&self) -> bool {
+        matches!(self, TlsError::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
 }
 
 /// Where certificate and key lie.
@@ -194,6 +201,66 @@ pub struct CertificateSet {
     /// For who asks for no name, or for one that no other has.
     default: Certificates,
     others: Vec<Certificates>,
+    /// The authorities of client certificates, if they are asked for.
+    client_roots: Option<RootCertStore>,
+}
+
+/// The certificates that are configured, read while the process may still read them.
+#[derive(Debug)]
+pub(crate) struct Configured {
+    default: Option<Certificates>,
+    others: Vec<Certificates>,
+    client_roots: Option<RootCertStore>,
+}
+
+impl Configured {
+    /// Reads the files.
+    pub(crate) fn read(config: &Config) -> Result<Configured, TlsError> {
+        let open = |certificate: &Path, key: &Path| {
+            let files = CertificateFiles {
+                certificate: certificate.to_owned(),
+                key: key.to_owned(),
+                self_signed: false,
+            };
+            Certificates::open(files, "")
+        };
+        let tls = &config.tls;
+        let others = tls.certificates.iter();
+        let others = others.map(|other| open(&other.certificate, &other.key));
+        Ok(Configured {
+            default: match tls.certificate.as_os_str().is_empty() {
+                true => None,
+                false => Some(open(&tls.certificate, &tls.key)?),
+            },
+            others: others.collect::<Result<_, _>>()?,
+            client_roots: match tls.client_ca.as_os_str().is_empty() {
+                true => None,
+                false => Some(roots(&tls.client_ca)?),
+            },
+        })
+    }
+
+    /// With a self-signed certificate in the data directory if none is configured: the service's user makes
+    /// it, so that it is theirs.
+    pub(crate) fn complete(self, config: &Config) -> Result<CertificateSet, TlsError> {
+        let own = || {
+            let files = CertificateFiles::self_signed(&config.data_dir());
+            Certificates::open(files, &config.hostname())
+        };
+        Ok(CertificateSet {
+            default: self.default.map_or_else(own, Ok)?,
+            others: self.others,
+            client_roots: self.client_roots,
+        })
+    }
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_chain(path)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
 }
 
 impl CertificateSet {
@@ -202,27 +269,7 @@ impl CertificateSet {
     /// # Errors
     /// As [`Certificates::open`].
     pub fn open(config: &Config) -> Result<CertificateSet, TlsError> {
-        let files = |certificate: &Path, key: &Path| CertificateFiles {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-            self_signed: false,
-        };
-        let tls = &config.tls;
-        let default = match tls.certificate.as_os_str().is_empty() {
-            true => CertificateFiles::self_signed(&config.data_dir()),
-            false => files(&tls.certificate, &tls.key),
-        };
-        let open = |other: &NamedCertificate| {
-            Certificates::open(files(&other.certificate, &other.key), "")
-        };
-        Ok(CertificateSet {
-            default: Certificates::open(default, &config.hostname())?,
-            others: tls
-                .certificates
-                .iter()
-                .map(open)
-                .collect::<Result<_, _>>()?,
-        })
+        Configured::read(config)?.complete(config)
     }
 
     /// The certificate for who asks for no name.
@@ -262,19 +309,14 @@ pub fn server_config(
     };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_protocol_versions(versions)?;
-    let ca = &config.tls.client_ca;
-    let builder = match ca.as_os_str().is_empty() {
-        true => builder.with_no_client_auth(),
-        false => {
-            let mut roots = RootCertStore::empty();
-            for certificate in read_chain(ca)? {
-                roots.add(certificate)?;
-            }
+    let builder = match certificates.client_roots.clone() {
+        None => builder.with_no_client_auth(),
+        Some(roots) => {
             // A client without a certificate has other ways to sign in.
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = verifier.allow_unauthenticated().build();
             let unusable = |error: rustls::server::VerifierBuilderError| TlsError::Content {
-                path: ca.clone(),
+                path: config.tls.client_ca.clone(),
                 reason: error.to_string(),
             };
             builder.with_client_cert_verifier(verifier.map_err(unusable)?)

@@ -13,7 +13,7 @@ pub use error::ConfigError;
 pub use example::example;
 pub use sections::{
     Config, HiddenFrom, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Master,
-    NamedCertificate, OAuth, Server, Tls, TlsVersion,
+    NamedCertificate, OAuth, Sandbox, Server, Service, Tls, TlsVersion,
 };
 pub use toml::ser::Error as SetError;
 pub use units::{Endpoint, Network, Size, Span};
@@ -83,26 +83,49 @@ impl Config {
             reason: wrong.reason,
         })?;
         let base = file.parent().unwrap_or(Path::new(""));
-        let named = config.tls.certificates.iter_mut();
-        let named = named.flat_map(|one| [&mut one.certificate, &mut one.key]);
-        let of_users = config.users.iter_mut().flat_map(UserSource::paths);
-        for path in [
-            &mut config.server.data,
-            &mut config.tls.certificate,
-            &mut config.tls.key,
-            &mut config.oauth.client_secret_file,
-            &mut config.oauth.ca_file,
-            &mut config.tls.client_ca,
-        ]
-        .into_iter()
-        .chain(named)
-        .chain(of_users)
-        {
+        for (_, path) in config.paths_mut() {
             if !path.as_os_str().is_empty() {
                 *path = base.join(&*path);
             }
         }
         Ok(config)
+    }
+
+    /// Every path in the configuration, with its key. What is not here is not taken from the file's
+    /// directory, and the sandbox keeps the server from it.
+    fn paths_mut(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+        let tls = &mut self.tls;
+        let mut all = vec![
+            ("server.data", &mut self.server.data),
+            ("tls.certificate", &mut tls.certificate),
+            ("tls.key", &mut tls.key),
+            ("tls.client_ca", &mut tls.client_ca),
+            (
+                "oauth.client_secret_file",
+                &mut self.oauth.client_secret_file,
+            ),
+            ("oauth.ca_file", &mut self.oauth.ca_file),
+        ];
+        for one in &mut tls.certificates {
+            all.push(("tls.certificates", &mut one.certificate));
+            all.push(("tls.certificates", &mut one.key));
+        }
+        let of_users = self.users.iter_mut().flat_map(UserSource::paths);
+        all.extend(of_users.map(|path| ("users", path)));
+        let writable = self.service.writable.iter_mut();
+        all.extend(writable.map(|path| ("service.writable", path)));
+        all
+    }
+
+    /// The files that the configuration names, with their keys: what is read at the start and at a reload.
+    pub(crate) fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let mut config = self.clone();
+        let all = config.paths_mut().into_iter();
+        all.filter(|(key, path)| {
+            !path.as_os_str().is_empty() && !["server.data", "service.writable"].contains(key)
+        })
+        .map(|(key, path)| (key, path.clone()))
+        .collect()
     }
 
     /// What no single value shows: ranges and settings that belong together.
@@ -118,6 +141,15 @@ impl Config {
                 Ok(())
             }
         };
+        let service = &self.service;
+        if service.user == "root" || service.user == "0" {
+            let reason = "must not be root: nothing would be given up".to_owned();
+            return Err(("service", "user", reason));
+        }
+        if service.user.is_empty() && !service.group.is_empty() {
+            let reason = "service.user must be set with it".to_owned();
+            return Err(("service", "group", reason));
+        }
         let limits = &self.limits;
         at_least("server", "workers", self.server.workers as u64, 1)?;
         if self.server.workers > 1024 {
@@ -368,12 +400,15 @@ impl Config {
         }
     }
 
-    /// The data directory: as configured, otherwise [`default_data_dir`].
+    /// The data directory: as configured, otherwise [`default_data_dir`]. Root that becomes another user
+    /// has the system's.
     pub fn data_dir(&self) -> PathBuf {
-        if self.server.data.as_os_str().is_empty() {
-            default_data_dir()
-        } else {
+        if !self.server.data.as_os_str().is_empty() {
             self.server.data.clone()
+        } else if !self.service.user.is_empty() && rustix::process::geteuid().is_root() {
+            PathBuf::from(SYSTEM_DATA)
+        } else {
+            default_data_dir()
         }
     }
 
@@ -404,11 +439,12 @@ impl Config {
 /// directory.
 pub fn default_data_dir() -> PathBuf {
     use std::os::unix::fs::MetadataExt;
-    let uid = std::fs::metadata("/proc/self").ok().map(|meta| meta.uid());
+    // Not the owner of /proc/self: that is root's for who was root before.
+    let uid = rustix::process::geteuid().as_raw();
     let system = std::fs::metadata(SYSTEM_DATA)
         .ok()
         .filter(std::fs::Metadata::is_dir);
-    if system.is_some_and(|meta| uid == Some(meta.uid())) {
+    if system.is_some_and(|meta| meta.uid() == uid) {
         PathBuf::from(SYSTEM_DATA)
     } else {
         PathBuf::from("restante-data")

@@ -76,6 +76,22 @@ sections! {
         workers: usize = 2,
     }
 
+    /// What the process may do. It binds its addresses and reads its certificates first, then gives up
+    /// what it needs no more.
+    service: Service {
+        /// The user to become, if the server is started as root. It needs the data directory for itself,
+        /// and must be able to read what a reload reads: this file, certificates, secrets.
+        user: String = String::new(),
+        /// The group. Empty: the user's.
+        group: String = String::new(),
+        /// auto: where the kernel can, the process sees no files but the data directory, those that are
+        /// named here and the system's libraries (Landlock), and cannot do what no mail server does, such
+        /// as starting programs (seccomp). off: it can do whatever its user can.
+        sandbox: Sandbox = Sandbox::Auto,
+        /// Directories that the server may write to beside the data directory, for `restante backup`.
+        writable: Vec<PathBuf> = Vec::new(),
+    }
+
     /// Addresses to listen on. An empty list turns a service off. [::] is IPv6 and IPv4.
     listen: Listen {
         /// IMAP that begins in plain text and offers STARTTLS.
@@ -294,6 +310,17 @@ pub struct NamedCertificate {
     pub certificate: PathBuf,
     /// The private key in PEM.
     pub key: PathBuf,
+}
+
+/// Whether the process gives up what it does not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// As far as the kernel can.
+    #[default]
+    Auto,
+    /// Not at all.
+    Off,
 }
 
 /// A version of TLS.

@@ -54,6 +54,11 @@ pub(crate) struct Listening {
 
 #[derive(Debug)]
 enum Socket {
+    Unix(std::os::unix::net::UnixListener),
+    Tcp(std::net::TcpListener),
+}
+
+enum Listener {
     Unix(UnixListener),
     Tcp(TcpListener),
 }
@@ -68,14 +73,15 @@ pub(crate) fn listen(service: Service, endpoint: &Endpoint) -> io::Result<Listen
         Endpoint::Tcp(address) => {
             let listener = std::net::TcpListener::bind(address)?;
             listener.set_nonblocking(true)?;
-            Socket::Tcp(TcpListener::from_std(listener)?)
+            Socket::Tcp(listener)
         }
         Endpoint::Unix(path) => Socket::Unix(listen_unix(path)?),
     };
     Ok(Listening { service, socket })
 }
 
-fn listen_unix(path: &Path) -> io::Result<UnixListener> {
+fn listen_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    use std::os::unix::net::UnixListener;
     let bound = UnixListener::bind(path);
     let listener = match bound {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -87,6 +93,7 @@ fn listen_unix(path: &Path) -> io::Result<UnixListener> {
         }
         bound => bound?,
     };
+    listener.set_nonblocking(true)?;
     // The directory says who may reach it: Postfix's own is closed to others.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
     Ok(listener)
@@ -95,43 +102,55 @@ fn listen_unix(path: &Path) -> io::Result<UnixListener> {
 impl Listening {
     /// Serves until the future is dropped.
     pub(crate) async fn run(self, current: Arc<Current>) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let accepted: io::Result<Box<dyn Stream>> = match &self.socket {
-                Socket::Unix(listener) => listener
-                    .accept()
-                    .await
-                    .map(|(stream, _)| Box::new(stream) as _),
-                Socket::Tcp(listener) => listener
-                    .accept()
-                    .await
-                    .map(|(stream, _)| Box::new(stream) as _),
-            };
-            let stream = match accepted {
-                Ok(stream) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, service = %self.service, "cannot accept");
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-            };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(service = %self.service, "connection refused: too many");
-                continue;
-            };
-            let (current, service) = (Arc::clone(&current), self.service);
-            tokio::spawn(async move {
-                let _place = place;
-                let served = match service {
-                    Service::Auth => auth::serve(stream, &current).await,
-                    Service::Policy => lookup::policy(stream, &current).await,
-                    Service::Socketmap => lookup::socketmap(stream, &current).await,
-                };
-                if let Err(error) = served {
-                    tracing::info!(%error, %service, "connection ended");
-                }
-            });
+        let service = self.service;
+        let listener = match self.socket {
+            Socket::Unix(listener) => UnixListener::from_std(listener).map(Listener::Unix),
+            Socket::Tcp(listener) => TcpListener::from_std(listener).map(Listener::Tcp),
+        };
+        match listener {
+            Ok(listener) => accept(service, listener, current).await,
+            Err(error) => tracing::error!(%error, %service, "cannot listen"),
         }
+    }
+}
+
+async fn accept(service: Service, listener: Listener, current: Arc<Current>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted: io::Result<Box<dyn Stream>> = match &listener {
+            Listener::Unix(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| Box::new(stream) as _),
+            Listener::Tcp(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| Box::new(stream) as _),
+        };
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, %service, "cannot accept");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            tracing::warn!(%service, "connection refused: too many");
+            continue;
+        };
+        let current = Arc::clone(&current);
+        tokio::spawn(async move {
+            let _place = place;
+            let served = match service {
+                Service::Auth => auth::serve(stream, &current).await,
+                Service::Policy => lookup::policy(stream, &current).await,
+                Service::Socketmap => lookup::socketmap(stream, &current).await,
+            };
+            if let Err(error) = served {
+                tracing::info!(%error, %service, "connection ended");
+            }
+        });
     }
 }
 
