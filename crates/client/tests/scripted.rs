@@ -521,3 +521,31 @@ async fn results_are_kept_up_to_date() {
     drop(client);
     server.await.unwrap();
 }
+
+/// RFC 5255 §4.7.
+#[tokio::test]
+async fn comparators_are_chosen() {
+    let (mut client, server) = client(&[
+        (
+            "r1 COMPARATOR \"cz;*\" i;basic\r\n",
+            "* COMPARATOR i;basic\r\nr1 OK Will use i;basic for collation\r\n",
+        ),
+        (
+            "r2 COMPARATOR\r\n",
+            "* COMPARATOR i;basic (i;basic i;octet)\r\nr2 OK\r\n",
+        ),
+        (
+            "r3 COMPARATOR x\r\n",
+            "r3 NO [BADCOMPARATOR] None of them\r\n",
+        ),
+    ])
+    .await;
+    let chosen = client.comparator(&["cz;*", "i;basic"]).await.unwrap();
+    assert_eq!(chosen.active, "i;basic");
+    let now = client.comparator(&[]).await.unwrap();
+    assert_eq!(now.matching, ["i;basic", "i;octet"]);
+    let refused = client.comparator(&["x"]).await.unwrap_err();
+    assert!(matches!(refused, Error::No(refusal) if refusal.code == Some(Code::BadComparator)));
+    drop(client);
+    server.await.unwrap();
+}

@@ -1,6 +1,6 @@
-//! Finding a string in text, without regard to case.
+//! Finding a string in text.
 
-use crate::casemap::fold_swapped;
+use crate::collation::Collation;
 use memchr::memmem::Finder;
 
 /// How much text is folded at a time.
@@ -10,15 +10,17 @@ const WINDOW: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct Needle {
     finder: Finder<'static>,
+    collation: Collation,
 }
 
 impl Needle {
     /// Prepares `text`. An empty needle is found in every text (RFC 9051 §6.4.4).
-    pub fn new(text: &str) -> Needle {
+    pub fn new(text: &str, collation: Collation) -> Needle {
         let mut folded = Vec::new();
-        fold_swapped(text, &mut folded);
+        collation.fold_to_find(text, &mut folded);
         Needle {
             finder: Finder::new(&folded).into_owned(),
+            collation,
         }
     }
 
@@ -27,7 +29,7 @@ impl Needle {
         self.finder.needle().is_empty()
     }
 
-    /// Whether `text` has the needle as a substring by `i;unicode-casemap`.
+    /// Whether `text` has the needle as a substring.
     pub fn is_in(&self, text: &str) -> bool {
         self.is_in_with(text, &mut Vec::new())
     }
@@ -35,7 +37,7 @@ impl Needle {
     /// As [`Needle::is_in`], with memory that many calls share.
     pub fn is_in_with(&self, text: &str, scratch: &mut Vec<u8>) -> bool {
         scratch.clear();
-        fold_swapped(text, scratch);
+        self.collation.fold_to_find(text, scratch);
         self.finder.find(scratch).is_some()
     }
 }
@@ -50,10 +52,11 @@ pub struct Scan<'n> {
     /// The folded end of what came before, so that a needle across two pieces is found.
     window: Vec<u8>,
     overlap: usize,
+    collation: Collation,
 }
 
 impl<'n> Scan<'n> {
-    /// A scan for `needles`, with nothing read yet.
+    /// A scan for `needles`, all of one collation, with nothing read yet.
     pub fn new(needles: &'n [Needle]) -> Scan<'n> {
         let found: Vec<bool> = needles.iter().map(Needle::is_empty).collect();
         let missing = found.iter().filter(|found| !**found).count();
@@ -68,6 +71,9 @@ impl<'n> Scan<'n> {
             missing,
             window: Vec::new(),
             overlap: longest.saturating_sub(1),
+            collation: needles
+                .first()
+                .map_or_else(Collation::default, |n| n.collation),
         }
     }
 
@@ -78,7 +84,7 @@ impl<'n> Scan<'n> {
         while !rest.is_empty() && self.missing > 0 {
             let (piece, after) = rest.split_at(rest.floor_char_boundary(WINDOW));
             rest = after;
-            fold_swapped(piece, &mut self.window);
+            self.collation.fold_to_find(piece, &mut self.window);
             for (needle, found) in self.needles.iter().zip(&mut self.found) {
                 if !*found && needle.finder.find(&self.window).is_some() {
                     *found = true;
@@ -114,15 +120,19 @@ mod tests {
 
     #[test]
     fn finds_without_regard_to_case() {
-        assert!(Needle::new("WOLKEN").is_in("über den Wolken"));
-        assert!(Needle::new("ÜBER").is_in("über den Wolken"));
-        assert!(!Needle::new("under").is_in("über den Wolken"));
-        assert!(Needle::new("").is_in(""));
+        assert!(Needle::new("WOLKEN", Collation::default()).is_in("über den Wolken"));
+        assert!(Needle::new("ÜBER", Collation::default()).is_in("über den Wolken"));
+        assert!(!Needle::new("under", Collation::default()).is_in("über den Wolken"));
+        assert!(Needle::new("", Collation::default()).is_in(""));
+        assert!(Needle::new("wOLKEN", Collation::AsciiCasemap).is_in("über den Wolken"));
+        assert!(!Needle::new("ÜBER", Collation::AsciiCasemap).is_in("über den Wolken"));
+        assert!(Needle::new("über", Collation::Octet).is_in("über den Wolken"));
+        assert!(!Needle::new("wolken", Collation::Octet).is_in("über den Wolken"));
     }
 
     #[test]
     fn a_needle_does_not_span_two_texts() {
-        let needles = [Needle::new("ab")];
+        let needles = [Needle::new("ab", Collation::default())];
         let mut scan = Scan::new(&needles);
         scan.push("a");
         scan.end_text();
@@ -133,7 +143,7 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_make_no_difference(text in "[a-cA-Cä-ü]{0,60}", needle in "[a-cA-Cä-ü]{0,4}", cuts in proptest::collection::vec(0usize..200, 0..6)) {
-            let needles = [Needle::new(&needle)];
+            let needles = [Needle::new(&needle, Collation::default())];
             let mut scan = Scan::new(&needles);
             let mut at = 0;
             let mut cuts: Vec<usize> = cuts.into_iter().map(|c| text.floor_char_boundary(c)).collect();

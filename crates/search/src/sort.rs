@@ -2,14 +2,14 @@
 
 use std::cmp::Ordering;
 
-use crate::casemap::fold;
+use crate::collation::Collation;
 
 /// The values of one criterion, one for each message in the order of the mailbox.
 #[derive(Clone, Debug)]
 pub enum Column {
     /// Dates in seconds, sizes in bytes.
     Numbers(Vec<i64>),
-    /// Texts by `i;unicode-casemap`.
+    /// Texts by their collation.
     Texts(Texts),
 }
 
@@ -20,19 +20,23 @@ pub struct Texts {
     ends: Vec<usize>,
     /// The first eight octets of each: they decide mostly.
     heads: Vec<u64>,
+    collation: Collation,
 }
 
 impl Texts {
     /// None yet.
-    pub fn new() -> Texts {
-        Texts::default()
+    pub fn new(collation: Collation) -> Texts {
+        Texts {
+            collation,
+            ..Texts::default()
+        }
     }
 
     /// Adds the next message's text. What a message does not have is the empty string, which comes
     /// before all others.
     pub fn push(&mut self, text: &str) {
         let start = self.bytes.len();
-        fold(text, &mut self.bytes);
+        self.collation.fold(text, &mut self.bytes);
         self.ends.push(self.bytes.len());
         let folded = &self.bytes[start..];
         let mut head = [0; 8];
@@ -112,7 +116,7 @@ mod tests {
     use super::*;
 
     fn texts<'a>(list: impl IntoIterator<Item = &'a str>) -> Column {
-        let mut texts = Texts::new();
+        let mut texts = Texts::new(Collation::default());
         list.into_iter().for_each(|text| texts.push(text));
         Column::Texts(texts)
     }

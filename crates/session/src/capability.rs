@@ -84,6 +84,11 @@ fn no_password(facts: &Facts<'_>) -> bool {
     !facts.authenticated && !passwords(facts)
 }
 
+/// A server that has a higher level does not show a lower one (RFC 5255 §4.3).
+fn only_level_1(facts: &Facts<'_>) -> bool {
+    hidden(facts, "I18NLEVEL=2")
+}
+
 /// The words in the order in which they are sent, and when. `=` at the end stands for a number.
 ///
 /// The list before the login is the full one as well: some clients never ask again.
@@ -145,7 +150,8 @@ const WORDS: &[(&str, Condition)] = &[
     ("METADATA", always),
     ("METADATA-SERVER", always),
     ("FILTERS", always),
-    ("I18NLEVEL=1", always),
+    ("I18NLEVEL=1", only_level_1),
+    ("I18NLEVEL=2", always),
     ("LIST-METADATA", always),
     ("QUOTA", always),
     ("QUOTA=RES-STORAGE", always),

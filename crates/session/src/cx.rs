@@ -11,6 +11,7 @@ use restante_proto::types::{Code, Tag, UntaggedData};
 use tokio::time::Instant;
 
 use crate::capability::{self, Facts};
+use crate::cmd::comparator::Comparator;
 use crate::conn::Conn;
 use crate::enabled::Enabled;
 use crate::env::{Env, Peer};
@@ -32,6 +33,8 @@ pub(crate) struct Cx {
     pub(crate) client: Option<u16>,
     /// What NOTIFY asked for, after the first one.
     pub(crate) notify: Option<Box<Notify>>,
+    /// What SEARCH, SORT and THREAD compare by.
+    pub(crate) comparator: Comparator,
     /// The command that runs: its tag, and when its client was last told something of it.
     pub(crate) running: Option<(Tag, Instant)>,
 }

@@ -77,6 +77,7 @@ impl Session {
                 enabled: Enabled::default(),
                 client: None,
                 notify: None,
+                comparator: Default::default(),
                 running: None,
             },
             state: State::NotAuthenticated(Default::default()),
@@ -406,6 +407,7 @@ impl Session {
         self.state = State::NotAuthenticated(Default::default());
         self.cx.enabled = Enabled::default();
         self.cx.notify = None;
+        self.cx.comparator = Default::default();
         self.cx.status(Some(tag), reply);
         self.deadline = Instant::now() + self.cx.env.limits.login_timeout;
         self.cx.conn.after_logout(&self.cx.env.limits).await

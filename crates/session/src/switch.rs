@@ -139,6 +139,7 @@ fn needs(body: &CommandBody, words: &mut Words) {
         C::GetMetadata(args) => words.push(metadata(args.mailbox.as_str())),
         C::SetMetadata { mailbox, .. } => words.push(metadata(mailbox.as_str())),
         C::UidBatches { .. } => words.push("UIDBATCHES"),
+        C::Comparator(_) => words.push("I18NLEVEL=2"),
         C::Unauthenticate => words.push("UNAUTHENTICATE"),
         _ => {}
     }

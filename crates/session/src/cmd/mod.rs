@@ -4,6 +4,7 @@ mod append;
 mod authenticate;
 mod capability;
 mod close;
+pub(crate) mod comparator;
 mod compress;
 mod copy;
 mod create;
@@ -82,6 +83,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Search(args) => Box::pin(search::run(cx, state, command.tag, args)).await,
         C::Esearch(args) => Box::pin(multisearch::run(cx, state, command.tag, args)).await,
         C::Sort(args) => Box::pin(sort::run(cx, state, command.tag, args)).await,
+        C::Comparator(wanted) => comparator::run(cx, &wanted),
         C::CancelUpdate(tags) => updates::cancel(cx, state, &tags),
         C::Thread(args) => Box::pin(thread::run(cx, state, args)).await,
         C::Fetch(args) => Box::pin(fetch::run(cx, state, args)).await,

@@ -6,7 +6,7 @@ use std::ops::Range;
 use restante_mailbox::{EmailId, FlagFilter, Flags, Keywords, ModSeq, Row, ThreadId, UidSet};
 use restante_message::{CharsetDecoder, is_known_charset};
 use restante_proto::types::{Code, Date, Keyword, SearchKey};
-use restante_search::{EnvelopeField, Needle};
+use restante_search::{Collation, EnvelopeField, Needle};
 
 use super::filters;
 use crate::convert;
@@ -138,6 +138,7 @@ impl Program {
             recent: cx.enabled.recent().then(|| selected.view.recent()),
             all_uids: selected.view.all_uids(),
             charset,
+            collation: cx.comparator.collation,
             now_s: login.account.now_ms().div_euclid(1000),
             sets: sets.into_iter(),
             program: Program {
@@ -214,6 +215,7 @@ struct Compiler<'a> {
     recent: Option<&'a UidSet>,
     all_uids: UidSet,
     charset: Option<&'a str>,
+    collation: Collation,
     now_s: i64,
     sets: std::vec::IntoIter<UidSet>,
     program: Program,
@@ -341,14 +343,15 @@ impl Compiler<'_> {
 
     /// A string of the command, in its charset.
     fn needle(&self, text: &[u8]) -> Result<Needle, Failure> {
+        let needle = |text: &str| Needle::new(text, self.collation);
         let not_text = || client_bug("A string is not in the charset of the command");
         match self.charset {
             // RFC 9051 §6.4.4; RFC 3501 leaves other octets than ASCII open.
             None => std::str::from_utf8(text)
-                .map(Needle::new)
+                .map(needle)
                 .map_err(|_| not_text()),
             Some(charset) if charset.eq_ignore_ascii_case("UTF-8") => std::str::from_utf8(text)
-                .map(Needle::new)
+                .map(needle)
                 .map_err(|_| not_text()),
             Some(charset) => {
                 let mut converted = String::new();
@@ -357,7 +360,7 @@ impl Compiler<'_> {
                 decoder.finish(&mut converted);
                 match converted.contains(char::REPLACEMENT_CHARACTER) {
                     true => Err(not_text()),
-                    false => Ok(Needle::new(&converted)),
+                    false => Ok(needle(&converted)),
                 }
             }
         }

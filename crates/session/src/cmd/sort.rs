@@ -10,6 +10,7 @@ use restante_proto::types::{
 };
 use restante_search::{Column, Texts, order};
 
+use super::comparator::Comparator;
 use super::search::{self, Found};
 use super::search_program::Program;
 use super::search_run;
@@ -45,7 +46,7 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Sort) -> Outco
     let program = Program::new(cx, login, selected, Some(&args.charset), args.key).await?;
     let uids = search_run::find(cx, login, selected, &program, false).await?;
     let found = Found::read(selected, &uids).await?;
-    let sorted = in_order(login, &found, &args.criteria).await?;
+    let sorted = in_order(login, &found, &args.criteria, cx.comparator).await?;
     let count = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
     let ids: Vec<NonZeroU32> = sorted
         .iter()
@@ -117,10 +118,11 @@ pub(super) async fn sorted(
     login: &Login,
     selected: &Selected,
     criteria: &[SortCriterion],
+    comparator: Comparator,
     uids: &UidSet,
 ) -> Result<Vec<Uid>, Failure> {
     let found = Found::read(selected, uids).await?;
-    let sorted = in_order(login, &found, criteria).await?;
+    let sorted = in_order(login, &found, criteria, comparator).await?;
     Ok(found.uids(&sorted))
 }
 
@@ -129,8 +131,9 @@ async fn in_order(
     login: &Login,
     found: &Found,
     criteria: &[SortCriterion],
+    comparator: Comparator,
 ) -> Result<Vec<u32>, Failure> {
-    let mut columns = Columns::new(criteria);
+    let mut columns = Columns::new(criteria, comparator);
     if columns.need_emails() {
         found
             .each_email(login, |message, email| {
@@ -176,7 +179,7 @@ fn page(range: PartialRange, count: usize) -> Range<usize> {
 struct Columns(Vec<(Column, bool)>, Vec<Key>);
 
 impl Columns {
-    fn new(criteria: &[SortCriterion]) -> Columns {
+    fn new(criteria: &[SortCriterion], comparator: Comparator) -> Columns {
         let mut columns: Vec<(Column, bool)> = Vec::new();
         let mut keys: Vec<Key> = Vec::new();
         for criterion in criteria {
@@ -184,11 +187,14 @@ impl Columns {
             if keys.contains(&criterion.key) {
                 continue;
             }
-            let column = match criterion.key {
-                Key::Arrival | Key::Date | Key::Size => Column::Numbers(Vec::new()),
-                _ => Column::Texts(Texts::new()),
+            let (column, reverse) = match criterion.key {
+                Key::Arrival | Key::Date | Key::Size => (Column::Numbers(Vec::new()), false),
+                _ => (
+                    Column::Texts(Texts::new(comparator.collation)),
+                    comparator.reverse,
+                ),
             };
-            columns.push((column, criterion.reverse));
+            columns.push((column, criterion.reverse != reverse));
             keys.push(criterion.key);
         }
         Columns(columns, keys)

@@ -5,7 +5,7 @@ use std::ops::Range;
 use restante_mailbox::EmailRow;
 use restante_message::{MessageIdHash, SortKeys};
 use restante_proto::types::{Thread, ThreadAlgorithm};
-use restante_search::fold;
+use restante_search::Collation;
 use restante_search::thread::{Algorithm, Message, thread};
 
 use super::search::{self, Found};
@@ -26,7 +26,10 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Thread) -> Outcome
     let program = Program::new(cx, login, selected, Some(&args.charset), args.key).await?;
     let uids = search_run::find(cx, login, selected, &program, false).await?;
     let found = Found::read(selected, &uids).await?;
-    let mut headers = Headers::default();
+    let mut headers = Headers {
+        collation: cx.comparator.collation,
+        ..Headers::default()
+    };
     found
         .each_email(login, |message, email| {
             let keys = email.map(EmailRow::sort_keys).transpose()?;
@@ -55,6 +58,7 @@ struct Headers {
     list: Vec<Header>,
     references: Vec<MessageIdHash>,
     subjects: Vec<u8>,
+    collation: Collation,
 }
 
 struct Header {
@@ -71,7 +75,7 @@ impl Headers {
         let references = self.references.len();
         self.references.extend_from_slice(&keys.references);
         let subject = self.subjects.len();
-        fold(&keys.base_subject, &mut self.subjects);
+        self.collation.fold(&keys.base_subject, &mut self.subjects);
         self.list.push(Header {
             message_id: keys.message_id,
             references: references..self.references.len(),

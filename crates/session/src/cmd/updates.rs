@@ -14,6 +14,7 @@ use restante_proto::types::{
     SortCriterion, SortKey, Tag,
 };
 
+use super::comparator::Comparator;
 use super::search_program::Program;
 use super::{fetch_told, filters, search_run, sort};
 use crate::cx::Cx;
@@ -51,6 +52,7 @@ struct Update {
     result: UidSet,
     sorted: Option<Sorted>,
     fetch: Arc<[FetchAttribute]>,
+    comparator: Comparator,
 }
 
 #[derive(Debug)]
@@ -151,6 +153,7 @@ pub(super) async fn keep(
             .sorted
             .map(|(criteria, uids)| Sorted { criteria, uids }),
         fetch: request.fetch.into(),
+        comparator: cx.comparator,
     };
     let limits = &cx.env.limits;
     // One is granted always (RFC 5267 §4.3.1).
@@ -299,7 +302,10 @@ async fn renew(
         return Ok(UidSet::new());
     }
     let charset = update.charset.as_deref();
-    let mut program = Program::new(cx, login, selected, charset, update.key.clone()).await?;
+    let comparator = std::mem::replace(&mut cx.comparator, update.comparator);
+    let program = Program::new(cx, login, selected, charset, update.key.clone()).await;
+    cx.comparator = comparator;
+    let mut program = program?;
     program.only_among(again.clone());
     let found = search_run::find(cx, login, selected, &program, false).await?;
     let before = update.result.intersect(&again);
@@ -309,8 +315,9 @@ async fn renew(
     }
     update.result = update.result.difference(&gone).union(&new);
     let removed = Moves::out_of(update.sorted.as_mut(), gone.clone());
-    if let Some(Sorted { criteria, uids }) = &mut update.sorted {
-        put_in(login, selected, criteria, uids, &new, &update.result).await?;
+    if let Some(sorted) = &mut update.sorted {
+        let comparator = update.comparator;
+        put_in(login, selected, sorted, comparator, &new, &update.result).await?;
     }
     let added = Moves::into(update.sorted.as_ref(), new.clone());
     let rows = selected.view.rows(&gone.union(&new)).await?;
@@ -324,15 +331,16 @@ async fn renew(
 async fn put_in(
     login: &Login,
     selected: &Selected,
-    criteria: &[SortCriterion],
-    uids: &mut Vec<Uid>,
+    sorted: &mut Sorted,
+    by: Comparator,
     new: &UidSet,
     result: &UidSet,
 ) -> Result<(), Failure> {
+    let Sorted { criteria, uids } = sorted;
     // Each is compared with the logarithm of what is there, by reading both. Reading all may be less.
     let steps = u64::from(u64::BITS - result.len().leading_zeros());
     if 2 * new.len() * steps > result.len() {
-        *uids = sort::sorted(login, selected, criteria, result).await?;
+        *uids = sort::sorted(login, selected, criteria, by, result).await?;
         return Ok(());
     }
     for uid in new.iter() {
@@ -340,7 +348,7 @@ async fn put_in(
         while from < to {
             let middle = from + (to - from) / 2;
             let pair = [uid, uids[middle]].into_iter().collect();
-            let order = sort::sorted(login, selected, criteria, &pair).await?;
+            let order = sort::sorted(login, selected, criteria, by, &pair).await?;
             match order.first() == Some(&uid) {
                 true => to = middle,
                 false => from = middle + 1,

@@ -1,0 +1,84 @@
+//! The collations that there are (RFC 4790, RFC 5051).
+
+use crate::casemap;
+
+/// How texts are compared: equality, order and substrings are those of the octets of a form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Collation {
+    /// `i;unicode-casemap` (RFC 5051): no case in any script.
+    #[default]
+    UnicodeCasemap,
+    /// `i;ascii-casemap` (RFC 4790 §9.2): no case of the letters of ASCII.
+    AsciiCasemap,
+    /// `i;octet` (RFC 4790 §9.3): the octets of the text in UTF-8.
+    Octet,
+}
+
+impl Collation {
+    /// All, the most useful first.
+    pub const ALL: [Collation; 3] = [
+        Collation::UnicodeCasemap,
+        Collation::AsciiCasemap,
+        Collation::Octet,
+    ];
+
+    /// The name in IANA's registry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Collation::UnicodeCasemap => "i;unicode-casemap",
+            Collation::AsciiCasemap => "i;ascii-casemap",
+            Collation::Octet => "i;octet",
+        }
+    }
+
+    /// Appends the form of `text` that is compared.
+    pub fn fold(self, text: &str, out: &mut Vec<u8>) {
+        let start = out.len();
+        match self {
+            Collation::UnicodeCasemap => casemap::fold(text, out),
+            Collation::AsciiCasemap => {
+                out.extend_from_slice(text.as_bytes());
+                out[start..].make_ascii_uppercase();
+            }
+            Collation::Octet => out.extend_from_slice(text.as_bytes()),
+        }
+    }
+
+    /// Appends a form for finding substrings: equal for the same texts as that of [`Collation::fold`],
+    /// with small letters, as the finder's table of rare octets expects.
+    pub(crate) fn fold_to_find(self, text: &str, out: &mut Vec<u8>) {
+        let start = out.len();
+        match self {
+            Collation::UnicodeCasemap => casemap::fold_swapped(text, out),
+            Collation::AsciiCasemap => {
+                out.extend_from_slice(text.as_bytes());
+                out[start..].make_ascii_lowercase();
+            }
+            Collation::Octet => out.extend_from_slice(text.as_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(collation: Collation, text: &str) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        collation.fold(text, &mut out);
+        out.split_off(6)
+    }
+
+    #[test]
+    fn each_knows_as_much_of_case_as_it_says() {
+        use Collation::{AsciiCasemap, Octet, UnicodeCasemap};
+        assert_eq!(form(UnicodeCasemap, "aÜ"), form(UnicodeCasemap, "Aü"));
+        assert_ne!(form(AsciiCasemap, "aÜ"), form(AsciiCasemap, "Aü"));
+        assert_eq!(form(AsciiCasemap, "aÜ"), form(AsciiCasemap, "AÜ"));
+        assert_ne!(form(Octet, "aÜ"), form(Octet, "AÜ"));
+        assert_eq!(form(Octet, "aÜ"), "aÜ".as_bytes());
+        // RFC 4790 §9.2: what lies between Z and a comes after the letters.
+        assert!(form(AsciiCasemap, "a") < form(AsciiCasemap, "_"));
+        assert!(form(Octet, "_") < form(Octet, "a"));
+    }
+}
