@@ -7,7 +7,8 @@ use restante_proto::client::{FetchedMessage, StreamedFetch};
 use restante_proto::types::{
     BodyStructure, Code, CommandBody, CopyUid, Envelope, Esearch, EsearchCommand, Fetch,
     FetchAttribute, FetchItem, FetchModifiers, Flag, IdSet, MailboxName, MessageSet, ModSeq,
-    Search, SearchKey, Section, SeqNum, Store, StoreAction, Tag, Uid, UidSet, UntaggedData,
+    Search, SearchKey, SearchReturn, Section, SeqNum, Sort, SortCriterion, SortKey, Store,
+    StoreAction, Tag, Uid, UidSet, UntaggedData,
 };
 
 use crate::client::{Client, Started, Untagged};
@@ -223,6 +224,50 @@ impl Client {
             other => Err(other),
         }));
         Ok(found)
+    }
+
+    /// UID SORT by relevance: what the server finds like `key` (FUZZY), the most relevant first, each with
+    /// its score from 1 to 100 (RFC 6203 §6).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn relevant(&mut self, key: SearchKey) -> Result<Vec<(Uid, u8)>> {
+        let sort = Sort {
+            uid: true,
+            returns: Some(SearchReturn {
+                all: true,
+                relevancy: true,
+                ..SearchReturn::default()
+            }),
+            criteria: vec![SortCriterion {
+                reverse: false,
+                key: SortKey::Relevancy,
+            }],
+            charset: "UTF-8".to_owned(),
+            key: SearchKey::Fuzzy(Box::new(key)),
+        };
+        let started = self.start(CommandBody::Sort(sort)).await?;
+        let tag = started.tag.clone();
+        let reply = self.finish(started).await?;
+        let found = self.sort(reply.untagged, |data| match data {
+            UntaggedData::Esearch(esearch)
+                if of_this_command(&esearch, &tag) && esearch.changes.is_empty() =>
+            {
+                Ok(esearch)
+            }
+            other => Err(other),
+        });
+        let mut relevant = Vec::new();
+        for esearch in found {
+            let scores = esearch.relevancy.unwrap_or_default();
+            let ranges = esearch.all.iter().flat_map(|all| &all.ranges);
+            let numbers = ranges.filter_map(|range| range.numbers());
+            let uids = numbers
+                .flat_map(|(first, last)| first.get()..=last.get())
+                .filter_map(Uid::new);
+            relevant.extend(uids.zip(scores));
+        }
+        Ok(relevant)
     }
 
     /// FETCH or UID FETCH, everything in memory. For large bodies see

@@ -549,3 +549,24 @@ async fn comparators_are_chosen() {
     drop(client);
     server.await.unwrap();
 }
+
+/// RFC 6203 §6.
+#[tokio::test]
+async fn what_is_relevant_has_scores() {
+    let (mut client, server) = client(&[(
+        "r1 UID SORT RETURN (ALL RELEVANCY) (RELEVANCY) UTF-8 FUZZY TEXT Helo\r\n",
+        "* ESEARCH (TAG \"r1\") UID ALL 5,10,1:2 RELEVANCY (99 42 4 3)\r\nr1 OK Sort completed.\r\n",
+    )])
+    .await;
+    let found = client
+        .relevant(SearchKey::Text(b"Helo".to_vec()))
+        .await
+        .unwrap();
+    let found: Vec<(u32, u8)> = found
+        .iter()
+        .map(|(uid, score)| (uid.get(), *score))
+        .collect();
+    assert_eq!(found, [(5, 99), (10, 42), (1, 4), (2, 3)]);
+    drop(client);
+    server.await.unwrap();
+}

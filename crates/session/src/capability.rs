@@ -130,6 +130,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("UIDONLY", always),
     ("ESEARCH", always),
     ("SEARCHRES", always),
+    ("SEARCH=FUZZY", always),
     ("WITHIN", always),
     ("PARTIAL", always),
     ("UIDBATCHES", always),

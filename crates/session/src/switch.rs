@@ -110,6 +110,10 @@ fn needs(body: &CommandBody, words: &mut Words) {
             if sort.criteria.iter().any(|by| display(&by.key)) {
                 words.push("SORT=DISPLAY");
             }
+            let relevance = |key: &SortKey| matches!(key, SortKey::Relevancy);
+            if sort.criteria.iter().any(|by| relevance(&by.key)) {
+                words.push("SEARCH=FUZZY");
+            }
             if sort.returns.is_some() {
                 words.push("ESORT");
             }
@@ -216,6 +220,9 @@ fn returns_need(returns: Option<&SearchReturn>, context: &'static str, words: &m
     }
     if returns.partial.is_some() {
         words.push("PARTIAL");
+    }
+    if returns.relevancy {
+        words.push("SEARCH=FUZZY");
     }
     if returns.update.is_some() || returns.context {
         words.push(context);

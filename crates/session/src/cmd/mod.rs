@@ -13,6 +13,7 @@ mod enable;
 mod expunge;
 mod fetch;
 mod filters;
+mod fuzzy;
 mod id;
 pub(crate) mod list;
 mod list_match;

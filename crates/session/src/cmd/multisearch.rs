@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use restante_mailbox::{MailError, MailboxId, MailboxName, TailState, UidSet};
+use restante_mailbox::{MailError, MailboxId, MailboxName, TailState};
 use restante_proto::types::{
     EsearchCommand, EsearchCorrelator, MailboxFilter, SearchReturn, Tag, UidValidity,
 };
 
 use super::notify::canonical;
-use super::search::{Answer, check_returns, empty_saved, says_anything, search_view};
+use super::search::{Answer, SearchResult, empty_saved, name_result, says_anything, search_view};
 use super::updates::{self, Request};
 use crate::convert;
 use crate::cx::Cx;
@@ -46,7 +46,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
             ..SearchReturn::default()
         },
     };
-    check_returns(&mut returns)?;
+    name_result(&mut returns);
     let mut update = returns.update.take();
     if update.is_some() {
         // RFC 7377 §2.2: it is for the selected mailbox.
@@ -74,27 +74,21 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
                     continue;
                 };
                 let key = args.key.clone();
-                let found = search_view(cx, &login, &mut peeked, charset, key, &returns, false);
-                let (found, picked) = found.await?;
-                tell(cx, &peeked, &name, &tag, &returns, &found, picked.as_ref()).await?;
+                let result = search_view(cx, &login, &mut peeked, charset, key, &returns, false);
+                let result = result.await?;
+                tell(cx, &peeked, &name, &tag, &returns, &result).await?;
                 cx.conn.flush_if_large().await?;
                 continue;
             }
         };
         let all = update.is_some();
-        let found = search_view(
-            cx,
-            login,
-            selected,
-            charset,
-            args.key.clone(),
-            &returns,
-            all,
-        );
-        let (found, picked) = found.await?;
-        tell(cx, selected, &name, &tag, &returns, &found, picked.as_ref()).await?;
+        let key = args.key.clone();
+        let result = search_view(cx, login, selected, charset, key, &returns, all).await?;
+        tell(cx, selected, &name, &tag, &returns, &result).await?;
         if returns.save {
-            selected.view.save(super::search::picked(&returns, &found));
+            selected
+                .view
+                .save(super::search::picked(&returns, &result.found));
         }
         if let Some(fetch) = update.take() {
             let request = Request {
@@ -105,7 +99,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
                 sorted: None,
                 fetch,
             };
-            updates::keep(cx, login, selected, request, found).await?;
+            updates::keep(cx, login, selected, request, result.found).await?;
         }
     }
     if update.is_some() {
@@ -169,18 +163,16 @@ async fn tell(
     name: &MailboxName,
     tag: &Tag,
     returns: &SearchReturn,
-    found: &UidSet,
-    picked: Option<&UidSet>,
+    result: &SearchResult,
 ) -> Result<(), Failure> {
-    if found.is_empty() || !says_anything(returns) {
+    if result.found.is_empty() || !says_anything(returns) {
         return Ok(());
     }
     let answer = Answer {
         correlator: correlator(selected, name, tag),
         uid: true,
         returns,
-        found,
-        picked,
+        result,
     };
     answer.tell(cx, selected).await
 }

@@ -39,7 +39,7 @@ pub(super) fn empty_saved(state: &mut State, save: bool, outcome: &Outcome) -> R
 async fn search(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Search) -> Outcome {
     let (login, selected) = state.selected()?;
     if let Some(returns) = &mut args.returns {
-        check_returns(returns)?;
+        name_result(returns);
         if returns.update.is_some() {
             updates::check_tag(selected, &tag)?;
         }
@@ -61,8 +61,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Search) -> O
     };
     let update = returns.update.take().map(|fetch| (fetch, args.key.clone()));
     let all = update.is_some();
-    let found = search_view(cx, login, selected, charset, args.key, &returns, all);
-    let (found, counted) = found.await?;
+    let result = search_view(cx, login, selected, charset, args.key, &returns, all).await?;
     let correlator = EsearchCorrelator {
         tag: Some(tag),
         ..EsearchCorrelator::default()
@@ -72,8 +71,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Search) -> O
             correlator: correlator.clone(),
             uid: args.uid,
             returns: &returns,
-            found: &found,
-            picked: counted.as_ref(),
+            result: &result,
         };
         answer.tell(cx, selected).await?;
     }
@@ -82,7 +80,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Search) -> O
         false => "SEARCH completed",
     };
     if returns.save {
-        selected.view.save(picked(&returns, &found));
+        selected.view.save(picked(&returns, &result.found));
     }
     if let Some((fetch, key)) = update {
         let request = Request {
@@ -93,12 +91,22 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Search) -> O
             sorted: None,
             fetch,
         };
-        updates::keep(cx, login, selected, request, found).await?;
+        updates::keep(cx, login, selected, request, result.found).await?;
     }
     Ok(Reply::ok(text))
 }
 
-/// What is found in a view; and if modseqs were asked for, those messages whose highest is to be told.
+/// What a search found.
+pub(super) struct SearchResult {
+    /// The messages.
+    pub(super) found: UidSet,
+    /// Those whose highest modseq is told, if one was asked for.
+    pub(super) picked: Option<UidSet>,
+    /// What each scores, if that is told (RFC 6203 §4).
+    pub(super) scores: Option<Vec<u8>>,
+}
+
+/// What is found in a view.
 /// `all`: not the first alone, even if no more is told.
 pub(super) async fn search_view(
     cx: &mut Cx,
@@ -108,23 +116,34 @@ pub(super) async fn search_view(
     key: SearchKey,
     returns: &SearchReturn,
     all: bool,
-) -> Result<(UidSet, Option<UidSet>), Failure> {
+) -> Result<SearchResult, Failure> {
     let program = Program::new(cx, login, selected, charset, key).await?;
+    check_relevancy(returns.relevancy, &program)?;
     let first = returns.min && !returns.max && !needs_all(returns) && !all;
     let found = search_run::find(cx, login, selected, &program, first).await?;
-    let picked = program.tells_mod_seq.then(|| picked(returns, &found));
-    Ok((found, picked))
+    let scores = match returns.relevancy {
+        true => Some(search_run::scores(cx, login, selected, &program, &found).await?),
+        false => None,
+    };
+    Ok(SearchResult {
+        picked: program.tells_mod_seq.then(|| picked(returns, &found)),
+        scores,
+        found,
+    })
 }
 
-/// Options of extensions that this server does not have are BAD (RFC 9051 §6.4.4). What names no result
-/// wants all.
-pub(super) fn check_returns(returns: &mut SearchReturn) -> Result<(), Failure> {
-    if returns.relevancy {
-        return Err(client_bug("Unknown search return option"));
-    }
+/// What names no result wants all.
+pub(super) fn name_result(returns: &mut SearchReturn) {
     let some = returns.min || returns.max || returns.count || returns.save;
     returns.all |= !some && returns.partial.is_none();
-    Ok(())
+}
+
+/// RELEVANCY is for FUZZY (RFC 6203 §4, §6).
+pub(super) fn check_relevancy(asked: bool, program: &Program) -> Result<(), Failure> {
+    match asked && !program.is_fuzzy {
+        true => Err(client_bug("RELEVANCY needs a FUZZY key")),
+        false => Ok(()),
+    }
 }
 
 /// SAVE alone suppresses the response (RFC 9051 §6.4.4).
@@ -134,7 +153,7 @@ pub(super) fn says_anything(returns: &SearchReturn) -> bool {
 
 /// Whether more has to be found than the first and the last.
 fn needs_all(returns: &SearchReturn) -> bool {
-    returns.all || returns.count || returns.partial.is_some()
+    returns.all || returns.count || returns.partial.is_some() || returns.relevancy
 }
 
 /// Whether `$` becomes everything that was found (RFC 9051 §6.4.4.1, table 4).
@@ -221,20 +240,23 @@ pub(super) struct Answer<'a> {
     pub(super) correlator: EsearchCorrelator,
     pub(super) uid: bool,
     pub(super) returns: &'a SearchReturn,
-    pub(super) found: &'a UidSet,
-    /// The messages whose highest modseq is told.
-    pub(super) picked: Option<&'a UidSet>,
+    pub(super) result: &'a SearchResult,
 }
 
 impl Answer<'_> {
     pub(super) async fn tell(self, cx: &mut Cx, selected: &Selected) -> Result<(), Failure> {
-        let mod_seq = match self.picked {
+        let SearchResult {
+            found,
+            picked,
+            scores,
+        } = self.result;
+        let mod_seq = match picked {
             Some(picked) => highest(selected, picked).await?,
             None => None,
         };
         let rows = match self.uid {
             true => None,
-            false => Some(selected.view.rows(self.found).await?),
+            false => Some(selected.view.rows(found).await?),
         };
         let number = |uid: Uid| match &rows {
             Some(rows) => NonZeroU32::new(rows.number(uid)),
@@ -242,41 +264,40 @@ impl Answer<'_> {
         };
         let mut writer = cx.writer();
         let mut answer = writer.esearch(&self.correlator, self.uid);
-        if let Some(min) = self
-            .found
-            .first()
-            .filter(|_| self.returns.min)
-            .and_then(number)
-        {
+        if let Some(min) = found.first().filter(|_| self.returns.min).and_then(number) {
             answer.min(min);
         }
-        if let Some(max) = self
-            .found
-            .last()
-            .filter(|_| self.returns.max)
-            .and_then(number)
-        {
+        if let Some(max) = found.last().filter(|_| self.returns.max).and_then(number) {
             answer.max(max);
         }
         if self.returns.count {
-            let count = u32::try_from(self.found.len()).unwrap_or(u32::MAX);
+            let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
             answer.count(count);
         }
-        if self.returns.all && !self.found.is_empty() {
+        if self.returns.all && !found.is_empty() {
             let pair = |(first, last)| Some((NonZeroU32::new(first)?, NonZeroU32::new(last)?));
             match &rows {
-                Some(rows) => answer.all_ranges(number_ranges(rows, self.found).filter_map(pair)),
+                Some(rows) => answer.all_ranges(number_ranges(rows, found).filter_map(pair)),
                 None => answer.all_ranges(
-                    self.found
+                    found
                         .ranges()
                         .filter_map(|range| pair((range.start().get(), range.end().get()))),
                 ),
             }
         }
         if let Some(range) = self.returns.partial {
-            let page = self.found.slice(positions(range, self.found.len()));
+            let page = found.slice(positions(range, found.len()));
             let ids = page.iter().filter_map(number);
             answer.partial(range, (!page.is_empty()).then_some(ids));
+        }
+        if let Some(scores) = scores {
+            // Of the page alone, if there is one.
+            let told = match self.returns.partial {
+                Some(range) => positions(range, found.len()),
+                None => 0..found.len(),
+            };
+            let told = told.start as usize..told.end as usize;
+            answer.relevancy(scores[told].iter().copied());
         }
         if let Some(mod_seq) = mod_seq {
             answer.mod_seq(mod_seq);

@@ -9,6 +9,7 @@ use restante_proto::types::{Code, Date, Keyword, SearchKey};
 use restante_search::{Collation, EnvelopeField, Needle};
 
 use super::filters;
+use super::fuzzy::{self, FuzzyKey};
 use crate::convert;
 use crate::cx::Cx;
 use crate::reply::{Failure, Reply, client_bug};
@@ -61,6 +62,8 @@ pub(crate) enum Test {
     Email(EmailId),
     /// What is not in the mailbox's columns: index in [`Program::looks`].
     Look(usize),
+    /// Something like this string (RFC 6203).
+    Fuzzy(FuzzyKey),
     /// Not this.
     Not(Box<Test>),
     /// All of these.
@@ -102,6 +105,14 @@ impl Look {
     }
 }
 
+/// Where a string is looked for.
+enum Place {
+    Envelope(EnvelopeField),
+    Header(Vec<u8>),
+    Body,
+    Text,
+}
+
 /// A search that can be run.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -113,6 +124,10 @@ pub(crate) struct Program {
     pub(crate) body: Vec<Needle>,
     /// The strings of TEXT.
     pub(crate) text: Vec<Needle>,
+    /// The strings that are looked for under FUZZY.
+    pub(crate) fuzzy: Vec<FuzzyKey>,
+    /// Whether a FUZZY key occurs: messages have scores (RFC 6203 §4).
+    pub(crate) is_fuzzy: bool,
     /// Whether a MODSEQ key occurs: the answer tells the highest (RFC 7162 §3.1.6).
     pub(crate) tells_mod_seq: bool,
 }
@@ -139,6 +154,7 @@ impl Program {
             all_uids: selected.view.all_uids(),
             charset,
             collation: cx.comparator.collation,
+            fuzzy: false,
             now_s: login.account.now_ms().div_euclid(1000),
             sets: sets.into_iter(),
             program: Program {
@@ -146,6 +162,8 @@ impl Program {
                 looks: Vec::new(),
                 body: Vec::new(),
                 text: Vec::new(),
+                fuzzy: Vec::new(),
+                is_fuzzy: false,
                 tells_mod_seq: false,
             },
         };
@@ -200,7 +218,7 @@ async fn resolve_sets(
         match key {
             SearchKey::Sequence(set) => out.push(selected.view.resolve_numbers(set).await?),
             SearchKey::Uid(set) => out.push(selected.view.resolve_uids(set).await?),
-            SearchKey::Not(key) => keys.push(key),
+            SearchKey::Not(key) | SearchKey::Fuzzy(key) => keys.push(key),
             SearchKey::Or(list) | SearchKey::And(list) => keys.extend(list.iter().rev()),
             _ => {}
         }
@@ -216,6 +234,8 @@ struct Compiler<'a> {
     all_uids: UidSet,
     charset: Option<&'a str>,
     collation: Collation,
+    /// Whether the key stands under FUZZY.
+    fuzzy: bool,
     now_s: i64,
     sets: std::vec::IntoIter<UidSet>,
     program: Program,
@@ -276,39 +296,40 @@ impl Compiler<'_> {
                 None => Test::Always(false),
             },
             K::ThreadId(id) => match convert::parse_id('T', self.login.account.id(), &id) {
-                Some(id) => self.look(Look::Thread(ThreadId(id)))?,
+                Some(id) => Test::Look(self.look(Look::Thread(ThreadId(id)))?),
                 None => Test::Always(false),
             },
-            K::SentBefore(date) => self.look(Look::Sent(before(date)))?,
-            K::SentOn(date) => self.look(Look::Sent(on(date)))?,
-            K::SentSince(date) => self.look(Look::Sent(since(date)))?,
-            K::Bcc(text) => self.envelope(EnvelopeField::Bcc, &text)?,
-            K::Cc(text) => self.envelope(EnvelopeField::Cc, &text)?,
-            K::From(text) => self.envelope(EnvelopeField::From, &text)?,
-            K::To(text) => self.envelope(EnvelopeField::To, &text)?,
-            K::Subject(text) => self.envelope(EnvelopeField::Subject, &text)?,
+            K::SentBefore(date) => Test::Look(self.look(Look::Sent(before(date)))?),
+            K::SentOn(date) => Test::Look(self.look(Look::Sent(on(date)))?),
+            K::SentSince(date) => Test::Look(self.look(Look::Sent(since(date)))?),
+            K::Bcc(text) => self.string(Place::Envelope(EnvelopeField::Bcc), &text)?,
+            K::Cc(text) => self.string(Place::Envelope(EnvelopeField::Cc), &text)?,
+            K::From(text) => self.string(Place::Envelope(EnvelopeField::From), &text)?,
+            K::To(text) => self.string(Place::Envelope(EnvelopeField::To), &text)?,
+            K::Subject(text) => self.string(Place::Envelope(EnvelopeField::Subject), &text)?,
             // The envelope has the whole field, and clients ask for it often.
             K::Header { name, value } if name.eq_ignore_ascii_case(b"Message-ID") => {
-                self.envelope(EnvelopeField::MessageId, &value)?
+                self.string(Place::Envelope(EnvelopeField::MessageId), &value)?
             }
-            K::Header { name, value } => {
-                let needle = self.needle(&value)?;
-                self.look(Look::Header { name, needle })?
+            K::Header { name, value } => self.string(Place::Header(name), &value)?,
+            K::Body(text) => self.string(Place::Body, &text)?,
+            K::Text(text) => self.string(Place::Text, &text)?,
+            K::Not(key) => {
+                // What is meant to be left out is that and nothing like it.
+                let fuzzy = std::mem::replace(&mut self.fuzzy, false);
+                let test = self.test(*key)?.not(&self.all_uids);
+                self.fuzzy = fuzzy;
+                test
             }
-            K::Body(text) => {
-                let needle = self.needle(&text)?;
-                self.program.body.push(needle);
-                self.look(Look::Body(self.program.body.len() - 1))?
-            }
-            K::Text(text) => {
-                let needle = self.needle(&text)?;
-                self.program.text.push(needle);
-                self.look(Look::Text(self.program.text.len() - 1))?
-            }
-            K::Not(key) => self.test(*key)?.not(&self.all_uids),
             K::And(keys) => Test::all(self.tests(keys)?).sorted(&self.program.looks),
             K::Or(keys) => Test::any(self.tests(keys)?).sorted(&self.program.looks),
-            K::Fuzzy(_) => return Err(client_bug("FUZZY is not supported")),
+            K::Fuzzy(key) => {
+                self.program.is_fuzzy = true;
+                let fuzzy = std::mem::replace(&mut self.fuzzy, true);
+                let test = self.test(*key)?;
+                self.fuzzy = fuzzy;
+                test
+            }
             // They were expanded before.
             K::Filter(_) => return Err(client_bug("FILTER is not supported here")),
         })
@@ -328,41 +349,98 @@ impl Compiler<'_> {
         self.keywords.flag(keyword.as_str())
     }
 
-    fn envelope(&mut self, field: EnvelopeField, text: &[u8]) -> Result<Test, Failure> {
-        let needle = self.needle(text)?;
-        self.look(Look::Envelope(field, needle))
+    /// A string that is looked for somewhere.
+    fn string(&mut self, place: Place, text: &[u8]) -> Result<Test, Failure> {
+        let text = self.decoded(text)?;
+        if !self.fuzzy {
+            return self.look_for(&place, &text).map(Test::Look);
+        }
+        let key = self.fuzzy_key(&place, &text)?;
+        self.program.fuzzy.push(key.clone());
+        Ok(Test::Fuzzy(key))
     }
 
-    fn look(&mut self, look: Look) -> Result<Test, Failure> {
+    /// Looks for the words of a text, whatever their order and endings.
+    fn fuzzy_key(&mut self, place: &Place, text: &str) -> Result<FuzzyKey, Failure> {
+        let whole = self.look_for(place, text)?;
+        let mut words: Vec<&str> = Vec::new();
+        for word in text.split(|c: char| !c.is_alphanumeric()) {
+            if !word.is_empty() && !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        let mut key = FuzzyKey {
+            whole,
+            words: Vec::new(),
+            subject: Vec::new(),
+        };
+        for word in words {
+            let full = match word == text {
+                true => whole,
+                false => self.look_for(place, word)?,
+            };
+            let stem = match fuzzy::stem(word) {
+                Some(stem) => self.look_for(place, stem)?,
+                None => full,
+            };
+            key.words.push((full, stem));
+            // What stands in the subject is what the message is about.
+            if matches!(place, Place::Text) {
+                let subject = Place::Envelope(EnvelopeField::Subject);
+                key.subject.push(self.look_for(&subject, word)?);
+            }
+        }
+        Ok(key)
+    }
+
+    /// The look for a string.
+    fn look_for(&mut self, place: &Place, text: &str) -> Result<usize, Failure> {
+        let needle = Needle::new(text, self.collation);
+        let look = match place {
+            Place::Envelope(field) => Look::Envelope(*field, needle),
+            Place::Header(name) => Look::Header {
+                name: name.clone(),
+                needle,
+            },
+            Place::Body => {
+                self.program.body.push(needle);
+                Look::Body(self.program.body.len() - 1)
+            }
+            Place::Text => {
+                self.program.text.push(needle);
+                Look::Text(self.program.text.len() - 1)
+            }
+        };
+        self.look(look)
+    }
+
+    fn look(&mut self, look: Look) -> Result<usize, Failure> {
         if self.program.looks.len() >= LOOKS_MAX {
             return Err(Reply::no("Too many search keys").code(Code::Limit).into());
         }
         self.program.looks.push(look);
-        Ok(Test::Look(self.program.looks.len() - 1))
+        Ok(self.program.looks.len() - 1)
     }
 
     /// A string of the command, in its charset.
-    fn needle(&self, text: &[u8]) -> Result<Needle, Failure> {
-        let needle = |text: &str| Needle::new(text, self.collation);
+    fn decoded(&self, text: &[u8]) -> Result<String, Failure> {
         let not_text = || client_bug("A string is not in the charset of the command");
         match self.charset {
-            // RFC 9051 §6.4.4; RFC 3501 leaves other octets than ASCII open.
-            None => std::str::from_utf8(text)
-                .map(needle)
-                .map_err(|_| not_text()),
-            Some(charset) if charset.eq_ignore_ascii_case("UTF-8") => std::str::from_utf8(text)
-                .map(needle)
-                .map_err(|_| not_text()),
-            Some(charset) => {
+            Some(charset) if !charset.eq_ignore_ascii_case("UTF-8") => {
                 let mut converted = String::new();
                 let mut decoder = CharsetDecoder::new(Some(charset));
                 decoder.push(text, &mut converted);
                 decoder.finish(&mut converted);
                 match converted.contains(char::REPLACEMENT_CHARACTER) {
                     true => Err(not_text()),
-                    false => Ok(needle(&converted)),
+                    false => Ok(converted),
                 }
             }
+            // RFC 9051 §6.4.4; RFC 3501 leaves other octets than ASCII open where there is no charset.
+            _ => match std::str::from_utf8(text) {
+                Ok(text) => Ok(text.to_owned()),
+                Err(_) => Err(not_text()),
+            },
         }
     }
 }
@@ -487,6 +565,7 @@ impl Test {
     fn cost(&self, looks: &[Look]) -> u8 {
         match self {
             Test::Look(index) => looks.get(*index).map_or(0, Look::cost),
+            Test::Fuzzy(key) => looks.get(key.whole).map_or(0, Look::cost),
             Test::Not(test) => test.cost(looks),
             Test::All(tests) | Test::Any(tests) => {
                 tests.iter().map(|test| test.cost(looks)).max().unwrap_or(0)
@@ -511,6 +590,7 @@ impl Test {
             Test::ModSeq(modseq) => row.modseq >= *modseq,
             Test::Email(email) => row.email == *email,
             Test::Look(index) => return look(*index),
+            Test::Fuzzy(key) => return key.decide(look),
             Test::Not(test) => !test.decide(row, look)?,
             Test::All(tests) => {
                 let mut known = true;

@@ -116,6 +116,48 @@ pub(crate) async fn find(
     Ok(found.union(&run.found))
 }
 
+/// The scores of messages that were found, in the order of their UIDs (RFC 6203 §4).
+pub(crate) async fn scores(
+    cx: &mut Cx,
+    login: &Login,
+    selected: &Selected,
+    program: &Program,
+    found: &UidSet,
+) -> Result<Vec<u8>, Failure> {
+    let count = usize::try_from(found.len()).unwrap_or_default();
+    if program.fuzzy.is_empty() {
+        return Ok(vec![100; count]);
+    }
+    let mut scores = Vec::with_capacity(count);
+    let mut reader = Reader::new(login, program);
+    let rows = selected.view.rows(found).await?;
+    let rows: Vec<Row> = rows.iter(found).map(|(_, row)| row).collect();
+    for block in rows.chunks(BLOCK) {
+        let ids: Vec<_> = block.iter().map(|row| row.email).collect();
+        let emails = reader.account().emails(&ids).await?;
+        for (row, email) in block.iter().zip(emails) {
+            // What cannot be read any more is not like anything.
+            let score = match email {
+                Some(email) => match reader.score(row, &email).await {
+                    Err(MailError::Damaged { .. } | MailError::Expunged) => 1,
+                    score => score?,
+                },
+                None => 1,
+            };
+            scores.push(score);
+            if reader.bytes_read >= CHECK_BYTES {
+                check_open(cx).await?;
+                let done = u32::try_from(scores.len()).unwrap_or(u32::MAX);
+                let goal = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+                cx.in_progress(done, goal).await?;
+                reader.bytes_read = 0;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(scores)
+}
+
 struct Run<'a> {
     cx: &'a mut Cx,
     program: &'a Program,

@@ -7,6 +7,7 @@ use restante_mailbox::{Account, EmailRow, MailError, Row};
 use restante_message::{Part, TextDecoder, TextSource, decode_header, decode_header_text, fields};
 use restante_search::{Scan, envelope_text};
 
+use super::fuzzy;
 use super::search_program::{Look, Program};
 use crate::state::Login;
 
@@ -29,6 +30,8 @@ pub(crate) struct Reader<'a> {
     bytes: u64,
     /// Bytes read since the caller last set it to 0.
     pub(crate) bytes_read: u64,
+    /// Everything is to be known, not only what decides.
+    thorough: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -41,6 +44,7 @@ impl<'a> Reader<'a> {
             folded: Vec::new(),
             bytes: 0,
             bytes_read: 0,
+            thorough: false,
         }
     }
 
@@ -64,12 +68,34 @@ impl<'a> Reader<'a> {
         Ok(self.decide(row).unwrap_or(false))
     }
 
+    /// How much a message is like the strings under FUZZY (RFC 6203 §4).
+    pub(crate) async fn score(&mut self, row: &Row, email: &EmailRow) -> Result<u8, MailError> {
+        self.known.fill(None);
+        self.thorough = true;
+        for index in 0..self.known.len() {
+            self.look_at_row(index, email);
+        }
+        self.by_header(email).await?;
+        if self.known.iter().any(Option::is_none) {
+            self.by_text(row, email).await?;
+        }
+        self.thorough = false;
+        let known = |index: usize| self.known[index].unwrap_or(false);
+        Ok(fuzzy::score(&self.program.fuzzy, &known))
+    }
+
     fn decide(&self, row: &Row) -> Option<bool> {
         self.program.decide(row, &mut |index| self.known[index])
     }
 
     /// By what is in the email's row; each look is taken only if it can matter.
     fn by_row(&mut self, row: &Row, email: &EmailRow) -> Option<bool> {
+        let program = self.program;
+        program.decide(row, &mut |index| self.look_at_row(index, email))
+    }
+
+    /// What a look finds in the email's row, if it looks there.
+    fn look_at_row(&mut self, index: usize, email: &EmailRow) -> Option<bool> {
         let Reader {
             program,
             known,
@@ -77,25 +103,23 @@ impl<'a> Reader<'a> {
             folded,
             ..
         } = self;
-        program.decide(row, &mut |index| {
-            if known[index].is_none() {
-                known[index] = match &program.looks[index] {
-                    Look::Sent(days) => {
-                        // Without a Date there is nothing to compare (RFC 9051 §6.4.4).
-                        let date = email.sent_date();
-                        Some(date.is_some_and(|date| days.contains(&date.local_day())))
-                    }
-                    Look::Thread(thread) => Some(email.thread() == *thread),
-                    Look::Envelope(field, needle) => {
-                        text.clear();
-                        let there = envelope_text(email.envelope(), *field, text);
-                        Some(there && needle.is_in_with(text, folded))
-                    }
-                    Look::Header { .. } | Look::Body(_) | Look::Text(_) => None,
-                };
-            }
-            known[index]
-        })
+        if known[index].is_none() {
+            known[index] = match &program.looks[index] {
+                Look::Sent(days) => {
+                    // Without a Date there is nothing to compare (RFC 9051 §6.4.4).
+                    let date = email.sent_date();
+                    Some(date.is_some_and(|date| days.contains(&date.local_day())))
+                }
+                Look::Thread(thread) => Some(email.thread() == *thread),
+                Look::Envelope(field, needle) => {
+                    text.clear();
+                    let there = envelope_text(email.envelope(), *field, text);
+                    Some(there && needle.is_in_with(text, folded))
+                }
+                Look::Header { .. } | Look::Body(_) | Look::Text(_) => None,
+            };
+        }
+        known[index]
     }
 
     /// By the header; false if no key is about header fields.
@@ -185,7 +209,7 @@ impl<'a> Reader<'a> {
                 news = true;
             }
         }
-        news && self.decide(row).is_some()
+        news && !self.thorough && self.decide(row).is_some()
     }
 
     /// The text of a part.

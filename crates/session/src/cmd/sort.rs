@@ -17,7 +17,7 @@ use super::search_run;
 use super::updates::{self, Request};
 use crate::cx::Cx;
 use crate::partial::positions;
-use crate::reply::{Failure, Outcome, Reply, client_bug};
+use crate::reply::{Failure, Outcome, Reply};
 use crate::state::{Login, Selected, State};
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
@@ -30,13 +30,10 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) ->
 async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Sort) -> Outcome {
     let (login, selected) = state.selected()?;
     if let Some(returns) = &mut args.returns {
-        search::check_returns(returns)?;
+        search::name_result(returns);
         if returns.update.is_some() {
             updates::check_tag(selected, &tag)?;
         }
-    }
-    if args.criteria.iter().any(|by| by.key == Key::Relevancy) {
-        return Err(client_bug("RELEVANCY is not supported"));
     }
     let update = args
         .returns
@@ -44,9 +41,19 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Sort) -> Outco
         .and_then(|returns| returns.update.take());
     let update = update.map(|fetch| (fetch, args.key.clone()));
     let program = Program::new(cx, login, selected, Some(&args.charset), args.key).await?;
+    let by_relevance = args.criteria.iter().any(|by| by.key == Key::Relevancy);
+    let tells_scores = args
+        .returns
+        .as_ref()
+        .is_some_and(|returns| returns.relevancy);
+    search::check_relevancy(by_relevance || tells_scores, &program)?;
     let uids = search_run::find(cx, login, selected, &program, false).await?;
+    let scores = match by_relevance || tells_scores {
+        true => search_run::scores(cx, login, selected, &program, &uids).await?,
+        false => Vec::new(),
+    };
     let found = Found::read(selected, &uids).await?;
-    let sorted = in_order(login, &found, &args.criteria, cx.comparator).await?;
+    let sorted = in_order(login, &found, &args.criteria, &scores, cx.comparator).await?;
     let count = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
     let ids: Vec<NonZeroU32> = sorted
         .iter()
@@ -85,6 +92,14 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Sort) -> Outco
             let page = (!page.is_empty()).then(|| page.iter().copied());
             answer.partial(range, page);
         }
+        if returns.relevancy {
+            // Of the page alone, if there is one.
+            let told = match returns.partial {
+                Some(range) => &sorted[self::page(range, sorted.len())],
+                None => &sorted[..],
+            };
+            answer.relevancy(told.iter().map(|index| scores[*index as usize]));
+        }
         if program.tells_mod_seq
             && let Some(mod_seq) = found.highest(picked.iter().copied())
         {
@@ -122,18 +137,19 @@ pub(super) async fn sorted(
     uids: &UidSet,
 ) -> Result<Vec<Uid>, Failure> {
     let found = Found::read(selected, uids).await?;
-    let sorted = in_order(login, &found, criteria, comparator).await?;
+    let sorted = in_order(login, &found, criteria, &[], comparator).await?;
     Ok(found.uids(&sorted))
 }
 
-/// Indexes of messages in the order of the criteria.
+/// Indexes of messages in the order of the criteria. `scores` are needed if relevance is one.
 async fn in_order(
     login: &Login,
     found: &Found,
     criteria: &[SortCriterion],
+    scores: &[u8],
     comparator: Comparator,
 ) -> Result<Vec<u32>, Failure> {
-    let mut columns = Columns::new(criteria, comparator);
+    let mut columns = Columns::new(criteria, scores, comparator);
     if columns.need_emails() {
         found
             .each_email(login, |message, email| {
@@ -179,7 +195,7 @@ fn page(range: PartialRange, count: usize) -> Range<usize> {
 struct Columns(Vec<(Column, bool)>, Vec<Key>);
 
 impl Columns {
-    fn new(criteria: &[SortCriterion], comparator: Comparator) -> Columns {
+    fn new(criteria: &[SortCriterion], scores: &[u8], comparator: Comparator) -> Columns {
         let mut columns: Vec<(Column, bool)> = Vec::new();
         let mut keys: Vec<Key> = Vec::new();
         for criterion in criteria {
@@ -189,6 +205,11 @@ impl Columns {
             }
             let (column, reverse) = match criterion.key {
                 Key::Arrival | Key::Date | Key::Size => (Column::Numbers(Vec::new()), false),
+                // The highest first (RFC 6203 §6).
+                Key::Relevancy => {
+                    let scores = scores.iter().map(|score| -i64::from(*score));
+                    (Column::Numbers(scores.collect()), false)
+                }
                 _ => (
                     Column::Texts(Texts::new(comparator.collation)),
                     comparator.reverse,
@@ -202,13 +223,15 @@ impl Columns {
 
     /// Whether more is needed than the mailbox's own columns.
     fn need_emails(&self) -> bool {
-        let own = |key: &Key| matches!(key, Key::Arrival | Key::Size);
+        let own = |key: &Key| matches!(key, Key::Arrival | Key::Size | Key::Relevancy);
         !self.1.iter().all(own)
     }
 
     fn push(&mut self, message: &search::Message, keys: &SortKeys) {
         for ((column, _), key) in self.0.iter_mut().zip(&self.1) {
             match column {
+                // They are all there already.
+                Column::Numbers(_) if *key == Key::Relevancy => {}
                 Column::Numbers(numbers) => numbers.push(match key {
                     Key::Size => i64::try_from(message.size).unwrap_or(i64::MAX),
                     // Without a date, the internal date is the sent date (RFC 5256 §2.2).
