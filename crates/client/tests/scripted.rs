@@ -570,3 +570,32 @@ async fn what_is_relevant_has_scores() {
     drop(client);
     server.await.unwrap();
 }
+
+/// RFC 5255 §3.2.
+#[tokio::test]
+async fn languages_are_chosen() {
+    let (mut client, server) = client(&[
+        (
+            "r1 LANGUAGE\r\n",
+            "* LANGUAGE (EN DE IT i-default)\r\nr1 OK Supported languages have been enumerated\r\n",
+        ),
+        (
+            "r2 LANGUAGE de-AT en\r\n",
+            "* LANGUAGE (DE)\r\nr2 OK Sprachwechsel durch LANGUAGE-Befehl ausgeführt\r\n",
+        ),
+        (
+            "r3 LANGUAGE MUL\r\n",
+            "r3 NO Diese Sprache wird nicht unterstützt\r\n",
+        ),
+    ])
+    .await;
+    let all = client.language(&[]).await.unwrap();
+    assert_eq!(all, ["EN", "DE", "IT", "i-default"]);
+    assert_eq!(client.language(&["de-AT", "en"]).await.unwrap(), ["DE"]);
+    let Err(Error::No(refusal)) = client.language(&["MUL"]).await else {
+        panic!("refused")
+    };
+    assert_eq!(refusal.text, "Diese Sprache wird nicht unterstützt");
+    drop(client);
+    server.await.unwrap();
+}

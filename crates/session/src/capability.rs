@@ -112,6 +112,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("ID", always),
     ("ENABLE", always),
     ("NAMESPACE", always),
+    ("LANGUAGE", always),
     ("IDLE", always),
     ("UNSELECT", always),
     ("CHILDREN", always),

@@ -15,6 +15,7 @@ use crate::cmd::comparator::Comparator;
 use crate::conn::Conn;
 use crate::enabled::Enabled;
 use crate::env::{Env, Peer};
+use crate::language::Language;
 use crate::notify::Notify;
 use crate::reply::Reply;
 use crate::state::{Selected, State};
@@ -33,6 +34,8 @@ pub(crate) struct Cx {
     pub(crate) client: Option<u16>,
     /// What NOTIFY asked for, after the first one.
     pub(crate) notify: Option<Box<Notify>>,
+    /// What people are answered in.
+    pub(crate) language: Language,
     /// What SEARCH, SORT and THREAD compare by.
     pub(crate) comparator: Comparator,
     /// The command that runs: its tag, and when its client was last told something of it.
@@ -105,8 +108,14 @@ impl Cx {
             code,
             text,
         } = reply;
-        self.writer()
-            .status_line(tag, *condition, code.as_deref(), text);
+        let text = self.language.text(text);
+        // RFC 5255 §3.2: in UTF-8.
+        let utf8 = self.language != Language::Default;
+        let mut writer = match utf8 {
+            true => self.writer().with_utf8_text(),
+            false => self.writer(),
+        };
+        writer.status_line(tag, *condition, code.as_deref(), &text);
     }
 
     /// Whether a password may be sent now (RFC 9051 §6.2.3, §11.1).

@@ -29,6 +29,7 @@
 //! | `switch.rs` | what each word allows, so that one that is off is refused |
 //! | `reply.rs` | every error as NO, BAD or BYE with its response code |
 //! | `convert.rs` | names, ids and dates between `proto` and `mailbox` |
+//! | `language/` | the languages of texts, and their catalogue |
 //! | `flags.rs` | flag words as text |
 //! | `url.rs` | IMAP URLs of messages and their parts |
 //! | `cmd/` | one file for each command |
@@ -67,6 +68,7 @@ mod enabled;
 mod env;
 mod flags;
 mod io;
+mod language;
 mod notify;
 mod partial;
 mod reply;

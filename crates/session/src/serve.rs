@@ -78,6 +78,7 @@ impl Session {
                 client: None,
                 notify: None,
                 comparator: Default::default(),
+                language: Default::default(),
                 running: None,
             },
             state: State::NotAuthenticated(Default::default()),
@@ -408,6 +409,7 @@ impl Session {
         self.cx.enabled = Enabled::default();
         self.cx.notify = None;
         self.cx.comparator = Default::default();
+        self.cx.language = Default::default();
         self.cx.status(Some(tag), reply);
         self.deadline = Instant::now() + self.cx.env.limits.login_timeout;
         self.cx.conn.after_logout(&self.cx.env.limits).await
@@ -421,7 +423,8 @@ impl Session {
             None => Flow::On,
         };
         if flow == Flow::On {
-            self.cx.line(format_args!("+ idling"));
+            let text = self.cx.language.text("idling");
+            self.cx.line(format_args!("+ {text}"));
             self.cx.conn.expect_line();
             self.idle = Some(tag);
             self.keepalive = self.next_keepalive();

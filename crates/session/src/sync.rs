@@ -147,10 +147,14 @@ pub(crate) fn tell_flags_defined(cx: &mut Cx, selected: &mut Selected) {
     cx.line(format_args!("* FLAGS ({defined})"));
     match selected.read_only {
         // RFC 9051 §6.3.3
-        true => cx.line(format_args!("* OK [PERMANENTFLAGS ()] Read-only")),
-        false => cx.line(format_args!(
-            "* OK [PERMANENTFLAGS ({defined} \\*)] Limited"
-        )),
+        true => {
+            let text = cx.language.text("Read-only");
+            cx.line(format_args!("* OK [PERMANENTFLAGS ()] {text}"));
+        }
+        false => {
+            let text = cx.language.text("Limited");
+            cx.line(format_args!("* OK [PERMANENTFLAGS ({defined} \\*)] {text}"));
+        }
     }
 }
 

@@ -35,6 +35,7 @@ use crate::types::{MailboxName, Number, NumberSet, SetEnd, is_atom_char, mutf7};
 pub struct Writer<'a> {
     out: &'a mut Vec<u8>,
     utf8: bool,
+    utf8_text: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -42,7 +43,18 @@ impl<'a> Writer<'a> {
     /// mailbox names and quoted strings are UTF-8; without, names are modified UTF-7 and other
     /// text that is not ASCII becomes a literal.
     pub fn new(out: &'a mut Vec<u8>, utf8: bool) -> Self {
-        Self { out, utf8 }
+        Self {
+            out,
+            utf8,
+            utf8_text: utf8,
+        }
+    }
+
+    /// The same, with UTF-8 in text for people: the client asked for a language (RFC 5255 §3.2).
+    #[must_use]
+    pub fn with_utf8_text(mut self) -> Self {
+        self.utf8_text = true;
+        self
     }
 
     /// Appends bytes as they are.

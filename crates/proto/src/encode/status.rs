@@ -57,9 +57,9 @@ impl Writer<'_> {
         self.end_line();
     }
 
-    /// Text for people: one line, ASCII unless the client enabled UTF-8 (RFC 9051 §9, text).
+    /// Text for people: one line, ASCII unless the client enabled UTF-8 (RFC 9051 §9, text; RFC 5255 §3.2).
     fn text(&mut self, text: &[u8]) {
-        let ascii = !self.utf8;
+        let ascii = !self.utf8_text;
         let clean = |b: &u8| match b {
             0 | b'\r' | b'\n' => b' ',
             0x80.. if ascii => b'?',

@@ -15,6 +15,7 @@ mod fetch;
 mod filters;
 mod fuzzy;
 mod id;
+mod language;
 pub(crate) mod list;
 mod list_match;
 mod login;
@@ -84,6 +85,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Search(args) => Box::pin(search::run(cx, state, command.tag, args)).await,
         C::Esearch(args) => Box::pin(multisearch::run(cx, state, command.tag, args)).await,
         C::Sort(args) => Box::pin(sort::run(cx, state, command.tag, args)).await,
+        C::Language(ranges) => language::run(cx, state, &ranges),
         C::Comparator(wanted) => comparator::run(cx, &wanted),
         C::CancelUpdate(tags) => updates::cancel(cx, state, &tags),
         C::Thread(args) => Box::pin(thread::run(cx, state, args)).await,

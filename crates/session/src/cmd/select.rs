@@ -106,28 +106,30 @@ async fn tell_size(cx: &mut Cx, selected: &mut Selected) -> Result<(), Failure> 
             let rows = selected.view.load(Wanted::FirstUnseen).await?;
             if let Some(uid) = rows.loaded().first_unseen() {
                 let number = rows.number(uid);
-                cx.line(format_args!("* OK [UNSEEN {number}] First unseen"));
+                let text = cx.language.text("First unseen");
+                cx.line(format_args!("* OK [UNSEEN {number}] {text}"));
             }
         }
     }
+    let text = cx.language.text("UIDs are valid");
     cx.line(format_args!(
-        "* OK [UIDVALIDITY {}] UIDs are valid",
+        "* OK [UIDVALIDITY {}] {text}",
         snapshot.uid_validity()
     ));
+    let text = cx.language.text("Predicted next UID");
     cx.line(format_args!(
-        "* OK [UIDNEXT {}] Predicted next UID",
+        "* OK [UIDNEXT {}] {text}",
         snapshot.uid_next()
     ));
     // Told to every client: some decide by it whether to use CONDSTORE at all.
+    let text = cx.language.text("Highest");
     cx.line(format_args!(
-        "* OK [HIGHESTMODSEQ {}] Highest",
+        "* OK [HIGHESTMODSEQ {}] {text}",
         snapshot.modseq()
     ));
     let id = convert::mailbox_id(selected.mailbox.account().id(), selected.mailbox.id());
-    cx.line(format_args!(
-        "* OK [MAILBOXID ({})] Mailbox id",
-        id.as_str()
-    ));
+    let text = cx.language.text("Mailbox id");
+    cx.line(format_args!("* OK [MAILBOXID ({})] {text}", id.as_str()));
     Ok(())
 }
 
