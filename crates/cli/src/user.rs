@@ -9,7 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use restante_auth::password::{self, Cost};
 use restante_auth::schemes;
 use restante_server::Admin;
-use restante_server::admin::{Reply, Request, USERS_MAX, UserToAdd, check_user_name};
+use restante_server::admin::{
+    QuotaLimit, QuotaResource, Reply, Request, USERS_MAX, UserToAdd, check_user_name,
+};
 use restante_server::config::Size;
 
 use crate::Place;
@@ -43,12 +45,20 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Set how much mail a user may have
+    /// Set how much mail a user may have; what is not named stays as it is
+    #[command(group = clap::ArgGroup::new("limits").required(true).multiple(true))]
     Quota {
         /// The user
         name: String,
         /// Such as "5 GiB", or `default`
-        size: String,
+        #[arg(group = "limits")]
+        size: Option<String>,
+        /// The most messages in all mailboxes, or `default`
+        #[arg(long, value_name = "NUMBER", group = "limits")]
+        messages: Option<String>,
+        /// The most mailboxes, INBOX among them, or `default`
+        #[arg(long, value_name = "NUMBER", group = "limits")]
+        mailboxes: Option<String>,
         #[command(flatten)]
         place: Place,
     },
@@ -180,16 +190,26 @@ pub(crate) fn run(command: &UserCommand) -> Result<(), String> {
             let request = Request::UserRemove { name: name.clone() };
             done(place, request, &format!("{name} is removed."))
         }
-        UserCommand::Quota { name, size, place } => {
-            let bytes = match size.as_str() {
-                "default" => None,
-                size => Some(size.parse::<Size>()?.0),
-            };
+        UserCommand::Quota {
+            name,
+            size,
+            messages,
+            mailboxes,
+            place,
+        } => {
+            let limits = quota_limits(size, messages, mailboxes)?;
+            let named = [
+                size.clone(),
+                messages.as_ref().map(|most| format!("{most} messages")),
+                mailboxes.as_ref().map(|most| format!("{most} mailboxes")),
+            ];
+            let named: Vec<_> = named.into_iter().flatten().collect();
             let request = Request::UserQuota {
                 name: name.clone(),
-                bytes,
+                limits,
             };
-            done(place, request, &format!("The quota of {name} is {size}."))
+            let text = format!("The quota of {name} is {}.", named.join(", "));
+            done(place, request, &text)
         }
         UserCommand::AppPassword(command) => app_password(command),
         UserCommand::Logins { name, place } => crate::logins::of_user(place, name),
@@ -290,6 +310,34 @@ fn read_password(name: &str, args: &PasswordArgs) -> Result<String, String> {
         return Err("the passwords differ".to_owned());
     }
     Ok(first)
+}
+
+/// The limits that were given.
+fn quota_limits(
+    size: &Option<String>,
+    messages: &Option<String>,
+    mailboxes: &Option<String>,
+) -> Result<Vec<QuotaLimit>, String> {
+    let bytes = |text: &str| text.parse::<Size>().map(|size| size.0);
+    let number = |text: &str| {
+        let number = text.parse::<u64>();
+        number.map_err(|_| format!("{text}: not a number"))
+    };
+    let mut limits = Vec::new();
+    let mut set = |resource, given: &Option<String>, parse: &dyn Fn(&str) -> _| {
+        if let Some(text) = given {
+            let limit = match text.as_str() {
+                "default" => None,
+                text => Some(parse(text)?),
+            };
+            limits.push(QuotaLimit { resource, limit });
+        }
+        Ok::<_, String>(())
+    };
+    set(QuotaResource::Bytes, size, &bytes)?;
+    set(QuotaResource::Messages, messages, &number)?;
+    set(QuotaResource::Mailboxes, mailboxes, &number)?;
+    Ok(limits)
 }
 
 fn add_one(args: &AddArgs, name: &str) -> Result<(), String> {
@@ -468,6 +516,12 @@ fn list(place: &Place) -> Result<(), String> {
                 if let Some(quota) = user.quota {
                     line.push_str(&format!("\tquota {}", Size(quota)));
                 }
+                if let Some(most) = user.quota_messages {
+                    line.push_str(&format!("\t{most} messages"));
+                }
+                if let Some(most) = user.quota_mailboxes {
+                    line.push_str(&format!("\t{most} mailboxes"));
+                }
                 if user.disabled {
                     line.push_str("\tlocked out");
                 }
@@ -487,14 +541,19 @@ fn show(place: &Place, name: &str) -> Result<(), String> {
         user,
         used,
         messages,
+        mailboxes,
         limit,
+        messages_max,
+        mailboxes_max,
     } = block_on(call(place, request))?
     else {
         return Err("an unexpected answer".to_owned());
     };
     println!("name:      {}", user.name);
     println!("account:   {}", user.account);
-    println!("messages:  {messages}");
+    let of = |most: Option<u64>| most.map_or(String::new(), |most| format!(" of {most}"));
+    println!("mailboxes: {mailboxes}{}", of(mailboxes_max));
+    println!("messages:  {messages}{}", of(messages_max));
     println!("size:      {used} bytes");
     match limit {
         Some(limit) => println!("quota:     {}", Size(limit)),

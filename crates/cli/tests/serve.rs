@@ -190,6 +190,19 @@ fn users_are_managed_with_and_without_a_server() {
         assert_eq!(out.lines().count(), 300);
         assert!(run(&["user", "quota", "user001", "5 GiB"], "").0);
         assert!(run(&["user", "list", "USER001"], "").1.contains("5 GiB"));
+        let limits = ["user", "quota", "user001", "--messages", "900"];
+        assert!(run(&limits, "").0);
+        let limits = ["user", "quota", "user001", "--mailboxes", "40"];
+        let (ok, said, _) = run(&limits, "");
+        assert!(ok && said.contains("40 mailboxes"), "{said}");
+        let (_, shown, _) = run(&["user", "list", "user001"], "");
+        for limit in ["5 GiB", " of 900\n", "mailboxes: 6 of 40\n"] {
+            assert!(shown.contains(limit), "{shown}");
+        }
+        let limits = ["user", "quota", "user001", "--messages", "default"];
+        assert!(run(&limits, "").0);
+        let (ok, _, err) = run(&["user", "quota", "user001"], "");
+        assert!(!ok && err.contains("--messages"), "{err}");
         let (ok, _, err) = run(&["user", "remove", "nobody"], "");
         assert!(!ok && err.contains("nobody: no such user"), "{err}");
         let (ok, _, err) = run(&["user", "add", "a b", "--password-stdin"], "x");

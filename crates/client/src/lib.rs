@@ -51,6 +51,7 @@ mod login;
 mod mailboxes;
 mod messages;
 mod metadata;
+mod quota;
 mod tls;
 
 pub use restante_proto::client::{AppendMessage, Mode, ResponseLimits};
@@ -65,4 +66,5 @@ pub use international::Comparators;
 pub use live::LiveResult;
 pub use mailboxes::Selected;
 pub use messages::{FetchEvent, FetchStream, Fetched, Found, Gone, Stored};
+pub use quota::QuotaRoot;
 pub use tls::Tls;

@@ -50,6 +50,55 @@ async fn with_greeting(
 }
 
 #[tokio::test]
+async fn asks_for_quotas_and_sets_them() {
+    let (mut client, server) = client(&[
+        (
+            "r1 GETQUOTAROOT INBOX\r\n",
+            "* QUOTAROOT INBOX \"#user/alice\" \"!partition/sda4\"\r\n\
+             * QUOTA \"#user/alice\" (MESSAGE 42 1000)\r\n\
+             * QUOTA \"!partition/sda4\" (STORAGE 104 10923847)\r\n\
+             r1 OK Getquotaroot complete\r\n",
+        ),
+        (
+            "r2 GETQUOTA \"\"\r\n",
+            "* QUOTA \"\" (MAILBOX 3 9)\r\nr2 OK done\r\n",
+        ),
+        (
+            "r3 SETQUOTA #user/alice (STORAGE 510)\r\n",
+            "* QUOTA \"#user/alice\" (STORAGE 58 512)\r\nr3 OK Rounded quota\r\n",
+        ),
+    ])
+    .await;
+    let limit = |resource, usage, limit| QuotaLimit {
+        resource,
+        usage,
+        limit,
+    };
+    let roots = client.quota_roots("INBOX").await.unwrap();
+    let expected = [
+        ("#user/alice", limit(QuotaResource::Message, 42, 1000)),
+        (
+            "!partition/sda4",
+            limit(QuotaResource::Storage, 104, 10_923_847),
+        ),
+    ];
+    let expected = expected.map(|(name, limit)| QuotaRoot {
+        name: name.into(),
+        limits: vec![limit],
+    });
+    assert_eq!(roots, expected);
+    let limits = client.quota(b"").await.unwrap();
+    assert_eq!(limits, [limit(QuotaResource::Mailbox, 3, 9)]);
+    let set = client
+        .set_quota(b"#user/alice", vec![(QuotaResource::Storage, 510)])
+        .await
+        .unwrap();
+    assert_eq!(set[0].limits, [limit(QuotaResource::Storage, 58, 512)]);
+    drop(client);
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn logs_in_and_asks_what_changed() {
     let (mut client, server) = client(&[
         ("r1 LOGIN joe \"se cret\"\r\n", "r1 OK in\r\n"),

@@ -21,7 +21,7 @@ use crate::{
     mail::Core,
     mailbox::Mailbox,
     name::MailboxName,
-    quota::{Quota, Reservation, Usage},
+    quota::{Quota, QuotaLimits, Reservation, Usage},
     tail::{Tail, TailState},
     tree::{Entry, SpecialUse, Tree, TreeEffect, TreeRecord},
     types::{AccountId, EmailId, MailboxId, ModSeq, UidValidity},
@@ -191,7 +191,7 @@ impl Account {
             Some(now) => now,
             None => create(&core, id).await?,
         };
-        let limit = user.quota_bytes.or(core.options.quota_bytes);
+        let limits = user.quota.or(core.options.quota);
         let account = Self {
             id,
             now: Mutex::new(now),
@@ -199,7 +199,7 @@ impl Account {
             tree_writer: tokio::sync::Mutex::default(),
             mailboxes: Mutex::default(),
             events: OnceLock::new(),
-            usage: Usage::new(limit),
+            usage: Usage::new(limits),
             threads: crate::thread::ThreadsOnTheWay::default(),
             core,
         };
@@ -304,7 +304,10 @@ impl Account {
 
     /// What the account may hold, and holds.
     pub async fn quota(&self) -> Quota {
-        self.usage.quota()
+        Quota {
+            mailboxes: self.lock_now().tree.mailboxes.len() as u64,
+            ..self.usage.quota()
+        }
     }
 
     /// The time by the clock of the store, in milliseconds since 1970.
@@ -312,17 +315,16 @@ impl Account {
         self.core.now_ms()
     }
 
-    /// Holds room for a message before its bytes are taken.
+    /// Holds room for messages before their bytes are taken.
     ///
     /// # Errors
     /// [`MailError::OverQuota`].
-    pub fn reserve(&self, bytes: u64) -> Result<Reservation> {
-        self.usage.reserve(bytes)
+    pub fn reserve(&self, bytes: u64, messages: u64) -> Result<Reservation> {
+        self.usage.reserve(bytes, messages)
     }
 
-    pub(crate) fn set_quota(&self, quota_bytes: Option<u64>) {
-        self.usage
-            .set_limit(quota_bytes.or(self.core.options.quota_bytes));
+    pub(crate) fn set_quota(&self, limits: QuotaLimits) {
+        self.usage.set_limits(limits.or(self.core.options.quota));
     }
 
     /// The row of an email.

@@ -10,6 +10,7 @@ use crate::{
     error::{Limit, MailError, Result},
     keys,
     mail::Mail,
+    quota::QuotaLimits,
     scram::{self, ScramRow},
     types::AccountId,
 };
@@ -23,8 +24,8 @@ pub struct User {
     pub name: String,
     /// The password's hash as a PHC string; without one nobody can log in with a password.
     pub password: Option<String>,
-    /// The quota, in bytes; `None` is the server's default.
-    pub quota_bytes: Option<u64>,
+    /// The quota; what is `None` is the server's default.
+    pub quota: QuotaLimits,
     /// Whether the user is locked out. Mail is still delivered.
     pub disabled: bool,
 }
@@ -36,8 +37,8 @@ pub struct NewUser {
     pub name: String,
     /// The password's hash as a PHC string.
     pub password: Option<String>,
-    /// The quota, in bytes.
-    pub quota_bytes: Option<u64>,
+    /// The quota.
+    pub quota: QuotaLimits,
     /// The keys of SCRAM that were made of the password, if any were.
     pub scram: Vec<ScramRow>,
 }
@@ -62,13 +63,19 @@ impl User {
         out.push(
             has(self.disabled, 0)
                 | has(self.password.is_some(), 1)
-                | has(self.quota_bytes.is_some(), 2),
+                | has(self.quota.bytes.is_some(), 2)
+                | has(self.quota.messages.is_some(), 3)
+                | has(self.quota.mailboxes.is_some(), 4),
         );
-        put_varint(&mut out, self.quota_bytes.unwrap_or_default());
+        put_varint(&mut out, self.quota.bytes.unwrap_or_default());
         put_bytes(
             &mut out,
             self.password.as_deref().unwrap_or_default().as_bytes(),
         );
+        // Only where there is one, so that rows from before there were any stay what they are.
+        for limit in [self.quota.messages, self.quota.mailboxes] {
+            limit.iter().for_each(|limit| put_varint(&mut out, *limit));
+        }
         out
     }
 
@@ -80,13 +87,22 @@ impl User {
             }
             let account = AccountId(reader.varint_u32()?);
             let has = reader.u8()?;
-            let quota = reader.varint()?;
+            let bytes = reader.varint()?;
             let password = reader.str()?;
+            let mut limit = |bit| match has & bit != 0 {
+                true => reader.varint().map(Some),
+                false => Ok(None),
+            };
+            let quota = QuotaLimits {
+                bytes: (has & 4 != 0).then_some(bytes),
+                messages: limit(8)?,
+                mailboxes: limit(16)?,
+            };
             Ok(Self {
                 account,
                 name: name.into(),
                 password: (has & 2 != 0).then(|| password.into()),
-                quota_bytes: (has & 4 != 0).then_some(quota),
+                quota,
                 disabled: has & 1 != 0,
             })
         };
@@ -124,7 +140,7 @@ impl Mail {
         let user = NewUser {
             name: name.into(),
             password,
-            quota_bytes: None,
+            quota: QuotaLimits::default(),
             scram: Vec::new(),
         };
         let mut added = self.users_add(vec![user]).await?;
@@ -158,7 +174,7 @@ impl Mail {
                     account: AccountId(last),
                     name,
                     password: user.password.clone(),
-                    quota_bytes: user.quota_bytes,
+                    quota: user.quota,
                     disabled: false,
                 };
                 scram::put(&mut batch, user.account, keys_of_new);
@@ -218,13 +234,17 @@ impl Mail {
         .await
     }
 
-    /// Sets the quota, in bytes; `None` is the server's default.
+    /// Changes the quota; what is `None` is the server's default.
     ///
     /// # Errors
     /// [`MailError::NoSuchUser`].
-    pub async fn user_set_quota(&self, name: &str, quota_bytes: Option<u64>) -> Result<User> {
+    pub async fn user_set_quota(
+        &self,
+        name: &str,
+        change: impl Fn(&mut QuotaLimits),
+    ) -> Result<User> {
         let user = self
-            .user_change(name, |user, _| user.quota_bytes = quota_bytes)
+            .user_change(name, |user, _| change(&mut user.quota))
             .await?;
         self.quota_changed(&user);
         Ok(user)
@@ -350,5 +370,25 @@ impl crate::mail::Core {
             .map_err(|_| MailError::damaged("a user's name in the directory"))?;
         let row = self.store.get(&keys::user(name)).await?;
         row.map(|row| User::decode(name, &row)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_from_before_there_were_more_limits_stay_what_they_are() {
+        let old = [1, 7, 0b110, 100, 2, b'$', b'x'];
+        let mut user = User::decode("ada", &old).unwrap();
+        assert_eq!((user.quota.bytes, user.quota.messages), (Some(100), None));
+        assert_eq!(user.encode(), old);
+        user.quota.mailboxes = Some(300);
+        let row = user.encode();
+        assert_eq!(User::decode("ada", &row).unwrap(), user);
+        assert_eq!(row[2], 0b1_0110);
+        user.quota.messages = Some(0);
+        assert_eq!(User::decode("ada", &user.encode()).unwrap(), user);
+        assert!(User::decode("ada", &row[..row.len() - 2]).is_err());
     }
 }

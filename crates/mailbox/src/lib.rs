@@ -60,7 +60,7 @@ pub use notes::NoteChange;
 pub use ops::{Append, Appended, Change, Copied, Expunged, Replaced, Stored};
 pub use options::MailOptions;
 pub use purge::{PURGE_REASON_BYTES_MAX, PurgeReport, ShownIn, Tombstone};
-pub use quota::{Quota, Reservation};
+pub use quota::{Quota, QuotaLimits, Reservation};
 pub use record::{Effect, NewRow, NoModSeq, Record};
 pub use retention::RetentionReport;
 pub use scram::ScramRow;

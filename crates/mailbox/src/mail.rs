@@ -197,7 +197,7 @@ impl Mail {
     /// Tells an open account that the user's quota was changed.
     pub(crate) fn quota_changed(&self, user: &User) {
         if let Some(account) = self.lock().get(&user.account).and_then(Weak::upgrade) {
-            account.set_quota(user.quota_bytes);
+            account.set_quota(user.quota);
         }
     }
 

@@ -572,8 +572,9 @@ impl Mailbox {
                 let snapshot = self.pending_snapshot().await?;
                 let loaded = self.ensure(&snapshot, Wanted::Uids(uids)).await?;
                 if how != Transfer::Move && _room.is_none() {
-                    let bytes = loaded.rows_in(uids).map(|row| row.size).sum();
-                    _room = Some(account.reserve(bytes)?);
+                    let rows = || loaded.rows_in(uids);
+                    let bytes = rows().map(|row| row.size).sum();
+                    _room = Some(account.reserve(bytes, rows().count() as u64)?);
                 }
                 drop(loaded);
                 if !same {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::{Clock, SystemClock},
     name::MailboxName,
+    quota::QuotaLimits,
     tree::SpecialUse,
 };
 
@@ -30,8 +31,8 @@ pub struct MailOptions {
     pub email_cache_bytes: u64,
     /// The largest message, in bytes (RFC 7889).
     pub message_bytes_max: u64,
-    /// The quota of users who have none of their own, in bytes.
-    pub quota_bytes: Option<u64>,
+    /// The quota of users who have none of their own.
+    pub quota: QuotaLimits,
     /// What a new account has beside INBOX, with their special uses (RFC 6154); all are subscribed.
     pub mailboxes: Vec<(MailboxName, SpecialUse)>,
     /// A checkpoint is due after this many records …
@@ -51,7 +52,7 @@ impl Default for MailOptions {
             snapshot_cache_bytes: 64 << 20,
             email_cache_bytes: 16 << 20,
             message_bytes_max: 50 << 20,
-            quota_bytes: None,
+            quota: QuotaLimits::default(),
             mailboxes: Vec::new(),
             checkpoint_records: 256,
             checkpoint_bytes: 1 << 20,

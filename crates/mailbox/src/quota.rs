@@ -7,17 +7,68 @@ use crate::{
     tail::Tail,
 };
 
+/// What an account may hold; `None` is no limit, or in a user's row the server's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaLimits {
+    /// Bytes of all messages.
+    pub bytes: Option<u64>,
+    /// Messages in all mailboxes.
+    pub messages: Option<u64>,
+    /// Mailboxes, INBOX among them.
+    pub mailboxes: Option<u64>,
+}
+
+impl QuotaLimits {
+    /// These limits, and `others` for what they say nothing of.
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            bytes: self.bytes.or(others.bytes),
+            messages: self.messages.or(others.messages),
+            mailboxes: self.mailboxes.or(others.mailboxes),
+        }
+    }
+}
+
 /// What an account may hold, and holds (RFC 9208). Expunged messages that are still kept do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
     /// The sizes of all messages in all mailboxes, in bytes.
     pub used_bytes: u64,
-    /// What they may come to, in bytes; `None` is no limit.
-    pub limit_bytes: Option<u64>,
     /// The messages in all mailboxes.
     pub messages: u64,
+    /// The mailboxes.
+    pub mailboxes: u64,
+    /// What they may come to.
+    pub limits: QuotaLimits,
     /// Room that is held for messages on their way, in bytes.
     pub reserved_bytes: u64,
+    /// How many messages are on their way.
+    pub reserved_messages: u64,
+}
+
+impl Quota {
+    /// Whether so much more would be too much. Nothing fits always: a flag change must not fail for want of
+    /// space.
+    ///
+    /// # Errors
+    /// [`MailError::OverQuota`].
+    pub fn admits(&self, bytes: u64, messages: u64) -> Result<()> {
+        let exceeds = |used: u64, reserved: u64, more: u64, limit: Option<u64>| {
+            let sum = used.saturating_add(reserved).saturating_add(more);
+            more > 0 && limit.is_some_and(|limit| sum > limit)
+        };
+        let limits = &self.limits;
+        match exceeds(self.used_bytes, self.reserved_bytes, bytes, limits.bytes)
+            || exceeds(
+                self.messages,
+                self.reserved_messages,
+                messages,
+                limits.messages,
+            ) {
+            true => Err(MailError::OverQuota),
+            false => Ok(()),
+        }
+    }
 }
 
 /// The sums of an account's tails.
@@ -29,6 +80,7 @@ pub(crate) struct Usage(Arc<Mutex<Quota>>);
 pub struct Reservation {
     usage: Arc<Mutex<Quota>>,
     bytes: u64,
+    messages: u64,
 }
 
 fn lock(usage: &Mutex<Quota>) -> MutexGuard<'_, Quota> {
@@ -36,19 +88,20 @@ fn lock(usage: &Mutex<Quota>) -> MutexGuard<'_, Quota> {
 }
 
 impl Usage {
-    pub(crate) fn new(limit_bytes: Option<u64>) -> Self {
+    pub(crate) fn new(limits: QuotaLimits) -> Self {
         Self(Arc::new(Mutex::new(Quota {
-            limit_bytes,
+            limits,
             ..Quota::default()
         })))
     }
 
+    /// All but the number of mailboxes, which the tree knows.
     pub(crate) fn quota(&self) -> Quota {
         *lock(&self.0)
     }
 
-    pub(crate) fn set_limit(&self, limit_bytes: Option<u64>) {
-        lock(&self.0).limit_bytes = limit_bytes;
+    pub(crate) fn set_limits(&self, limits: QuotaLimits) {
+        lock(&self.0).limits = limits;
     }
 
     /// Counts from nothing.
@@ -81,18 +134,15 @@ impl Usage {
         quota.messages = quota.messages.saturating_sub(tail.messages.into());
     }
 
-    pub(crate) fn reserve(&self, bytes: u64) -> Result<Reservation> {
+    pub(crate) fn reserve(&self, bytes: u64, messages: u64) -> Result<Reservation> {
         let mut quota = lock(&self.0);
-        let reserved = quota.reserved_bytes.saturating_add(bytes);
-        let wanted = quota.used_bytes.saturating_add(reserved);
-        // Nothing to reserve fits always: a flag change must not fail for want of space.
-        if bytes > 0 && quota.limit_bytes.is_some_and(|limit| wanted > limit) {
-            return Err(MailError::OverQuota);
-        }
-        quota.reserved_bytes = reserved;
+        quota.admits(bytes, messages)?;
+        quota.reserved_bytes = quota.reserved_bytes.saturating_add(bytes);
+        quota.reserved_messages = quota.reserved_messages.saturating_add(messages);
         Ok(Reservation {
             usage: self.0.clone(),
             bytes,
+            messages,
         })
     }
 }
@@ -108,7 +158,7 @@ impl Reservation {
     /// # Errors
     /// [`MailError::OverQuota`].
     pub fn grow(&mut self, by: u64) -> Result<()> {
-        let mut more = Usage(self.usage.clone()).reserve(by)?;
+        let mut more = Usage(self.usage.clone()).reserve(by, 0)?;
         self.bytes += std::mem::take(&mut more.bytes);
         Ok(())
     }
@@ -118,6 +168,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut quota = lock(&self.usage);
         quota.reserved_bytes = quota.reserved_bytes.saturating_sub(self.bytes);
+        quota.reserved_messages = quota.reserved_messages.saturating_sub(self.messages);
     }
 }
 
@@ -125,17 +176,38 @@ impl Drop for Reservation {
 mod tests {
     use super::*;
 
+    fn limits(bytes: u64, messages: Option<u64>) -> QuotaLimits {
+        QuotaLimits {
+            bytes: Some(bytes),
+            messages,
+            mailboxes: None,
+        }
+    }
+
     #[test]
     fn room_is_held_and_given_back() {
-        let usage = Usage::new(Some(100));
-        let mut held = usage.reserve(60).unwrap();
-        assert!(matches!(usage.reserve(41), Err(MailError::OverQuota)));
+        let usage = Usage::new(limits(100, None));
+        let mut held = usage.reserve(60, 1).unwrap();
+        assert!(matches!(usage.reserve(41, 1), Err(MailError::OverQuota)));
         held.grow(40).unwrap();
         assert!(held.grow(1).is_err());
         assert_eq!(usage.quota().reserved_bytes, 100);
         drop(held);
         assert_eq!(usage.quota().reserved_bytes, 0);
-        usage.set_limit(Some(0));
-        assert!(usage.reserve(0).is_ok());
+        usage.set_limits(limits(0, None));
+        assert!(usage.reserve(0, 1).is_ok());
+    }
+
+    #[test]
+    fn messages_count_beside_bytes() {
+        let usage = Usage::new(limits(100, Some(2)));
+        let held = usage.reserve(10, 2).unwrap();
+        assert!(matches!(usage.reserve(10, 1), Err(MailError::OverQuota)));
+        // A message that takes the place of another.
+        assert!(usage.reserve(10, 0).is_ok());
+        drop(held);
+        assert_eq!(usage.quota().reserved_messages, 0);
+        assert!(matches!(usage.reserve(10, 3), Err(MailError::OverQuota)));
+        assert!(usage.reserve(90, 2).is_ok());
     }
 }

@@ -15,20 +15,32 @@ use crate::{
 /// Tries against writers of the mailbox itself.
 const TRIES: usize = 32;
 
+/// Whether the quota has room for the mailboxes that are created.
+fn admit_mailboxes(tree: &Tree, created: &[TreeEffect], most: Option<u64>) -> Result<()> {
+    let mailboxes = (tree.mailboxes.len() + created.len()) as u64;
+    match most.is_some_and(|most| mailboxes > most) {
+        true => Err(MailError::OverQuota),
+        false => Ok(()),
+    }
+}
+
 impl Account {
     /// Creates a mailbox, and the parents that it misses as real mailboxes (RFC 9051 §6.3.4).
     ///
     /// # Errors
-    /// [`MailError::AlreadyExists`], [`MailError::SpecialUseTaken`], [`MailError::Limit`].
+    /// [`MailError::AlreadyExists`], [`MailError::SpecialUseTaken`], [`MailError::OverQuota`],
+    /// [`MailError::Limit`].
     pub async fn create(
         self: &Arc<Self>,
         name: &MailboxName,
         special_use: SpecialUse,
     ) -> Result<MailboxId> {
-        self.create_with(name, special_use, None).await
+        let most = self.usage.quota().limits.mailboxes;
+        self.create_within(name, special_use, None, most).await
     }
 
-    /// As [`Account::create`], with the UIDVALIDITY that the mailbox had elsewhere, for an import.
+    /// As [`Account::create`], with the UIDVALIDITY that the mailbox had elsewhere, for an import, which is
+    /// not held to the quota.
     ///
     /// # Errors
     /// As [`Account::create`].
@@ -37,6 +49,18 @@ impl Account {
         name: &MailboxName,
         special_use: SpecialUse,
         uid_validity: Option<UidValidity>,
+    ) -> Result<MailboxId> {
+        self.create_within(name, special_use, uid_validity, None)
+            .await
+    }
+
+    /// Creates a mailbox if the account has no more than `most` then.
+    async fn create_within(
+        self: &Arc<Self>,
+        name: &MailboxName,
+        special_use: SpecialUse,
+        uid_validity: Option<UidValidity>,
+        most: Option<u64>,
     ) -> Result<MailboxId> {
         let name = name.clone();
         self.change_tree(move |tree, change| {
@@ -47,6 +71,7 @@ impl Account {
                 true => change.new_mailbox(special_use, uid_validity),
                 false => change.new_mailbox(SpecialUse::NONE, None),
             })?;
+            admit_mailboxes(tree, &effects, most)?;
             change.effects = effects;
             match change.effects.last() {
                 Some(TreeEffect::Create { entry, .. }) => Ok(entry.id),
@@ -102,7 +127,7 @@ impl Account {
     ///
     /// # Errors
     /// [`MailError::NoSuchMailbox`], [`MailError::AlreadyExists`], [`MailError::RenameBelowItself`],
-    /// [`MailError::Limit`].
+    /// [`MailError::OverQuota`], [`MailError::Limit`].
     pub async fn rename(self: &Arc<Self>, from: &MailboxName, to: &MailboxName) -> Result<()> {
         if from.is_inbox() {
             let id = self.create(to, SpecialUse::NONE).await?;
@@ -119,6 +144,7 @@ impl Account {
             return Ok(());
         }
         let (from, to) = (from.clone(), to.clone());
+        let most = self.usage.quota().limits.mailboxes;
         self.change_tree(move |tree, change| {
             if to.is_below(&from) {
                 return Err(MailError::RenameBelowItself);
@@ -134,6 +160,7 @@ impl Account {
             if let Some(parent) = to.parent().filter(|parent| tree.get(parent).is_none()) {
                 // The renamed mailbox may be a parent of the new name only by `RenameBelowItself`.
                 effects = tree.create(&parent, |_| change.new_mailbox(SpecialUse::NONE, None))?;
+                admit_mailboxes(tree, &effects, most)?;
             }
             let renamed = tree.get(&from).map(|entry| (&from, entry));
             for (name, entry) in renamed.into_iter().chain(tree.children(&from)) {

@@ -146,7 +146,7 @@ impl Account {
         let last = stored.fold(oldest, tail.modseq, |_, _, _| {}).await?;
         let last = last.ok_or(MailError::NoSuchMailbox)?;
         let loaded = stored.ensure(&last, Wanted::All).await?;
-        let _room = self.reserve(tail.size)?;
+        let _room = self.reserve(tail.size, tail.messages.into())?;
         let keywords = last.keywords();
         let purged = self.purged().await?;
         let rows: Vec<AppendRow> = loaded

@@ -196,7 +196,8 @@ impl Mailbox {
         messages.retain(|message| uids.contains(message.uid) && !purged.contains(&message.email));
         messages.sort_unstable_by_key(|message| message.uid);
         let account = self.account();
-        let _room = account.reserve(messages.iter().map(|message| message.size).sum())?;
+        let bytes = messages.iter().map(|message| message.size).sum();
+        let _room = account.reserve(bytes, messages.len() as u64)?;
         let save_date_s = account.core.now_ms().div_euclid(1000);
         let source: Vec<_> = messages.iter().map(|message| message.uid).collect();
         self.change(Wanted::End, |loaded| {

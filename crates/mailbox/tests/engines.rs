@@ -353,14 +353,14 @@ async fn quota_is_the_sum_of_the_tails(world: World) {
     let bytes = text.len() as u64;
     world
         .mail
-        .user_set_quota(common::USER, Some(5 * bytes))
+        .user_set_quota(common::USER, |quota| quota.bytes = Some(5 * bytes))
         .await
         .unwrap();
     assert_eq!(account.quota().await.used_bytes, 3 * bytes);
     let copied = inbox.copy(&UidSet::all(), &inbox).await;
     assert!(matches!(copied, Err(MailError::OverQuota)), "{copied:?}");
     assert!(matches!(
-        account.reserve(3 * bytes),
+        account.reserve(3 * bytes, 1),
         Err(MailError::OverQuota)
     ));
     inbox

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use restante_auth::sasl::ScramKeys;
 use restante_auth::schemes;
-use restante_mailbox::{AccountId, CheckScope, Mail, MailError, NewUser, ScramRow, User};
+use restante_mailbox::{
+    AccountId, CheckScope, Mail, MailError, NewUser, QuotaLimits, ScramRow, User,
+};
 use restante_store::StoreError;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
@@ -61,12 +63,12 @@ pub enum Request {
         #[serde(default)]
         scram: Vec<String>,
     },
-    /// Sets or (null) removes a quota.
+    /// Sets limits of a quota; those not named stay.
     UserQuota {
         /// Who.
         name: String,
-        /// In bytes.
-        bytes: Option<u64>,
+        /// The limits.
+        limits: Vec<QuotaLimit>,
     },
     /// Locks a user out, or lets one in again.
     UserDisabled {
@@ -251,6 +253,27 @@ pub struct UserToAdd {
     pub quota: Option<u64>,
 }
 
+/// A limit of a user's quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaLimit {
+    /// What is limited.
+    pub resource: QuotaResource,
+    /// How much there may be; none: the server's default.
+    pub limit: Option<u64>,
+}
+
+/// What a quota limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuotaResource {
+    /// Bytes of all messages.
+    Bytes,
+    /// Messages.
+    Messages,
+    /// Mailboxes.
+    Mailboxes,
+}
+
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
@@ -297,8 +320,14 @@ pub enum Reply {
         used: u64,
         /// Number of all messages.
         messages: u64,
-        /// What the quota comes to, the default included.
+        /// Number of mailboxes.
+        mailboxes: u64,
+        /// What the quota comes to in bytes, the default included.
         limit: Option<u64>,
+        /// The most messages, the default included.
+        messages_max: Option<u64>,
+        /// The most mailboxes, the default included.
+        mailboxes_max: Option<u64>,
     },
     /// The data was checked.
     Checked {
@@ -424,6 +453,12 @@ pub struct UserLine {
     pub account: u32,
     /// The user's own quota in bytes.
     pub quota: Option<u64>,
+    /// The user's own limit of messages.
+    #[serde(default)]
+    pub quota_messages: Option<u64>,
+    /// The user's own limit of mailboxes.
+    #[serde(default)]
+    pub quota_mailboxes: Option<u64>,
     /// Locked out.
     pub disabled: bool,
     /// Whether there is a password.
@@ -435,7 +470,9 @@ impl From<User> for UserLine {
         UserLine {
             name: user.name,
             account: user.account.0,
-            quota: user.quota_bytes,
+            quota: user.quota.bytes,
+            quota_messages: user.quota.messages,
+            quota_mailboxes: user.quota.mailboxes,
             disabled: user.disabled,
             password: user.password.is_some(),
         }
@@ -570,7 +607,10 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
                 user: user.into(),
                 used: quota.used_bytes,
                 messages: quota.messages,
-                limit: quota.limit_bytes,
+                mailboxes: quota.mailboxes,
+                limit: quota.limits.bytes,
+                messages_max: quota.limits.messages,
+                mailboxes_max: quota.limits.mailboxes,
             })
         }
         Request::UserPassword { name, hash, scram } => {
@@ -579,7 +619,18 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
             let set = mail.user_set_password_and_keys(&name, Some(hash), keys);
             done(&name, set.await)
         }
-        Request::UserQuota { name, bytes } => done(&name, mail.user_set_quota(&name, bytes).await),
+        Request::UserQuota { name, limits } => {
+            let set = mail.user_set_quota(&name, |quota| {
+                for QuotaLimit { resource, limit } in &limits {
+                    *match resource {
+                        QuotaResource::Bytes => &mut quota.bytes,
+                        QuotaResource::Messages => &mut quota.messages,
+                        QuotaResource::Mailboxes => &mut quota.mailboxes,
+                    } = *limit;
+                }
+            });
+            done(&name, set.await)
+        }
         Request::UserDisabled { name, disabled } => {
             done(&name, mail.user_set_disabled(&name, disabled).await)
         }
@@ -815,7 +866,10 @@ async fn add(mail: &Mail, users: Vec<UserToAdd>, skip: bool) -> Result<Reply, St
             scram: scram_rows(&user.name, &user.scram)?,
             name: user.name,
             password: user.hash,
-            quota_bytes: user.quota,
+            quota: QuotaLimits {
+                bytes: user.quota,
+                ..QuotaLimits::default()
+            },
         });
     }
     let mut added = 0;

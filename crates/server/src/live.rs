@@ -27,12 +27,14 @@ pub(crate) struct Live {
 }
 
 /// Settings that only a restart brings in: sections, or keys of them.
-const NEED_RESTART: [&str; 11] = [
+const NEED_RESTART: [&str; 13] = [
     "server",
     "service",
     "listen",
     "tls",
     "mail.quota",
+    "mail.quota_mailboxes",
+    "mail.quota_messages",
     "mail.mailboxes",
     "mail.retention",
     "mail.retained_size_max",

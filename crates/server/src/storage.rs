@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use restante_mailbox::{AccountId, Mail, MailError, MailOptions, MailboxName, SpecialUse};
+use restante_mailbox::{
+    AccountId, Mail, MailError, MailOptions, MailboxName, QuotaLimits, SpecialUse,
+};
 use restante_store::{EmbeddedOptions, OpenError, RecoverReport, Store};
 use thiserror::Error;
 
@@ -128,7 +130,12 @@ pub(crate) fn mail_options(config: &Config) -> MailOptions {
     options.mailboxes = names
         .map(|name| (name.clone(), special_use(&name)))
         .collect();
-    options.quota_bytes = Some(config.mail.quota.0).filter(|bytes| *bytes > 0);
+    let limit = |number: u64| Some(number).filter(|number| *number > 0);
+    options.quota = QuotaLimits {
+        bytes: limit(config.mail.quota.0),
+        messages: limit(config.mail.quota_messages),
+        mailboxes: limit(config.mail.quota_mailboxes),
+    };
     options
 }
 

@@ -157,6 +157,8 @@ const WORDS: &[(&str, Condition)] = &[
     ("LIST-METADATA", always),
     ("QUOTA", always),
     ("QUOTA=RES-STORAGE", always),
+    ("QUOTA=RES-MESSAGE", always),
+    ("QUOTA=RES-MAILBOX", always),
     ("UTF8=ACCEPT", always),
     ("COMPRESS=DEFLATE", always),
     ("NOTIFY", always),

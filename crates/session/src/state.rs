@@ -55,6 +55,8 @@ pub(crate) struct Login {
     pub(crate) name: Arc<str>,
     /// The user's account.
     pub(crate) account: Arc<Account>,
+    /// Whether it is nobody in particular (RFC 4505).
+    pub(crate) is_anonymous: bool,
     /// Its place among the user's sessions.
     pub(crate) _seat: Seat,
 }

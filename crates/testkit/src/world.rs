@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use restante_auth::sasl::{Credentials, Proof, ScramHash, ScramKeys};
 use restante_mailbox::{
-    Append, CheckScope, DateTime, FlagNames, Mail, MailError, MailOptions, MailboxName, SpecialUse,
+    Append, CheckScope, DateTime, FlagNames, Mail, MailError, MailOptions, MailboxName,
+    QuotaLimits, SpecialUse,
 };
 use restante_session::{
     Answer, Authenticator, Channel, ClientCertificate, Env, Identity, Limits, LoginError, Offers,
@@ -26,8 +27,8 @@ pub struct WorldOptions {
     pub limits: Limits,
     /// Capabilities that are switched off.
     pub hidden_capabilities: Vec<String>,
-    /// What an account may hold, in bytes; `None` is no limit.
-    pub quota_bytes: Option<u64>,
+    /// What an account may hold.
+    pub quota: QuotaLimits,
     /// What its users can log in with.
     pub offers: Offers,
     /// What logins on secure connections can be bound to.
@@ -45,7 +46,7 @@ impl Default for WorldOptions {
         WorldOptions {
             limits,
             hidden_capabilities: Vec::new(),
-            quota_bytes: None,
+            quota: QuotaLimits::default(),
             offers: Offers::PASSWORDS,
             channel: Channel::default(),
             tls: false,
@@ -97,7 +98,9 @@ impl WorldOptions {
         let size = number as usize;
         let limits = &mut self.limits;
         match name {
-            "quota_bytes" => self.quota_bytes = Some(number.into()),
+            "quota_bytes" => self.quota.bytes = Some(number.into()),
+            "quota_messages" => self.quota.messages = Some(number.into()),
+            "quota_mailboxes" => self.quota.mailboxes = Some(number.into()),
             "login_timeout" => limits.login_timeout = time,
             "idle_timeout" => limits.idle_timeout = time,
             "write_timeout" => limits.write_timeout = time,
@@ -156,7 +159,7 @@ impl World {
     /// The store cannot be opened.
     pub async fn on(store: Store, options: WorldOptions) -> World {
         let mut mail_options = MailOptions::default();
-        mail_options.quota_bytes = options.quota_bytes;
+        mail_options.quota = options.quota;
         let mail = Mail::open(store, mail_options)
             .await
             .expect("an empty store opens");

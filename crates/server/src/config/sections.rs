@@ -205,6 +205,10 @@ sections! {
         message_size_max: Size = Size(100 << 20),
         /// The quota of users who have none of their own. 0 B: none.
         quota: Size = Size(0),
+        /// The most messages of users who have no limit of their own. 0: no limit.
+        quota_messages: u64 = 0,
+        /// The most mailboxes, INBOX and those of `mailboxes` among them. 0: no limit.
+        quota_mailboxes: u64 = 0,
         /// What a new account has beside INBOX. A name of a special use (Drafts, Sent, Junk, Trash,
         /// Archive, Important) makes the mailbox that clients use so.
         mailboxes: Vec<String> =

@@ -156,8 +156,8 @@ fn log(request: &Request) {
             many => tracing::info!(users = many.len(), "control: add users"),
         },
         Request::UserPassword { name, .. } => tracing::info!(user = %name, "control: set password"),
-        Request::UserQuota { name, bytes } => {
-            tracing::info!(user = %name, ?bytes, "control: set quota");
+        Request::UserQuota { name, limits } => {
+            tracing::info!(user = %name, ?limits, "control: set quota");
         }
         Request::UserDisabled { name, disabled } => {
             tracing::info!(user = %name, disabled, "control: set disabled");

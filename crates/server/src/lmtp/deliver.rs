@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use restante_mailbox::{Account, Append, DateTime, EmailDraft, FlagNames, MailError, MailboxName};
+use restante_mailbox::{
+    Account, Append, DateTime, EmailDraft, FlagNames, MailError, MailboxName, Quota,
+};
 
 use super::address::Address;
 use super::{ClientAddress, Env, reply};
@@ -84,18 +86,13 @@ pub(super) async fn check_quota(
     account: &Account,
     announced: Option<u64>,
 ) -> Result<(), MailError> {
-    let quota = account.quota().await;
-    let Some(limit) = quota.limit_bytes else {
-        return Ok(());
+    // What others have reserved may yet come to nothing.
+    let quota = Quota {
+        reserved_bytes: 0,
+        reserved_messages: 0,
+        ..account.quota().await
     };
-    let wanted = quota
-        .used_bytes
-        .saturating_add(announced.unwrap_or(0).max(1));
-    if wanted > limit {
-        Err(MailError::OverQuota)
-    } else {
-        Ok(())
-    }
+    quota.admits(announced.unwrap_or(0).max(1), 1)
 }
 
 /// The header fields that are put before a message: where bounces go, for whom this copy is, and
@@ -138,7 +135,7 @@ pub(super) async fn begin(
 pub(super) async fn save(recipient: &Recipient, draft: EmailDraft) -> Result<(), MailError> {
     let account = &recipient.account;
     // Held until the message counts as used.
-    let _reserved = account.reserve(draft.bytes())?;
+    let _reserved = account.reserve(draft.bytes(), 1)?;
     let append = Append {
         email: draft.finish().await?,
         flags: FlagNames::default(),

@@ -7,6 +7,7 @@
 //! user: NAME            makes a user (ada, bob@example.org and plus+user are there)
 //! mailbox: USER NAME    makes a mailbox
 //! quota: USER BYTES     sets a quota
+//! quota_messages: USER MESSAGES
 //! C: TEXT               sends a line (nothing is awaited: several are pipelined)
 //! C~TEXT                sends raw bytes; \r \n \0 \\ are escapes
 //! Z NUMBER              sends so many bytes (lines of text)
@@ -137,7 +138,15 @@ impl Dialogue {
                 }
                 ("quota", [user, bytes]) => {
                     let bytes = Some(bytes.parse().unwrap());
-                    self.mail.user_set_quota(user, bytes).await.unwrap();
+                    let set = self.mail.user_set_quota(user, |quota| quota.bytes = bytes);
+                    set.await.unwrap();
+                }
+                ("quota_messages", [user, messages]) => {
+                    let most = Some(messages.parse().unwrap());
+                    let set = self
+                        .mail
+                        .user_set_quota(user, |quota| quota.messages = most);
+                    set.await.unwrap();
                 }
                 ("count", [user, name, count]) => {
                     let mailbox = self.mailbox(user, name).await;

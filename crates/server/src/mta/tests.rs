@@ -20,7 +20,8 @@ async fn current() -> (Arc<Current>, watch::Sender<bool>) {
     let hash = restante_auth::password::hash("secret", config.cost()).unwrap();
     mail.user_add("ann", Some(hash.clone())).await.unwrap();
     mail.user_add("full", Some(hash)).await.unwrap();
-    mail.user_set_quota("full", Some(0)).await.unwrap();
+    let none = mail.user_set_quota("full", |quota| quota.bytes = Some(0));
+    none.await.unwrap();
     let (down, shutdown) = watch::channel(false);
     let current = Current::new(&config, &mail, Admission::new(10, 10), shutdown).await;
     (Arc::new(current.unwrap()), down)

@@ -47,7 +47,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, head: AppendHead) -> Out
         login: &login,
         selected: selected.map(|(_, selected)| selected.mailbox.clone()),
         // What goes makes room for what comes (RFC 8508 §3.4).
-        freed: replaced.as_ref().map_or(0, |replaced| replaced.size),
+        freed: replaced.as_ref().map(|replaced| replaced.size),
     };
     // The room is held until the messages count.
     let (mut appends, _room) = taking.messages(cx, head).await?;
@@ -134,8 +134,8 @@ struct Taking<'a> {
     login: &'a Login,
     /// The selected mailbox, which URLs may be relative to.
     selected: Option<Arc<Mailbox>>,
-    /// Bytes that the command gives back.
-    freed: u64,
+    /// Bytes of the message that goes.
+    freed: Option<u64>,
 }
 
 impl Taking<'_> {
@@ -189,7 +189,8 @@ impl Taking<'_> {
     ) -> Result<(NewEmail, Reservation), Failure> {
         fits(cx, before, literal.size)?;
         let account = &self.login.account;
-        let room = account.reserve(literal.size.saturating_sub(self.freed))?;
+        let bytes = literal.size.saturating_sub(self.freed.unwrap_or(0));
+        let room = account.reserve(bytes, self.messages_more())?;
         if literal.size == 0 {
             // A client gives up a command so (RFC 3502 §6.3.11).
             return Err(empty());
@@ -206,7 +207,7 @@ impl Taking<'_> {
         before: u64,
     ) -> Result<(NewEmail, Reservation), Failure> {
         let account = &self.login.account;
-        let mut room = account.reserve(0)?;
+        let mut room = account.reserve(0, self.messages_more())?;
         let mut draft = account.new_email();
         cx.conn.accept(None);
         for _ in 0..PARTS_MAX {
@@ -226,6 +227,11 @@ impl Taking<'_> {
         Err(Reply::no("Too many parts").code(Code::Limit).into())
     }
 
+    /// How many messages more there are with one that is taken.
+    fn messages_more(&self) -> u64 {
+        u64::from(self.freed.is_none())
+    }
+
     /// Makes room for `more` bytes of a message.
     fn grow(
         &self,
@@ -237,7 +243,7 @@ impl Taking<'_> {
     ) -> Result<(), Failure> {
         let size = draft.bytes().saturating_add(more);
         fits(cx, before, size)?;
-        let needed = size.saturating_sub(self.freed);
+        let needed = size.saturating_sub(self.freed.unwrap_or(0));
         Ok(room.grow(needed.saturating_sub(room.bytes()))?)
     }
 

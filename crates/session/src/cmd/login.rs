@@ -69,6 +69,7 @@ pub(crate) async fn admit(
     *state = State::Authenticated(Login {
         name: name.into(),
         account,
+        is_anonymous: how == "ANONYMOUS",
         _seat: seat,
     });
     cx.conn.after_login(&cx.env.limits);
