@@ -1,6 +1,7 @@
 //! Checking passwords on a bounded number of threads, with a cache of what was verified.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,7 @@ struct Inner {
     /// Key of the cache, new in each process: a copy of the cache alone tells nothing.
     key: hmac::Key,
     cache: Mutex<HashMap<[u8; 32], Instant>>,
+    computed: AtomicU64,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -84,6 +86,7 @@ impl Verifier {
             admitted: Arc::new(Semaphore::new(threads.saturating_add(options.waiting_max))),
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             cache: Mutex::new(HashMap::new()),
+            computed: AtomicU64::new(0),
             options,
         })))
     }
@@ -140,6 +143,7 @@ impl Verifier {
         if real && inner.remembered(&mark) {
             return Outcome::Right;
         }
+        inner.computed.fetch_add(1, Ordering::Relaxed);
         let (stored, password) = (Secret::new(stored.to_owned()), password.clone());
         let check = tokio::task::spawn_blocking(move || {
             // The permit stays with the work, also when the caller has gone away.
@@ -154,6 +158,11 @@ impl Verifier {
             Ok(_) => Outcome::Wrong,
             Err(_) => Outcome::Busy,
         }
+    }
+
+    /// How many checks were not answered from the cache, those for nobody included.
+    pub fn computed(&self) -> u64 {
+        self.0.computed.load(Ordering::Relaxed)
     }
 
     /// Hashes a new password on the same bounded threads.

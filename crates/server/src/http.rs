@@ -55,9 +55,14 @@ pub(crate) struct Http {
 impl Http {
     /// Trusts the certificates in `roots` (PEM), or the system's if it is empty.
     pub(crate) fn new(roots: &Path, timeout: Duration) -> Result<Http, HttpError> {
+        let certificates = trusted(roots)?;
+        let certificates = certificates.iter();
+        let certificates = certificates
+            .map(|der| Certificate::from_der(der.as_ref()).to_owned())
+            .collect();
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
-            .root_certs(RootCerts::Specific(Arc::new(trusted(roots)?)))
+            .root_certs(RootCerts::Specific(Arc::new(certificates)))
             .build();
         let config = Agent::config_builder()
             .tls_config(tls)
@@ -168,7 +173,8 @@ fn form_text(text: &str) -> String {
     out
 }
 
-fn trusted(roots: &Path) -> Result<Vec<Certificate<'static>>, HttpError> {
+/// The certificates in `roots` (PEM), or the system's if it is empty.
+pub(crate) fn trusted(roots: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> {
     let system = SYSTEM_ROOTS
         .iter()
         .map(Path::new)
@@ -176,18 +182,35 @@ fn trusted(roots: &Path) -> Result<Vec<Certificate<'static>>, HttpError> {
     let path = match (roots.as_os_str().is_empty(), system) {
         (false, _) => roots,
         (true, Some(system)) => system,
-        // Only http on this machine can be asked then.
+        // Only this machine can be asked then.
         (true, None) => return Ok(Vec::new()),
     };
     let failed =
         |error: &dyn std::fmt::Display| HttpError::Roots(format!("{}: {error}", path.display()));
     let pem = std::fs::read(path).map_err(|error| failed(&error))?;
     CertificateDer::pem_slice_iter(&pem)
-        .map(|der| match der {
-            Ok(der) => Ok(Certificate::from_der(der.as_ref()).to_owned()),
-            Err(error) => Err(failed(&error)),
-        })
+        .map(|der| der.map_err(|error| failed(&error)))
         .collect()
+}
+
+/// What a client of TLS other than HTTP's needs: it trusts the same certificates.
+pub(crate) fn client_tls(roots: &Path) -> Result<Arc<rustls::ClientConfig>, String> {
+    let mut store = rustls::RootCertStore::empty();
+    let trusted = trusted(roots).map_err(|error| error.to_string())?;
+    let (_, ignored) = store.add_parsable_certificates(trusted);
+    if store.is_empty() && !roots.as_os_str().is_empty() {
+        return Err(format!("{}: has no certificates", roots.display()));
+    }
+    if ignored > 0 {
+        tracing::debug!(ignored, "certificates that cannot be used");
+    }
+    let config =
+        rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(store)
+            .with_no_client_auth();
+    Ok(Arc::new(config))
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! Where users come from: `[[users]]`, one table for each source, in the order in which they are asked.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use restante_auth::Secret;
 use serde::{Deserialize, Serialize};
 
-use crate::sources::Template;
+use super::units::Span;
+use crate::files;
+use crate::sources::{Query, Template, check_database};
 
 /// What the example says of it. Lines that begin with `#   ` are such tables.
 pub(super) const EXAMPLE: &str = r##"
@@ -28,6 +32,22 @@ pub(super) const EXAMPLE: &str = r##"
 #   name = "%u"
 #   domains = ["example.net"]
 #   make_accounts = true
+#
+# A database: PostgreSQL, or SQLite, with file = "/path" instead of `database`. The query has %u, %n and %d as bound parameters, without
+# quotes, and finds at most one row with the column `password` ({SCHEME}hash) and, if you like, `user` (what
+# the user is called here) and `disabled`. TLS is used, and certificates are checked, unless the database is
+# on this machine; tls = true or false says otherwise. For `cache`, an old password still works.
+#
+#   [[users]]
+#   source = "sql"
+#   database = "postgresql://restante@db.example.org/mail"
+#   password_file = "/etc/restante/db-password"
+#   ca_file = "/etc/restante/db-ca.pem"
+#   query = "SELECT password, disabled FROM users WHERE address = %u"
+#   make_accounts = true
+#   cache = "1m"
+#   timeout = "5s"
+#   connections = 4
 "##;
 
 /// One source of users.
@@ -42,12 +62,36 @@ pub struct UserSource {
     /// Whether users without an account get one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub make_accounts: bool,
-    /// The passwd-file.
+    /// The passwd-file, or the database of SQLite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// What a user is called there: `%u`, `%n`, `%d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The database of PostgreSQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The query that finds a user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// The file with the password of our own at the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Whether TLS is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<bool>,
+    /// Certificates to trust, in PEM; none: the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// How long it is remembered whom the source has confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Span>,
+    /// How long it is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// How many connections there are at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<usize>,
 }
 
 /// The kinds of sources.
@@ -58,6 +102,8 @@ pub enum SourceKind {
     Directory,
     /// Dovecot's.
     PasswdFile,
+    /// PostgreSQL or SQLite.
+    Sql,
 }
 
 impl SourceKind {
@@ -66,6 +112,7 @@ impl SourceKind {
         match self {
             SourceKind::Directory => "directory",
             SourceKind::PasswdFile => "passwd-file",
+            SourceKind::Sql => "sql",
         }
     }
 
@@ -74,6 +121,18 @@ impl SourceKind {
         match self {
             SourceKind::Directory => &[],
             SourceKind::PasswdFile => &["make_accounts", "file", "name"],
+            SourceKind::Sql => &[
+                "make_accounts",
+                "database",
+                "file",
+                "query",
+                "password_file",
+                "tls",
+                "ca_file",
+                "cache",
+                "timeout",
+                "connections",
+            ],
         }
     }
 }
@@ -119,8 +178,47 @@ impl UserSource {
                 return Err(("domains", format!("`{domain}` is not a domain")));
             }
         }
+        if self
+            .connections
+            .is_some_and(|count| !(1..=1000).contains(&count))
+        {
+            return Err(("connections", "must be 1 to 1000".to_owned()));
+        }
+        if self
+            .timeout
+            .is_some_and(|time| !(1..=300).contains(&time.0))
+        {
+            return Err(("timeout", "must be 1s to 5m".to_owned()));
+        }
+        if self.cache.is_some_and(|time| time.0 > 3600) {
+            return Err(("cache", "must be at most 1h".to_owned()));
+        }
         match self.source {
             SourceKind::Directory => {}
+            SourceKind::Sql => {
+                let wrong = |key, reason: &str| Err((key, reason.to_owned()));
+                if self.database.is_some() == self.file.is_some() {
+                    return wrong("database", "either it must be set, or file, for SQLite");
+                }
+                if self.query().is_empty() {
+                    return wrong("query", "must be set");
+                }
+                let query = Query::parse(self.query(), '$').map_err(|reason| ("query", reason))?;
+                if self.database.is_some() {
+                    check_database(self.database()).map_err(|reason| ("database", reason))?;
+                } else {
+                    for (key, set) in [
+                        ("tls", self.tls.is_some()),
+                        ("ca_file", self.ca_file.is_some()),
+                        ("password_file", self.password_file.is_some()),
+                    ] {
+                        if set {
+                            return wrong(key, "is nothing that SQLite has");
+                        }
+                    }
+                }
+                self.parts_tell_apart("query", query.asks_for())?;
+            }
             SourceKind::PasswdFile => {
                 if self.file.is_none() {
                     return Err(("file", "must be set".to_owned()));
@@ -139,10 +237,18 @@ impl UserSource {
         text: &str,
     ) -> Result<(), (&'static str, String)> {
         let template = Template::parse(text).map_err(|reason| (key, reason))?;
-        if !template.has_local_part() {
+        self.parts_tell_apart(key, (template.has_local_part(), template.has_domain()))
+    }
+
+    fn parts_tell_apart(
+        &self,
+        key: &'static str,
+        (local, domain): (bool, bool),
+    ) -> Result<(), (&'static str, String)> {
+        if !local {
             return Err((key, "has neither %u nor %n".to_owned()));
         }
-        if !template.has_domain() && self.domains.is_empty() {
+        if !domain && self.domains.is_empty() {
             let reason = "has no domain (%u or %d): domains must say whose users they are";
             return Err((key, reason.to_owned()));
         }
@@ -151,17 +257,77 @@ impl UserSource {
 
     /// The paths, to be taken from the configuration's directory.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        self.file.iter_mut()
+        let paths = [&mut self.file, &mut self.password_file, &mut self.ca_file];
+        paths.into_iter().flatten()
     }
 
-    /// The passwd-file.
+    /// The database.
+    pub(crate) fn database(&self) -> &str {
+        self.database.as_deref().unwrap_or_default()
+    }
+
+    /// The query.
+    pub(crate) fn query(&self) -> &str {
+        self.query.as_deref().unwrap_or_default()
+    }
+
+    /// The certificates to trust; empty: the system's.
+    pub(crate) fn ca_file(&self) -> &Path {
+        self.ca_file.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// Our own password at the source: the first line of its file.
+    pub(crate) fn password(&self) -> Result<Option<Secret<String>>, String> {
+        let Some(file) = &self.password_file else {
+            return Ok(None);
+        };
+        let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let bytes = Secret::new(files::read_secret(file).map_err(|error| wrong(&error))?);
+        let text = std::str::from_utf8(bytes.expose()).map_err(|error| wrong(&error))?;
+        Ok(Some(
+            text.lines().next().unwrap_or_default().to_owned().into(),
+        ))
+    }
+
+    /// How long the source is waited for.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(Span(5)).duration()
+    }
+
+    /// How many connections there are at the same time.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.unwrap_or(4)
+    }
+
+    /// How long it is remembered whom the source has confirmed.
+    pub(crate) fn cache(&self) -> Duration {
+        let default = match self.source {
+            SourceKind::Directory | SourceKind::PasswdFile => 0,
+            SourceKind::Sql => 60,
+        };
+        self.cache.unwrap_or(Span(default)).duration()
+    }
+
+    /// The passwd-file, or the database of SQLite.
     pub(crate) fn file(&self) -> &Path {
         self.file.as_deref().unwrap_or(Path::new(""))
     }
 }
 
 /// All keys that not every source has.
-const ALL_KEYS: [&str; 3] = ["make_accounts", "file", "name"];
+const ALL_KEYS: [&str; 11] = [
+    "make_accounts",
+    "file",
+    "name",
+    "database",
+    "query",
+    "password_file",
+    "tls",
+    "ca_file",
+    "cache",
+    "timeout",
+    "connections",
+];
 
 #[cfg(test)]
 mod tests {
@@ -177,7 +343,7 @@ mod tests {
         let config = Config::parse(Path::new("/etc/x.toml"), &tables.join("\n")).unwrap();
         let mut kinds: Vec<_> = config.users.iter().map(|one| one.source.name()).collect();
         kinds.dedup();
-        assert_eq!(kinds, ["directory", "passwd-file"]);
+        assert_eq!(kinds, ["directory", "passwd-file", "sql"]);
     }
 
     #[test]
@@ -188,6 +354,7 @@ mod tests {
         };
         let directory = "[[users]]\nsource = \"directory\"\n";
         let file = "[[users]]\nsource = \"passwd-file\"\n";
+        let sql = "[[users]]\nsource = \"sql\"\nfile = \"x\"\n";
         for (text, expected) in [
             (
                 format!("{directory}{directory}"),
@@ -209,6 +376,26 @@ mod tests {
             (
                 format!("{file}file = \"x\"\nname = \"%x\"\n"),
                 "F:4: users.name: `%x` is none of %u, %n, %d, %%",
+            ),
+            (
+                format!("{sql}query = \"SELECT 1 WHERE x = '%u'\"\n"),
+                "F:4: users.query: %u, %n and %d are values of their own: without quotes",
+            ),
+            (
+                format!("{sql}query = \"SELECT 1 WHERE x = %n\"\n"),
+                "F:4: users.query: has no domain (%u or %d): domains must say whose users they are",
+            ),
+            (
+                format!("{sql}query = \"SELECT 1 WHERE x = %u\"\ntls = true\n"),
+                "F:5: users.tls: is nothing that SQLite has",
+            ),
+            (
+                "[[users]]\nsource = \"sql\"\ndatabase = \"dbname=x\"\nquery = \"%u\"\n".to_owned(),
+                "F:3: users.database: names no host: host=/run/postgresql is the local one",
+            ),
+            (
+                format!("{sql}query = \"%u\"\ntimeout = \"0s\"\n"),
+                "F:5: users.timeout: must be 1s to 5m",
             ),
             (
                 format!("{directory}domains = [\"@example.org\"]\n"),

@@ -6,7 +6,9 @@
 //! wrong. Accounts, app passwords and who is locked out are the directory's for all users.
 
 mod passwd_file;
+mod pool;
 mod remembered;
+mod sql;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,8 @@ use crate::config::{SourceKind, UserSource};
 
 use passwd_file::PasswdFile;
 use remembered::Remembered;
+use sql::Sql;
+pub(crate) use sql::{Query, check_database};
 pub(crate) use template::{Template, UserName};
 
 /// The sources, in their order.
@@ -51,6 +55,7 @@ struct Source {
 enum Kind {
     Directory,
     PasswdFile(PasswdFile),
+    Sql(Sql),
 }
 
 /// A source that cannot be asked now, and why.
@@ -367,13 +372,14 @@ impl Source {
                 label = format!("{label} {}", file.display());
                 Kind::PasswdFile(PasswdFile::new(file, template(&configured.name)?))
             }
+            SourceKind::Sql => Kind::Sql(Sql::new(configured)?),
         };
         let domains = configured.domains.iter();
         Ok(Source {
             label,
             domains: domains.map(|domain| domain.to_lowercase()).collect(),
             make_accounts: configured.make_accounts,
-            cache_for: Duration::ZERO,
+            cache_for: configured.cache(),
             kind,
         })
     }
@@ -422,6 +428,19 @@ impl Source {
                     Some(_) => Checked::Right(name.full.to_owned()),
                 })
             }
+            Kind::Sql(sql) => {
+                let row = sql.find(name).await?;
+                let stored = row.as_ref().and_then(|row| row.stored.as_ref());
+                let (stored, decoy) = (stored.map(|one| one.expose().as_str()), sql.decoy());
+                let decoy = decoy.as_ref().map(|one| one.expose().as_str());
+                let right = verify(&directory.verifier, stored, decoy, password).await?;
+                Ok(match row {
+                    None => Checked::Unknown,
+                    Some(_) if !right => Checked::Wrong,
+                    Some(row) if row.disabled => Checked::Locked("disabled"),
+                    Some(row) => Checked::Right(row.called(name)),
+                })
+            }
         }
     }
 
@@ -439,6 +458,12 @@ impl Source {
             Kind::PasswdFile(file) => {
                 let table = file.table().await?;
                 let decoy = file.decoy(&table, name);
+                verify(&directory.verifier, None, decoy, password).await?;
+            }
+            Kind::Sql(sql) => {
+                sql.find(name).await?;
+                let decoy = sql.decoy();
+                let decoy = decoy.as_ref().map(|one| one.expose().as_str());
                 verify(&directory.verifier, None, decoy, password).await?;
             }
         }
@@ -460,6 +485,11 @@ impl Source {
                     Some(_) => Known::Yes(name.full.to_owned()),
                 })
             }
+            Kind::Sql(sql) => Ok(match sql.find(name).await? {
+                None => Known::No,
+                Some(row) if row.disabled => Known::Locked("disabled"),
+                Some(row) => Known::Yes(row.called(name)),
+            }),
         }
     }
 }
