@@ -40,6 +40,7 @@
 // `Client::sort` takes data by value and gives back what is not wanted: that is no error.
 #![allow(clippy::result_large_err)]
 
+mod acl;
 mod append;
 mod client;
 mod connection;
@@ -57,6 +58,7 @@ mod tls;
 pub use restante_proto::client::{AppendMessage, Mode, ResponseLimits};
 pub use restante_proto::types;
 
+pub use acl::ListedRights;
 pub use append::{AppendFrom, AppendUid};
 pub use client::{Client, ClientOptions, Reply, Started, Untagged};
 pub use connection::Io;

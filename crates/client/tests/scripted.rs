@@ -648,3 +648,39 @@ async fn languages_are_chosen() {
     drop(client);
     server.await.unwrap();
 }
+
+#[tokio::test]
+async fn access_rights() {
+    let (mut client, server) = client(&[
+        ("r1 SETACL Team bob +lr\r\n", "r1 OK\r\n"),
+        (
+            "r2 GETACL Team\r\n",
+            "* ACL Team ann lrswipkxtea bob lr\r\nr2 OK\r\n",
+        ),
+        (
+            "r3 MYRIGHTS Team\r\n",
+            "* MYRIGHTS Team lrswipkxtea\r\nr3 OK\r\n",
+        ),
+        (
+            "r4 LISTRIGHTS Team bob\r\n",
+            "* LISTRIGHTS Team bob l rs w\r\nr4 OK\r\n",
+        ),
+        ("r5 DELETEACL Team bob\r\n", "r5 OK\r\n"),
+    ])
+    .await;
+    let add = RightsChange::Add;
+    client.set_acl("Team", "bob", add, "lr").await.unwrap();
+    let acl = client.acl("Team").await.unwrap();
+    assert_eq!(acl.len(), 2);
+    assert_eq!(
+        (&acl[1].identifier[..], &acl[1].rights[..]),
+        (&b"bob"[..], &b"lr"[..])
+    );
+    assert_eq!(client.my_rights("Team").await.unwrap(), "lrswipkxtea");
+    let listed = client.list_rights("Team", "bob").await.unwrap();
+    assert_eq!(listed.required, "l");
+    assert_eq!(listed.optional, ["rs", "w"]);
+    client.delete_acl("Team", "bob").await.unwrap();
+    drop(client);
+    server.await.unwrap();
+}

@@ -226,6 +226,7 @@ fn main() {
         },
         unchanged_since: None,
         visible: None,
+        changeable: Flags::ALL,
     };
     let built = time("build: STORE 1:* +FLAGS (\\Seen)", 20, || {
         store_flags(&loaded, &command).expect("builds")

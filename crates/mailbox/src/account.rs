@@ -420,6 +420,7 @@ impl Account {
             let modseq = next.tail.modseq;
             let mut batch = change.batch;
             commit_rows(self.id, Some(&now.tail), &mut next, &record, &mut batch);
+            now.tree.index_shares(&next.tree, self.id, &mut batch);
             let error = match self.core.store.commit(batch).await {
                 Ok(_) => {
                     *self.lock_now() = next;

@@ -23,6 +23,16 @@ pub struct FlagNames {
     pub keywords: Vec<Box<str>>,
 }
 
+impl FlagNames {
+    /// Leaves only those that are among these flags.
+    pub fn keep(&mut self, among: Flags) {
+        self.system = self.system & among;
+        if !among.contains(Flags::KEYWORDS) {
+            self.keywords.clear();
+        }
+    }
+}
+
 /// What STORE does with the flags (RFC 9051 §6.4.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlagAction {
@@ -47,6 +57,8 @@ pub struct StoreFlags {
     pub unchanged_since: Option<ModSeq>,
     /// The messages that the session has been shown; others are passed over. None: all.
     pub visible: Option<UidSet>,
+    /// The flags that may be changed (RFC 4314 §4); others stay as they are.
+    pub changeable: Flags,
 }
 
 /// A new message for [`append`].
@@ -220,6 +232,7 @@ pub fn store_flags_known(
         FlagAction::Remove => (named, Flags::NONE),
         FlagAction::Replace => (!named, named),
     };
+    let (clear, set) = (clear & command.changeable, set & command.changeable);
     let shown = match &command.visible {
         Some(visible) => &command.uids.intersect(visible),
         None => &command.uids,
@@ -299,7 +312,8 @@ pub fn expunge(from: &Loaded, what: &ExpungeWhat, visible: Option<&UidSet>) -> B
     }
 }
 
-/// A COPY: `uids` of `from` to the end of `to` (which may be the same mailbox). The UIDs must be loaded.
+/// A COPY: `uids` of `from` to the end of `to` (which may be the same mailbox), with those of their flags
+/// that are `kept`. The UIDs must be loaded.
 ///
 /// # Errors
 /// [`BuildError`].
@@ -308,6 +322,7 @@ pub fn copy(
     uids: &UidSet,
     to: &Snapshot,
     save_date_s: i64,
+    kept: Flags,
 ) -> Result<BuiltCopy, BuildError> {
     let mut names = Names::new(to);
     let mut slots = Remap::default();
@@ -323,7 +338,7 @@ pub fn copy(
             flags,
             ..
         } = row;
-        let flags = slots.flags(flags, from.keywords(), &mut names)?;
+        let flags = slots.flags(flags & kept, from.keywords(), &mut names)?;
         let to = next.take()?;
         built.source.push(uid);
         built.destination.push(to);
@@ -350,8 +365,9 @@ pub fn move_to(
     uids: &UidSet,
     to: &Snapshot,
     save_date_s: i64,
+    kept: Flags,
 ) -> Result<BuiltCopy, BuildError> {
-    let mut built = copy(from, uids, to, save_date_s)?;
+    let mut built = copy(from, uids, to, save_date_s, kept)?;
     built.source_effects = expunge_effects(from, &built.source.iter().copied().collect());
     Ok(built)
 }

@@ -194,6 +194,9 @@ impl Mail {
                 problem(report, Some(mailbox), "in the tree, but has no tail".into());
             }
         }
+        for what in now.tree.check_shares(&self.core.store, id).await? {
+            problem(report, None, what);
+        }
         self.check_emails(id, shown, deep, report).await?;
         self.check_open(id, report).await
     }

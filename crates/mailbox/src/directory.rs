@@ -6,12 +6,14 @@ use restante_store::{Batch, CommitError, Direction};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{
+    account::read_tree,
     codec::{Decoded, Reader, put_bytes, put_varint},
     error::{Limit, MailError, Result},
     keys,
     mail::Mail,
     quota::QuotaLimits,
     scram::{self, ScramRow},
+    tree::Tree,
     types::AccountId,
 };
 
@@ -275,10 +277,15 @@ impl Mail {
             batch.delete.push(key);
             batch.delete.push(keys::user_of_account(user.account));
             scram::replace(&mut batch, user.account, &[]);
+            if let Some(now) = read_tree(&self.core, user.account).await? {
+                let nothing = Tree::default();
+                now.tree.index_shares(&nothing, user.account, &mut batch);
+            }
             let now = self.core.now_ms();
             batch.put(keys::removed(user.account), now.to_le_bytes().to_vec());
             match self.core.store.commit(batch).await {
-                Ok(_) => return Ok(()),
+                // Nobody is to get with the name what was granted to this user.
+                Ok(_) => return self.forget_identifier(&user.name).await,
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

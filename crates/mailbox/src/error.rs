@@ -118,6 +118,9 @@ pub enum Limit {
     /// Users of the server, or bytes of a name or of a password.
     #[error("the user's name or password is too long")]
     User,
+    /// Identifiers with rights to a mailbox, or to all of an account.
+    #[error("too many have rights to this mailbox or to others of this user")]
+    Acl,
     /// App passwords of one user, or bytes of a label.
     #[error("too many app passwords, or too long a label")]
     AppPasswords,

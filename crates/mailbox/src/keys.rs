@@ -46,6 +46,8 @@ pub(crate) enum Table {
     Login = 0x07,
     /// Account 0: what the server keeps of failed logins.
     Throttle = 0x08,
+    /// Account 0: identifier, a zero byte, account number → nothing: the account grants it rights.
+    Share = 0x09,
     AccountTail = 0x10,
     AccountLog = 0x11,
     AccountRoot = 0x12,
@@ -145,6 +147,23 @@ pub(crate) fn throttle(rest: &[u8]) -> Key {
     let mut key = key(SERVER, Table::Throttle, rest.len());
     key.extend_from_slice(rest);
     key
+}
+
+/// That an account grants rights to an identifier. These have no zero byte.
+pub(crate) fn share(identifier: &str, account: AccountId) -> Key {
+    let mut key = key(SERVER, Table::Share, identifier.len() + 5);
+    key.extend_from_slice(identifier.as_bytes());
+    key.push(0);
+    key.extend_from_slice(&account.0.to_be_bytes());
+    key
+}
+
+/// All accounts that grant rights to an identifier.
+pub(crate) fn shares(identifier: &str) -> KeyRange {
+    let mut key = key(SERVER, Table::Share, identifier.len() + 1);
+    key.extend_from_slice(identifier.as_bytes());
+    key.push(0);
+    prefix_range(&key)
 }
 
 /// An app password of an account.

@@ -1,6 +1,7 @@
 //! Accounts and mailboxes as logs: records, snapshots, hub, delivery, retention, check.
 
 mod account;
+mod acl;
 mod app_passwords;
 pub mod build;
 mod check;
@@ -41,6 +42,7 @@ mod warm;
 mod window;
 
 pub use account::{Account, AccountEvent, MetadataEntry};
+pub use acl::{Acl, Rights, RightsChange, Who, canonical_identifier};
 pub use app_passwords::AppPassword;
 pub use build::{ExpungeWhat, FlagAction, FlagNames, StoreFlags};
 pub use check::{CheckReport, CheckScope, Problem};
@@ -57,7 +59,7 @@ pub use mail::Mail;
 pub use mailbox::Mailbox;
 pub use name::{MailboxName, NameError};
 pub use notes::NoteChange;
-pub use ops::{Append, Appended, Change, Copied, Expunged, Replaced, Stored};
+pub use ops::{Append, Appended, Change, Copied, Expunged, Replaced, Stored, Transfer};
 pub use options::MailOptions;
 pub use purge::{PURGE_REASON_BYTES_MAX, PurgeReport, ShownIn, Tombstone};
 pub use quota::{Quota, QuotaLimits, Reservation};

@@ -111,11 +111,13 @@ struct Both {
 }
 
 /// How messages go to another mailbox.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Transfer {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// Those that do not exist are passed over.
     Copy,
-    /// All or none.
+    /// All or none: [`MailError::Expunged`] if one does not exist.
     CopyAll,
+    /// One batch, so that no message is ever in both or in neither.
     Move,
 }
 
@@ -461,7 +463,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError::OverQuota`]; as [`Mailbox::append`].
     pub async fn copy(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
-        self.transfer(uids, to, Transfer::Copy).await
+        self.transfer(uids, to, Transfer::Copy, Flags::ALL).await
     }
 
     /// Copies messages, all of them or none.
@@ -469,7 +471,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError::Expunged`] if one does not exist; as [`Mailbox::copy`].
     pub async fn copy_all(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
-        self.transfer(uids, to, Transfer::CopyAll).await
+        self.transfer(uids, to, Transfer::CopyAll, Flags::ALL).await
     }
 
     /// Moves messages to another mailbox of the account, or to this one (RFC 6851): one batch, so that no
@@ -478,7 +480,7 @@ impl Mailbox {
     /// # Errors
     /// As [`Mailbox::append`].
     pub async fn move_to(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
-        self.transfer(uids, to, Transfer::Move).await
+        self.transfer(uids, to, Transfer::Move, Flags::ALL).await
     }
 
     /// One transaction of this mailbox alone. `build` gives the effects, and what makes the answer of the
@@ -553,11 +555,17 @@ impl Mailbox {
         tries.end(outcome)
     }
 
-    async fn transfer(
+    /// Copies or moves messages to another mailbox of the account, or to this one, with those of their flags
+    /// that are `kept`: who has not the right to set the others cannot set them so (RFC 4314 §4).
+    ///
+    /// # Errors
+    /// As [`Mailbox::copy`].
+    pub async fn transfer(
         self: &Arc<Self>,
         uids: &UidSet,
         to: &Arc<Self>,
         how: Transfer,
+        kept: Flags,
     ) -> Result<Copied> {
         let account = self.account();
         if !Arc::ptr_eq(account, to.account()) {
@@ -591,7 +599,8 @@ impl Mailbox {
                     match tries.must_look(destination.as_deref().unwrap_or(&source)) {
                         true => Try::Changed,
                         false => {
-                            self.try_transfer(uids, to, how, &mut source, destination.as_mut())?
+                            let ends = (&mut source, destination.as_mut());
+                            self.try_transfer(uids, to, (how, kept), ends)?
                         }
                     }
                 };
@@ -609,9 +618,11 @@ impl Mailbox {
         self: &Arc<Self>,
         uids: &UidSet,
         to: &Arc<Self>,
-        how: Transfer,
-        source: &mut MutexGuard<'_, State>,
-        destination: Option<&mut MutexGuard<'_, State>>,
+        (how, kept): (Transfer, Flags),
+        (source, destination): (
+            &mut MutexGuard<'_, State>,
+            Option<&mut MutexGuard<'_, State>>,
+        ),
     ) -> Result<Try<Copied>> {
         let core = &self.account().core;
         let Some((from_view, from)) = pending_loaded(source) else {
@@ -632,8 +643,10 @@ impl Mailbox {
         let now_ms = core.now_ms();
         let save_date_s = now_ms.div_euclid(1000);
         let built = match how {
-            Transfer::Move => build::move_to(&loaded, uids, &into, save_date_s)?,
-            Transfer::Copy | Transfer::CopyAll => build::copy(&loaded, uids, &into, save_date_s)?,
+            Transfer::Move => build::move_to(&loaded, uids, &into, save_date_s, kept)?,
+            Transfer::Copy | Transfer::CopyAll => {
+                build::copy(&loaded, uids, &into, save_date_s, kept)?
+            }
         };
         if how == Transfer::CopyAll && !built.missing.is_empty() {
             return Err(MailError::Expunged);

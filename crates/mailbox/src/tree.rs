@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    acl::{Acl, Rights},
     codec::{Decoded, Reader, put_bytes, put_signed, put_varint},
     error::{Limit, MailError, Result},
     name::MailboxName,
@@ -118,6 +119,8 @@ pub struct Tree {
     /// Server and mailbox annotations (RFC 5464), by mailbox and entry name; no mailbox is the
     /// server's (the account's) own.
     pub metadata: BTreeMap<MetadataName, Arc<[u8]>>,
+    /// What mailboxes grant to others than the owner (RFC 4314); none of them is empty.
+    pub(crate) acls: BTreeMap<MailboxId, Acl>,
     by_id: BTreeMap<MailboxId, MailboxName>,
 }
 
@@ -151,7 +154,7 @@ pub(crate) enum TreeEffect {
         entry: Arc<str>,
         value: Option<Arc<[u8]>>,
     },
-    /// Access rights (RFC 4314): kept by old readers, folded by none yet.
+    /// What an identifier may do (RFC 4314); with no rights it is taken out.
     Acl {
         mailbox: MailboxId,
         identifier: Arc<str>,
@@ -228,6 +231,7 @@ impl Tree {
                     self.mailboxes.remove(&self.by_id.remove(id)?)?;
                     self.metadata
                         .retain(|(mailbox, _), _| *mailbox != Some(*id));
+                    self.acls.remove(id);
                 }
                 TreeEffect::Rename { id, name } => {
                     let entry = self.mailboxes.remove(self.by_id.get(id)?)?;
@@ -256,7 +260,21 @@ impl Tree {
                         None => self.metadata.remove(&key),
                     };
                 }
-                TreeEffect::Acl { .. } => {}
+                TreeEffect::Acl {
+                    mailbox,
+                    identifier,
+                    rights,
+                } => {
+                    let rights = Rights::from_bits(*rights);
+                    let acl = self.acls.entry(*mailbox).or_default();
+                    match rights.is_empty() {
+                        true => acl.remove(identifier),
+                        false => acl.insert(identifier.clone(), rights),
+                    };
+                    if acl.is_empty() {
+                        self.acls.remove(mailbox);
+                    }
+                }
             }
         }
         self.modseq = modseq;
@@ -281,6 +299,16 @@ impl Tree {
                 value: Some(value.clone()),
             };
             effect.encode(&mut out);
+        }
+        for (mailbox, acl) in &self.acls {
+            for (identifier, rights) in acl {
+                let effect = TreeEffect::Acl {
+                    mailbox: *mailbox,
+                    identifier: identifier.clone(),
+                    rights: rights.bits(),
+                };
+                effect.encode(&mut out);
+            }
         }
         out
     }
@@ -323,11 +351,14 @@ impl Tree {
         if self.mailboxes.len() + missing.len() > Self::MAILBOXES_MAX {
             return Err(MailError::Limit(Limit::Mailboxes));
         }
-        missing
-            .into_iter()
-            .rev()
-            .map(|name| new(&name).map(|entry| TreeEffect::Create { name, entry }))
-            .collect()
+        let mut effects = Vec::new();
+        for name in missing.into_iter().rev() {
+            let entry = new(&name)?;
+            let inherited = self.inherited(&name, entry.id);
+            effects.push(TreeEffect::Create { name, entry });
+            effects.extend(inherited);
+        }
+        Ok(effects)
     }
 
     /// The most mailboxes of an account.

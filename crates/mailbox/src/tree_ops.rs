@@ -73,9 +73,14 @@ impl Account {
             })?;
             admit_mailboxes(tree, &effects, most)?;
             change.effects = effects;
-            match change.effects.last() {
-                Some(TreeEffect::Create { entry, .. }) => Ok(entry.id),
-                _ => Err(MailError::misuse("a mailbox was created without an effect")),
+            // The last one is the mailbox itself, after its parents.
+            let created = change.effects.iter().rev().find_map(|effect| match effect {
+                TreeEffect::Create { entry, .. } => Some(entry.id),
+                _ => None,
+            });
+            match created {
+                Some(id) => Ok(id),
+                None => Err(MailError::misuse("a mailbox was created without an effect")),
             }
         })
         .await

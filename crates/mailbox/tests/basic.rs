@@ -101,6 +101,7 @@ async fn flags_copies_and_moves() {
         },
         unchanged_since: None,
         visible: None,
+        changeable: Flags::ALL,
     };
     let stored = inbox.store(&store).await.unwrap();
     assert_eq!(stored.changed.len(), 5);

@@ -191,6 +191,7 @@ async fn store(
         },
         unchanged_since: None,
         visible: None,
+        changeable: Flags::ALL,
     };
     let stored = mailbox.store(&command).await;
     let stored = stored.inspect_err(|error| told.unless_known(error, id, 0..=0))?;

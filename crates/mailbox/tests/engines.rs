@@ -51,6 +51,7 @@ fn seen(uids: UidSet, action: FlagAction) -> StoreFlags {
         },
         unchanged_since: None,
         visible: None,
+        changeable: Flags::ALL,
     }
 }
 

@@ -34,6 +34,7 @@ async fn expunged_messages_come_back() {
         },
         unchanged_since: None,
         visible: None,
+        changeable: Flags::ALL,
     };
     inbox.store(&flags).await.unwrap();
     let deleted = inbox.expunge(&ExpungeWhat::Deleted(None), None).await;

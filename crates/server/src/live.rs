@@ -266,8 +266,18 @@ fn session_env(
         hidden_capabilities: config.imap.hidden_capabilities.clone(),
         hidden_from_clients: hidden_from_clients(config),
         server_annotations,
+        sharing: sharing(&config.sharing),
         shutdown,
     })
+}
+
+fn sharing(set: &crate::config::Sharing) -> restante_session::Sharing {
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    restante_session::Sharing {
+        other_users: given(&set.other_users),
+        shared: given(&set.shared_user).map(|user| (set.shared.clone(), user)),
+        groups: set.groups.clone(),
+    }
 }
 
 fn hidden_from_clients(config: &Config) -> Vec<restante_session::HiddenFrom> {

@@ -80,6 +80,10 @@ fn anonymous(facts: &Facts<'_>) -> bool {
     !facts.authenticated && facts.offers.anonymous
 }
 
+fn sharing(facts: &Facts<'_>) -> bool {
+    facts.env.sharing.is_on()
+}
+
 fn no_password(facts: &Facts<'_>) -> bool {
     !facts.authenticated && !passwords(facts)
 }
@@ -155,6 +159,9 @@ const WORDS: &[(&str, Condition)] = &[
     ("I18NLEVEL=1", only_level_1),
     ("I18NLEVEL=2", always),
     ("LIST-METADATA", always),
+    ("ACL", sharing),
+    ("RIGHTS=texk", sharing),
+    ("LIST-MYRIGHTS", sharing),
     ("QUOTA", always),
     ("QUOTA=RES-STORAGE", always),
     ("QUOTA=RES-MESSAGE", always),

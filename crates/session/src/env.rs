@@ -13,6 +13,8 @@ use restante_auth::sasl::{Credentials, ScramHash, ScramKeys};
 use restante_mailbox::{AccountId, Mail};
 use tokio::sync::watch;
 
+use crate::place::Sharing;
+
 /// Everything that the sessions of one listener share.
 pub struct Env {
     /// Accounts and mailboxes.
@@ -31,6 +33,8 @@ pub struct Env {
     pub hidden_from_clients: Vec<HiddenFrom>,
     /// The server's shared annotations (RFC 5464 §3.2.1.1): entry and value.
     pub server_annotations: Vec<(String, String)>,
+    /// Which mailboxes of others can be seen.
+    pub sharing: Sharing,
     /// Becomes true when the server goes down: sessions say BYE and end.
     pub shutdown: watch::Receiver<bool>,
 }

@@ -65,12 +65,18 @@ impl<'a> FlagWriter<'a> {
     }
 }
 
-/// The flags of a mailbox for FLAGS (RFC 9051 §7.3.5): all system flags and its keywords, without
-/// parentheses.
-pub(crate) fn defined(keywords: &Keywords) -> String {
+/// The flags of a mailbox for FLAGS (RFC 9051 §7.3.5) and PERMANENTFLAGS, without parentheses: the system
+/// flags and its keywords that are `among` these.
+pub(crate) fn defined(keywords: &Keywords, among: Flags) -> String {
     let mut text = String::new();
-    let system = Flags::SYSTEM_NAMES.iter().map(|(_, name)| *name);
-    for name in system.chain(keywords.iter().map(|(_, name)| name)) {
+    let system = Flags::SYSTEM_NAMES.iter();
+    let system = system.filter(|(flag, _)| among.contains(*flag));
+    let keywords = keywords.iter();
+    let keywords = keywords.filter(|(slot, _)| among.contains(slot.flag()));
+    for name in system
+        .map(|(_, name)| *name)
+        .chain(keywords.map(|(_, name)| name))
+    {
         if !text.is_empty() {
             text.push(' ');
         }

@@ -18,6 +18,7 @@
 //! | `serve.rs` | the loop: input, IDLE, timeouts, the tagged answer and the sync point before it |
 //! | `conn.rs`, `wire.rs` | bytes in and out; the protocol crate's framer, decoder and encoder |
 //! | `partial.rs` | pages of results (PARTIAL) |
+//! | `place.rs` | whose mailbox a name is, and what this user may do with it |
 //! | `notify.rs` | what NOTIFY asked for, other mailboxes than the selected one |
 //! | `deflate.rs` | the compression layer of COMPRESS |
 //! | `table.rs` | one row for each command: states, whether expunges may be told, whether it writes |
@@ -71,6 +72,7 @@ mod io;
 mod language;
 mod notify;
 mod partial;
+mod place;
 mod reply;
 mod serve;
 mod state;
@@ -92,4 +94,5 @@ pub use env::{
     Seat, TokenRefusal, Verdict,
 };
 pub use io::{Io, PlainIo, StartTls};
+pub use place::Sharing;
 pub use serve::serve;

@@ -437,10 +437,7 @@ impl Notify {
             return Ok(());
         }
         let account = state.login()?.account.clone();
-        let selected = match state {
-            State::Selected(_, selected) => Some(selected.mailbox.id()),
-            _ => None,
-        };
+        let selected = state.own_selected();
         self.catch_up(&account).await?;
         self.tell_tree(cx, &account).await?;
         self.tell_messages(cx, selected).await

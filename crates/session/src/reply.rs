@@ -160,12 +160,12 @@ pub(crate) fn mail_error(error: &MailError) -> Reply {
 
 /// As the error, but a missing mailbox is one that the client could create (RFC 9051 §6.3.12,
 /// §6.4.7).
-pub(crate) fn try_create(error: MailError) -> Failure {
-    match error {
-        MailError::NoSuchMailbox => {
+pub(crate) fn try_create(error: impl Into<Failure>) -> Failure {
+    match error.into() {
+        Failure::Mail(MailError::NoSuchMailbox) => {
             Failure::Reply(Reply::no("No such mailbox").code(Code::TryCreate))
         }
-        other => Failure::Mail(other),
+        other => other,
     }
 }
 

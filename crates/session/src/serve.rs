@@ -22,7 +22,7 @@ use crate::reply::{self, Failure, Outcome, Reply, client_bug};
 use crate::state::State;
 use crate::table::{self, Rule};
 use crate::wire::Input;
-use crate::{cmd, switch, sync};
+use crate::{cmd, place, switch, sync};
 
 /// No command, and no upload, takes longer: well below the time for which what it refers to is kept
 /// after it was expunged (design §5).
@@ -139,13 +139,11 @@ impl Session {
                 Some(wants) => wants.messages,
                 None => idles,
             };
+            let own = self.state.own_selected();
             let notify = self.cx.notify.as_deref_mut();
             let notify = notify.filter(|notify| idles || notify.selected().is_some());
             let (open, changes) = match &mut self.state {
-                State::Selected(_, selected) => (
-                    Some(selected.mailbox.id()),
-                    listens.then_some(&mut selected.changes),
-                ),
+                State::Selected(_, selected) => (own, listens.then_some(&mut selected.changes)),
                 _ => (None, None),
             };
             tokio::select! {
@@ -273,12 +271,15 @@ impl Session {
             Ok(()) if matches!(command.body, CommandBody::Idle) => {
                 return self.start_idle(tag).await;
             }
-            Ok(()) => {
-                self.cx.running = Some((tag.clone(), start));
-                let outcome = cmd::run(&mut self.cx, &mut self.state, command).await;
-                self.cx.running = None;
-                outcome
-            }
+            Ok(()) => match place::look_again(&mut self.state).await {
+                Ok(()) => {
+                    self.cx.running = Some((tag.clone(), start));
+                    let outcome = cmd::run(&mut self.cx, &mut self.state, command).await;
+                    self.cx.running = None;
+                    outcome
+                }
+                Err(failure) => Err(failure),
+            },
             Err(failure) => Err(failure),
         };
         self.finish(tag, name, rule, outcome, start).await
@@ -471,6 +472,9 @@ impl Session {
     /// Tells what changed, expunges too; but outside of IDLE not where NOTIFY delays them
     /// (RFC 5465 §6.1.2).
     async fn announce(&mut self) -> io::Result<Flow> {
+        if let Err(Failure::Bye(bye)) = place::look_again(&mut self.state).await {
+            return self.bye(bye);
+        }
         let wants = self.cx.notify.as_deref().and_then(Notify::selected);
         let delayed = wants.is_some_and(|wants| wants.delayed);
         match self.sync(self.idle.is_some() || !delayed).await? {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use restante_mailbox::{Account, Mailbox, ModSeq, Snapshot, Uid, UidSet};
+use restante_mailbox::{
+    Account, AccountId, Mailbox, MailboxId, MailboxName, ModSeq, Rights, Snapshot, Uid, UidSet, Who,
+};
 use tokio::sync::watch;
 
 use crate::cmd::DecodedMark;
@@ -57,6 +59,8 @@ pub(crate) struct Login {
     pub(crate) account: Arc<Account>,
     /// Whether it is nobody in particular (RFC 4505).
     pub(crate) is_anonymous: bool,
+    /// The user as access rights of others' mailboxes see them.
+    pub(crate) who: Who,
     /// Its place among the user's sessions.
     pub(crate) _seat: Seat,
 }
@@ -68,6 +72,10 @@ pub(crate) struct Selected {
     pub(crate) mailbox: Arc<Mailbox>,
     /// Opened by EXAMINE: nothing may be changed.
     pub(crate) read_only: bool,
+    /// What the user may do with it; all, if it is their own.
+    pub(crate) rights: Rights,
+    /// The name that it was selected by.
+    pub(crate) name: MailboxName,
     /// Wakes an idling session: the mailbox has changed.
     pub(crate) changes: watch::Receiver<ModSeq>,
     /// Of messages from here on the client has not been sent what it asked to be fetched of new ones
@@ -82,10 +90,21 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
+    /// Whether it is this mailbox of this account.
+    pub(crate) fn is(&self, account: AccountId, id: MailboxId) -> bool {
+        self.mailbox.account().id() == account && self.mailbox.id() == id
+    }
+
     /// A mailbox that is looked into, but not selected: the client has been told nothing of it.
-    pub(crate) fn peek(mailbox: Arc<Mailbox>, snapshot: Arc<Snapshot>) -> Selected {
+    pub(crate) fn peek(
+        name: MailboxName,
+        mailbox: Arc<Mailbox>,
+        snapshot: Arc<Snapshot>,
+    ) -> Selected {
         Selected {
             read_only: true,
+            rights: Rights::READ,
+            name,
             changes: mailbox.watch(),
             fetched_to: snapshot.uid_next(),
             view: View::new(mailbox.clone(), snapshot, UidSet::new()),
@@ -109,6 +128,18 @@ impl State {
         }
     }
 
+    /// The open mailbox's number, if it is one of the user's own.
+    pub(crate) fn own_selected(&self) -> Option<MailboxId> {
+        match self {
+            State::Selected(login, selected)
+                if Arc::ptr_eq(&login.account, selected.mailbox.account()) =>
+            {
+                Some(selected.mailbox.id())
+            }
+            _ => None,
+        }
+    }
+
     /// The login and the open mailbox.
     pub(crate) fn selected(&mut self) -> Result<(&Login, &mut Selected), Failure> {
         match self {
@@ -117,11 +148,14 @@ impl State {
         }
     }
 
-    /// The login and the open mailbox, which may be changed.
-    pub(crate) fn writable(&mut self) -> Result<(&Login, Writable<'_>), Failure> {
+    /// The login and the open mailbox, which may be changed by who has one of these rights.
+    pub(crate) fn writable(&mut self, any_of: Rights) -> Result<(&Login, Writable<'_>), Failure> {
         let (login, selected) = self.selected()?;
         if selected.read_only {
             return Err(crate::table::read_only());
+        }
+        if !selected.rights.intersects(any_of) {
+            return Err(crate::place::no_permission());
         }
         Ok((login, Writable(selected)))
     }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use restante_mailbox::{Snapshot, TailState, UidSet};
+use restante_mailbox::{Flags, Snapshot, TailState, UidSet};
 use restante_proto::types::Code;
 
 use crate::cmd::updates;
@@ -143,19 +143,27 @@ pub(crate) fn tell_keywords(cx: &mut Cx, selected: &mut Selected) {
 pub(crate) fn tell_flags_defined(cx: &mut Cx, selected: &mut Selected) {
     let keywords = selected.view.snapshot().keywords().clone();
     selected.view.keywords_told = keywords.flags();
-    let defined = flags::defined(&keywords);
+    let defined = flags::defined(&keywords, Flags::ALL);
     cx.line(format_args!("* FLAGS ({defined})"));
-    match selected.read_only {
-        // RFC 9051 §6.3.3
-        true => {
-            let text = cx.language.text("Read-only");
-            cx.line(format_args!("* OK [PERMANENTFLAGS ()] {text}"));
-        }
-        false => {
-            let text = cx.language.text("Limited");
-            cx.line(format_args!("* OK [PERMANENTFLAGS ({defined} \\*)] {text}"));
-        }
+    // RFC 9051 §6.3.3; RFC 4314 §5.1
+    let may = match selected.read_only {
+        true => Flags::NONE,
+        false => selected.rights.flags(),
+    };
+    if may.is_empty() {
+        let text = cx.language.text("Read-only");
+        cx.line(format_args!("* OK [PERMANENTFLAGS ()] {text}"));
+        return;
     }
+    let defined = flags::defined(&keywords, may);
+    let new = match may.contains(Flags::KEYWORDS) {
+        true => " \\*",
+        false => "",
+    };
+    let text = cx.language.text("Limited");
+    cx.line(format_args!(
+        "* OK [PERMANENTFLAGS ({defined}{new})] {text}"
+    ));
 }
 
 async fn tell_expunges(cx: &mut Cx, changes: &Changes) -> Result<(), Failure> {

@@ -219,6 +219,7 @@ proptest! {
                             flags: FlagNames { system: Flags::FLAGGED, keywords: Vec::new() },
                             unchanged_since: None,
                             visible: None,
+                            changeable: Flags::ALL,
                         };
                         mailbox.store(&store).await.expect("flags can be set");
                     }

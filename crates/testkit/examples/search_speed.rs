@@ -161,6 +161,7 @@ async fn connect(mail: &Arc<Mail>, account: AccountId) -> DuplexStream {
         hidden_capabilities: Vec::new(),
         hidden_from_clients: Vec::new(),
         server_annotations: Vec::new(),
+        sharing: restante_session::Sharing::default(),
         shutdown,
     });
     // The sender is to live as long as the process.

@@ -11,7 +11,7 @@ use restante_mailbox::{
 };
 use restante_session::{
     Answer, Authenticator, Channel, ClientCertificate, Env, Identity, Limits, LoginError, Offers,
-    Peer, PlainIo, TokenRefusal, Verdict, serve,
+    Peer, PlainIo, Sharing, TokenRefusal, Verdict, serve,
 };
 use restante_store::{MemoryOptions, Store};
 use tokio::io::DuplexStream;
@@ -33,6 +33,8 @@ pub struct WorldOptions {
     pub offers: Offers,
     /// What logins on secure connections can be bound to.
     pub channel: Channel,
+    /// Which mailboxes of others can be seen.
+    pub sharing: Sharing,
     /// Put TLS under the connections that count as secure, so that reads and writes come in records.
     pub tls: bool,
 }
@@ -49,6 +51,7 @@ impl Default for WorldOptions {
             quota: QuotaLimits::default(),
             offers: Offers::PASSWORDS,
             channel: Channel::default(),
+            sharing: Sharing::default(),
             tls: false,
         }
     }
@@ -89,6 +92,16 @@ impl WorldOptions {
                 return Ok(());
             }
             "offers" => return self.offer(value),
+            "shared_user" => {
+                self.sharing.shared = Some(("Shared".to_owned(), value.to_owned()));
+                return Ok(());
+            }
+            "group" => {
+                let (group, members) = value.split_once('=').ok_or("GROUP=NAME,NAME")?;
+                let members = members.split(',').map(str::to_owned).collect();
+                self.sharing.groups.insert(group.to_owned(), members);
+                return Ok(());
+            }
             _ => {}
         }
         let number: u32 = value
@@ -183,6 +196,7 @@ impl World {
                 "/shared/comment".to_owned(),
                 "A world for tests".to_owned(),
             )],
+            sharing: options.sharing,
             shutdown: down,
         });
         let tls = options.tls.then(Tls::new).transpose();

@@ -68,6 +68,7 @@ fn command(uids: &str, action: FlagAction, flags: FlagNames) -> StoreFlags {
         flags,
         unchanged_since: None,
         visible: None,
+        changeable: Flags::ALL,
     }
 }
 
@@ -243,7 +244,7 @@ fn copy_takes_keywords_by_name() {
     let to = empty();
     let first = append(&to, [row(names(Flags::NONE, &["TWO"]))]).expect("builds");
     let to = then(&to, first.effects);
-    let built = copy(&from, &set("3:9"), &to, 777).expect("builds");
+    let built = copy(&from, &set("3:9"), &to, 777, Flags::ALL).expect("builds");
     assert_eq!(
         (built.source, built.destination),
         (vec![uid(3), uid(4)], vec![uid(2), uid(3)])
@@ -259,12 +260,12 @@ fn copy_takes_keywords_by_name() {
 #[test]
 fn move_within_a_mailbox_is_one_record() {
     let from = mailbox(5);
-    let mut built = move_to(&from, &set("2:3"), &from, 1).expect("builds");
+    let mut built = move_to(&from, &set("2:3"), &from, 1, Flags::ALL).expect("builds");
     built.effects.append(&mut built.source_effects);
     let after = then(&from, built.effects);
     assert_eq!(after.uids(), set("1,4:7"));
     assert_eq!(after.tail().messages, 5);
-    let nothing = move_to(&from, &set("9"), &from, 1).expect("builds");
+    let nothing = move_to(&from, &set("9"), &from, 1, Flags::ALL).expect("builds");
     assert_eq!(
         (nothing.effects.len(), nothing.source_effects.len()),
         (0, 0)
@@ -377,7 +378,7 @@ proptest! {
         let visible = visible.as_deref().map(set);
         let flags = names(Flags(bits), &[]);
         let unchanged_since = conditional.then_some(since);
-        let store = StoreFlags { uids: set(&uids), action, flags, unchanged_since, visible };
+        let store = StoreFlags { uids: set(&uids), action, flags, unchanged_since, visible, changeable: Flags::ALL };
         let built = store_flags(&from, &store).expect("builds");
         let after = match built.effects.is_empty() {
             true => from.clone(),

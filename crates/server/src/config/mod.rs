@@ -13,7 +13,7 @@ pub use error::ConfigError;
 pub use example::example;
 pub use sections::{
     Config, HiddenFrom, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Master,
-    NamedCertificate, OAuth, Sandbox, Server, Service, Tls, TlsVersion,
+    NamedCertificate, OAuth, Sandbox, Server, Service, Sharing, Tls, TlsVersion,
 };
 pub use toml::ser::Error as SetError;
 pub use units::{Endpoint, Network, Size, Span};
@@ -286,6 +286,7 @@ impl Config {
             }
             _ => {}
         }
+        self.validate_sharing()?;
         self.validate_login()?;
         self.validate_oauth()?;
         self.cost()
@@ -308,6 +309,41 @@ impl Config {
             }
         }
         crate::logging::check_level(&self.log.level).map_err(|reason| ("log", "level", reason))
+    }
+
+    fn validate_sharing(&self) -> Result<(), (&'static str, &'static str, String)> {
+        let sharing = &self.sharing;
+        let prefixes = [
+            ("other_users", &sharing.other_users, true),
+            ("shared", &sharing.shared, sharing.shared_user.is_empty()),
+        ];
+        for (key, prefix, may_be_empty) in prefixes {
+            let name = match MailboxName::new(prefix) {
+                Err(_) if prefix.is_empty() && may_be_empty => continue,
+                Err(error) => return Err(("sharing", key, error.to_string())),
+                Ok(name) => name,
+            };
+            if name.parent().is_some() || name.is_inbox() || name.as_str() != prefix {
+                let reason = "must be the name of a mailbox at the top, not INBOX".to_owned();
+                return Err(("sharing", key, reason));
+            }
+        }
+        if sharing.other_users == sharing.shared {
+            let reason = "must be another name than sharing.other_users".to_owned();
+            return Err(("sharing", "shared", reason));
+        }
+        if !sharing.shared_user.is_empty() {
+            crate::admin::check_user_name(&sharing.shared_user)
+                .map_err(|reason| ("sharing", "shared_user", reason))?;
+        }
+        for group in sharing.groups.keys() {
+            let canonical = restante_mailbox::canonical_identifier(&format!("${group}"));
+            if canonical.is_none_or(|canonical| canonical[1..] != *group) {
+                let reason = format!("{group:?}: a group's name has small letters and no spaces");
+                return Err(("sharing", "groups", reason));
+            }
+        }
+        Ok(())
     }
 
     fn validate_login(&self) -> Result<(), (&'static str, &'static str, String)> {

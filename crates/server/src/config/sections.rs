@@ -3,6 +3,7 @@
 //! Each setting is written once, here. The structs, the defaults and the commented example all
 //! come from this table. Add a setting by adding a line; its doc comment is what the operator reads.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -285,6 +286,18 @@ sections! {
         comment: String = String::new(),
         /// How to reach its administrator, as a URI (METADATA /shared/admin): "mailto:postmaster@example.org".
         admin: String = String::new(),
+    }
+
+    /// Mailboxes that users share with each other by access rights (ACL).
+    sharing: Sharing {
+        /// What comes before the names of other users' mailboxes. "": they cannot be seen.
+        other_users: String = "Other Users".to_owned(),
+        /// A user whose mailboxes, as far as rights to them are granted, are those of all. "": there are none.
+        shared_user: String = String::new(),
+        /// What comes before the names of those.
+        shared: String = "Shared".to_owned(),
+        /// Groups of users, who can be granted rights together as "$" and the name: { staff = ["ann", "bob"] }.
+        groups: BTreeMap<String, Vec<String>> = BTreeMap::new(),
     }
 
     /// The log goes to standard error.

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Append, DateTime, EmailDraft, Mailbox, NewEmail, Reservation, Uid, UidSet, Wanted,
+    Account, Append, DateTime, EmailDraft, Flags, Mailbox, NewEmail, Reservation, Rights, Uid,
+    UidSet, Wanted,
 };
 use restante_proto::types::{
     AppendData, AppendHead, CatenatePart, Code, LiteralHead, ReplaceTarget, SetEnd,
@@ -17,6 +18,7 @@ use super::fetch::SectionOctets;
 use super::store::expunge_issued;
 use crate::convert;
 use crate::cx::Cx;
+use crate::place::{self, Place};
 use crate::reply::{Failure, Outcome, Reply, client_bug, try_create};
 use crate::state::{Login, State};
 use crate::switch;
@@ -41,10 +43,24 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, head: AppendHead) -> Out
     };
     let name = convert::mailbox_name(&head.mailbox)?;
     let login = state.login()?.clone();
-    let mailbox = login.account.mailbox(&name).await.map_err(try_create)?;
+    let place = Place::of(&cx.env, &login, &name)
+        .await
+        .map_err(try_create)?;
+    let found = place.mailbox(Rights::INSERT).await;
+    let (mailbox, rights) = found.map_err(try_create)?;
+    let account = mailbox.account();
+    if replaced
+        .as_ref()
+        .is_some_and(|replaced| !Arc::ptr_eq(replaced.mailbox.account(), account))
+    {
+        let text = "A message can be replaced only among the mailboxes of one user";
+        return Ok(Reply::no(text).code(Code::Cannot));
+    }
     let selected = state.selected().ok();
     let taking = Taking {
         login: &login,
+        account,
+        settable: rights.flags(),
         selected: selected.map(|(_, selected)| selected.mailbox.clone()),
         // What goes makes room for what comes (RFC 8508 §3.4).
         freed: replaced.as_ref().map(|replaced| replaced.size),
@@ -80,8 +96,15 @@ async fn replaced(
     state: &mut State,
     target: ReplaceTarget,
 ) -> Result<Replaced, Failure> {
-    let (_, writable) = state.writable()?;
+    place::look_again(state).await?;
+    let (_, writable) = state.writable(Rights::EXPUNGE)?;
     let selected = writable.0;
+    if !selected
+        .rights
+        .contains(Rights::EXPUNGE | Rights::DELETE_MESSAGES)
+    {
+        return Err(place::no_permission());
+    }
     let view = &selected.view;
     let uid = match target {
         ReplaceTarget::Seq(SetEnd::Number(number)) => {
@@ -132,6 +155,10 @@ async fn replace(cx: &mut Cx, replaced: &Replaced, to: &Arc<Mailbox>, message: A
 /// What is needed to take the messages of a command.
 struct Taking<'a> {
     login: &'a Login,
+    /// Whose mailbox the messages come into.
+    account: &'a Arc<Account>,
+    /// The flags that this user may set there; others are left out (RFC 4314 §4).
+    settable: Flags,
     /// The selected mailbox, which URLs may be relative to.
     selected: Option<Arc<Mailbox>>,
     /// Bytes of the message that goes.
@@ -156,10 +183,11 @@ impl Taking<'_> {
                     .into());
             }
             switch::append(cx, &head)?;
-            let flags = convert::flag_names(&head.flags)?;
+            let mut flags = convert::flag_names(&head.flags)?;
+            flags.keep(self.settable);
             let internal_date = match head.internal_date {
                 Some(date) => convert::date_time(date),
-                None => DateTime::utc(self.login.account.now_ms().div_euclid(1000)),
+                None => DateTime::utc(self.account.now_ms().div_euclid(1000)),
             };
             let (email, room) = match head.data {
                 AppendData::Literal(literal) => self.message(cx, literal, bytes).await?,
@@ -188,7 +216,7 @@ impl Taking<'_> {
         before: u64,
     ) -> Result<(NewEmail, Reservation), Failure> {
         fits(cx, before, literal.size)?;
-        let account = &self.login.account;
+        let account = self.account;
         let bytes = literal.size.saturating_sub(self.freed.unwrap_or(0));
         let room = account.reserve(bytes, self.messages_more())?;
         if literal.size == 0 {
@@ -206,7 +234,7 @@ impl Taking<'_> {
         cx: &mut Cx,
         before: u64,
     ) -> Result<(NewEmail, Reservation), Failure> {
-        let account = &self.login.account;
+        let account = self.account;
         let mut room = account.reserve(0, self.messages_more())?;
         let mut draft = account.new_email();
         cx.conn.accept(None);
@@ -256,16 +284,20 @@ impl Taking<'_> {
         draft: &mut EmailDraft,
         before: u64,
     ) -> Result<(), Failure> {
-        let account = &self.login.account;
         let bad = || bad_url(url);
         let named = MessageUrl::parse(url).ok_or_else(bad)?;
         let mailbox = match &named.mailbox {
             None => self.selected.clone().ok_or_else(bad)?,
             Some(name) => {
                 let name = convert::mailbox_name(name).map_err(|_| bad())?;
-                account.mailbox(&name).await.map_err(|_| bad())?
+                let place = Place::of(&cx.env, self.login, &name)
+                    .await
+                    .map_err(|_| bad())?;
+                let found = place.mailbox(Rights::READ).await;
+                found.map_err(|_| bad())?.0
             }
         };
+        let account = mailbox.account();
         let snapshot = mailbox.snapshot().await?;
         let valid = snapshot.uid_validity().get();
         if named.uid_validity.is_some_and(|asked| asked != valid) {

@@ -1,6 +1,6 @@
 //! CLOSE and UNSELECT (RFC 9051 §6.4.1, §6.4.2).
 
-use restante_mailbox::{ExpungeWhat, MailError};
+use restante_mailbox::{ExpungeWhat, MailError, Rights};
 
 use crate::reply::{Outcome, Reply};
 use crate::state::State;
@@ -9,7 +9,8 @@ use crate::state::State;
 /// no HIGHESTMODSEQ (RFC 7162 §3.2.8). Under EXAMINE nothing is expunged, without an error.
 pub(crate) async fn close(state: &mut State) -> Outcome {
     let (_, selected) = state.selected()?;
-    if !selected.read_only {
+    // RFC 4314 §4: who may not expunge closes it all the same.
+    if !selected.read_only && selected.rights.contains(Rights::EXPUNGE) {
         // Messages that this client has not been told of stay, also if they are \Deleted.
         let visible = selected.view.all_uids();
         let what = ExpungeWhat::Deleted(None);

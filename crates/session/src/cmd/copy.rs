@@ -1,11 +1,17 @@
 //! COPY and MOVE with their UID forms (RFC 9051 §6.4.7, §6.4.8).
 
-use restante_mailbox::{Copied, UidSet};
-use restante_proto::types::{Code, CopyUid, MailboxName, MessageSet, ModSeq};
+use std::sync::Arc;
 
+use restante_mailbox::{
+    Append, Copied, ExpungeWhat, FlagNames, Flags, Mailbox, ModSeq, Rights, Row, Transfer, UidSet,
+};
+use restante_proto::types::{self as wire, Code, CopyUid, MailboxName, MessageSet};
+
+use super::fetch::SectionOctets;
 use super::store::expunge_issued;
 use crate::convert;
 use crate::cx::Cx;
+use crate::place::{Place, no_permission};
 use crate::reply::{Failure, Outcome, Reply, try_create};
 use crate::state::{Selected, State};
 use crate::sync::{self, Tell};
@@ -20,22 +26,30 @@ pub(crate) async fn copy(
     let (login, selected) = state.selected()?;
     let uids = resolve(cx, selected, &set).await?;
     let name = convert::mailbox_name(&mailbox)?;
-    let to = login.account.mailbox(&name).await.map_err(try_create)?;
+    let place = Place::of(&cx.env, login, &name).await.map_err(try_create)?;
+    let found = place.mailbox(Rights::INSERT).await;
+    let (to, rights) = found.map_err(try_create)?;
+    let kept = rights.flags();
     if !set.is_uid() && !uids.intersect(&selected.view.ghosts()).is_empty() {
         return Err(expunge_issued());
     }
-    let copied = match set.is_uid() {
-        true => selected.mailbox.copy(&uids, &to).await,
-        false => {
-            // What is expunged at this very moment is not left out in silence (RFC 2180 §4.4.2).
-            let rows = selected.view.rows(&uids).await?;
-            let shown: UidSet = rows.iter(&uids).map(|(_, row)| row.uid).collect();
-            selected.mailbox.copy_all(&shown, &to).await
-        }
+    let code = if !Arc::ptr_eq(to.account(), selected.mailbox.account()) {
+        copy_across(cx, selected, &uids, &to, kept).await?
+    } else {
+        let (uids, how) = match set.is_uid() {
+            true => (uids, Transfer::Copy),
+            false => {
+                // What is expunged at this very moment is not left out in silence (RFC 2180 §4.4.2).
+                let rows = selected.view.rows(&uids).await?;
+                let shown = rows.iter(&uids).map(|(_, row)| row.uid).collect();
+                (shown, Transfer::CopyAll)
+            }
+        };
+        let copied = selected.mailbox.transfer(&uids, &to, how, kept).await;
+        copy_uid(&copied.map_err(try_create)?)
     };
-    let copied = copied.map_err(try_create)?;
     let reply = Reply::ok("COPY completed");
-    Ok(match copy_uid(&copied) {
+    Ok(match code {
         Some(code) => reply.code(code),
         None => reply,
     })
@@ -48,30 +62,126 @@ pub(crate) async fn move_to(
     set: MessageSet,
     mailbox: MailboxName,
 ) -> Outcome {
-    let (login, writable) = state.writable()?;
+    // RFC 6851 §3.3: it needs what COPY, STORE and EXPUNGE need.
+    let (login, writable) = state.writable(Rights::EXPUNGE)?;
     let selected = writable.0;
+    if !selected
+        .rights
+        .contains(Rights::EXPUNGE | Rights::DELETE_MESSAGES)
+    {
+        return Err(no_permission());
+    }
     let uids = resolve(cx, selected, &set).await?;
     let name = convert::mailbox_name(&mailbox)?;
-    let to = login.account.mailbox(&name).await.map_err(try_create)?;
+    let place = Place::of(&cx.env, login, &name).await.map_err(try_create)?;
+    let found = place.mailbox(Rights::INSERT).await;
+    let (to, rights) = found.map_err(try_create)?;
     let gone = uids.intersect(&selected.view.ghosts());
-    let moved = selected
-        .mailbox
-        .move_to(&uids.difference(&gone), &to)
-        .await
-        .map_err(try_create)?;
-    if let Some(code) = copy_uid(&moved) {
+    let here = uids.difference(&gone);
+    let kept = rights.flags();
+    let (code, highest) = if !Arc::ptr_eq(to.account(), selected.mailbox.account()) {
+        move_across(cx, selected, &here, &to, kept).await?
+    } else {
+        let moved = selected.mailbox.transfer(&here, &to, Transfer::Move, kept);
+        let moved = moved.await.map_err(try_create)?;
+        (copy_uid(&moved), moved.source_change.after.modseq())
+    };
+    let any = code.is_some();
+    if let Some(code) = code {
         cx.untagged_ok(code, "Moved");
     }
     if !set.is_uid() && !gone.is_empty() {
         return Err(expunge_issued());
     }
     let reply = Reply::ok("MOVE completed");
-    if cx.enabled.qresync() && !moved.source.is_empty() {
+    if cx.enabled.qresync() && any {
         // RFC 7162 §3.2.7 says it for EXPUNGE, RFC 6851 §4.4 that MOVE is the same here.
-        let highest = ModSeq(moved.source_change.after.modseq().0);
-        return Ok(reply.code(Code::HighestModSeq(highest)));
+        return Ok(reply.code(Code::HighestModSeq(wire::ModSeq(highest.0))));
     }
     Ok(reply)
+}
+
+/// Messages that go to another user at once.
+const ACROSS_MAX: usize = 1000;
+/// The bytes that those of them may have that wait in memory for the end of the command.
+const ACROSS_BYTES_MAX: u64 = 64 << 20;
+/// Larger ones are written to disk at once.
+const SMALL_BYTES: u64 = 1 << 20;
+
+/// Copies messages to a mailbox of another account, where each is a new one: all of them or none.
+async fn copy_across(
+    cx: &mut Cx,
+    selected: &Selected,
+    uids: &UidSet,
+    to: &Arc<Mailbox>,
+    kept: Flags,
+) -> Result<Option<Code>, Failure> {
+    let from = selected.mailbox.account();
+    let rows: Vec<Row> = {
+        let rows = selected.view.rows(uids).await?;
+        rows.iter(uids).map(|(_, row)| row).collect()
+    };
+    let small = rows.iter().filter(|row| row.size < SMALL_BYTES);
+    let small: u64 = small.map(|row| row.size).sum();
+    if rows.len() > ACROSS_MAX || small > ACROSS_BYTES_MAX {
+        let text = format!("To another user's mailbox go at most {ACROSS_MAX} messages at once");
+        return Err(Reply::no(text).code(Code::Limit).into());
+    }
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let goal = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+    let bytes = rows.iter().map(|row| row.size).sum();
+    let _room = to.account().reserve(bytes, goal.into())?;
+    let keywords = selected.view.snapshot().keywords().clone();
+    let mut appends = Vec::with_capacity(rows.len());
+    for (done, row) in (0..).zip(&rows) {
+        cx.in_progress(done, goal).await?;
+        let email = from.email(row.email).await?;
+        let mut draft = to.account().new_email();
+        let mut rest = 0..email.size();
+        while !rest.is_empty() {
+            let step = SectionOctets::step(&rest);
+            draft.write(&from.read(&email, step.clone()).await?).await?;
+            rest.start = step.end;
+        }
+        let flags = row.flags & kept;
+        appends.push(Append {
+            email: draft.finish().await?,
+            flags: FlagNames {
+                system: flags & Flags::SYSTEM,
+                keywords: keywords.names_of(flags).map(Into::into).collect(),
+            },
+            internal_date: row.internal_date,
+        });
+    }
+    let appended = to.append(appends).await.map_err(try_create)?;
+    let code = |uid_validity| {
+        Code::CopyUid(CopyUid {
+            uid_validity,
+            source: convert::wire_uids(rows.iter().map(|row| row.uid)),
+            destination: convert::wire_uids(appended.uids.iter().copied()),
+        })
+    };
+    Ok(convert::wire_uid_validity(appended.uid_validity).map(code))
+}
+
+/// The copies are there before the messages go: after a failure between the two they are in both mailboxes,
+/// never in neither.
+async fn move_across(
+    cx: &mut Cx,
+    selected: &Selected,
+    uids: &UidSet,
+    to: &Arc<Mailbox>,
+    kept: Flags,
+) -> Result<(Option<Code>, ModSeq), Failure> {
+    let rows = selected.view.rows(uids).await?;
+    let there: UidSet = rows.iter(uids).map(|(_, row)| row.uid).collect();
+    drop(rows);
+    let code = copy_across(cx, selected, &there, to, kept).await?;
+    let what = ExpungeWhat::Uids(there);
+    let expunged = selected.mailbox.expunge(&what, None).await?;
+    Ok((code, expunged.change.after.modseq()))
 }
 
 /// The messages that are named. Others' changes are told first, so that what is gone is known.

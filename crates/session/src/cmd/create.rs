@@ -1,12 +1,13 @@
 //! CREATE (RFC 9051 §6.3.4; RFC 6154 §3; RFC 8474 §4.1).
 
-use restante_mailbox::SpecialUse;
+use restante_mailbox::{Rights, SpecialUse};
 use restante_proto::types::{
     self as wire, Code, ListAttribute, ListEntry, MailboxName, UntaggedData,
 };
 
 use crate::convert;
 use crate::cx::Cx;
+use crate::place::{Place, no_permission};
 use crate::reply::{Outcome, Reply};
 use crate::state::State;
 
@@ -28,8 +29,17 @@ pub(crate) async fn run(
         }
     }
     let name = convert::mailbox_name(&mailbox)?;
-    let id = login.account.create(&name, uses).await?;
-    let id = convert::mailbox_id(login.account.id(), id).object_id();
+    let place = Place::of(&cx.env, login, &name).await?;
+    let tree = place.account.tree().await?;
+    if !place.rights_above(&tree).contains(Rights::CREATE) {
+        return Err(no_permission());
+    }
+    if !place.is_own() && !uses.is_empty() {
+        let reply = Reply::no("A special use is for mailboxes of one's own");
+        return Ok(reply.code(Code::UseAttr));
+    }
+    let id = place.account.create(&place.name, uses).await?;
+    let id = convert::mailbox_id(place.account.id(), id).object_id();
     // The client must know under which name the mailbox came to be, if it is another.
     let given = MailboxName::new(
         mailbox

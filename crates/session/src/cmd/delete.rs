@@ -1,9 +1,11 @@
 //! DELETE (RFC 9051 §6.3.5).
 
+use restante_mailbox::Rights;
 use restante_proto::types::{Code, MailboxName};
 
 use crate::convert;
 use crate::cx::Cx;
+use crate::place::Place;
 use crate::reply::{Outcome, Reply};
 use crate::state::State;
 
@@ -12,9 +14,11 @@ use crate::state::State;
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, mailbox: MailboxName) -> Outcome {
     let login = state.login()?;
     let name = convert::mailbox_name(&mailbox)?;
-    let id = login.account.tree().await?.get(&name).map(|entry| entry.id);
-    login.account.delete(&name).await?;
-    let own = matches!(state.selected(), Ok((_, selected)) if Some(selected.mailbox.id()) == id);
+    let place = Place::of(&cx.env, login, &name).await?;
+    let (_, entry, _) = place.entry(Rights::DELETE).await?;
+    place.account.delete(&place.name).await?;
+    let account = place.account.id();
+    let own = matches!(state.selected(), Ok((_, selected)) if selected.is(account, entry.id));
     if own {
         state.deselect();
         if cx.enabled.rev2() || cx.enabled.qresync() {

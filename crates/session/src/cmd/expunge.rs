@@ -1,6 +1,6 @@
 //! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9).
 
-use restante_mailbox::ExpungeWhat;
+use restante_mailbox::{ExpungeWhat, Rights};
 use restante_proto::types::{self as wire, Code};
 
 use crate::cx::Cx;
@@ -10,7 +10,7 @@ use crate::state::State;
 /// Expunges the messages with `\Deleted` that this client has been shown, all or those of `uids`. The
 /// sync point after the command tells what went.
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, uids: Option<wire::UidSet>) -> Outcome {
-    let (_, writable) = state.writable()?;
+    let (_, writable) = state.writable(Rights::EXPUNGE)?;
     let selected = writable.0;
     let among = match &uids {
         Some(set) => Some(selected.view.resolve_uids(set).await?),

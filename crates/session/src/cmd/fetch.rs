@@ -13,8 +13,8 @@ mod plan;
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Account, EmailId, EmailRow, FlagAction, FlagNames, Flags, MailError, ModSeq, Row, StoreFlags,
-    Uid, UidSet, Wanted,
+    Account, EmailId, EmailRow, FlagAction, FlagNames, Flags, MailError, ModSeq, Rights, Row,
+    StoreFlags, Uid, UidSet, Wanted,
 };
 use restante_proto::encode::FetchItems;
 use restante_proto::types::{self as wire, Code, Fetch};
@@ -37,12 +37,12 @@ const BATCH: usize = 512;
 const BATCH_OCTETS: usize = 64;
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Fetch) -> Outcome {
-    let (login, selected) = state.selected()?;
+    let (_, selected) = state.selected()?;
     if args.modifiers.vanished && !cx.enabled.qresync() {
         // RFC 7162 §3.2.6
         return Err(client_bug("ENABLE QRESYNC comes first"));
     }
-    let account = login.account.clone();
+    let account = selected.mailbox.account().clone();
     let plan = Plan::new(&args, cx.enabled.uid_only());
     if plan.condstore {
         cx.condstore_aware(Some(selected));
@@ -255,7 +255,8 @@ async fn emails(
             return Ok(problem);
         };
         rest = rest.difference(&UidSet::from_range(Uid::MIN, last));
-        if plan.sets_seen && !selected.read_only {
+        // RFC 4314 §4: who may not set it reads on without it.
+        if plan.sets_seen && !selected.read_only && selected.rights.contains(Rights::SEEN) {
             set_seen(cx, selected, &mut told).await?;
         }
         let found = email_rows(account, &told, &mut problem).await?;
@@ -310,6 +311,7 @@ async fn set_seen(cx: &mut Cx, selected: &mut Selected, told: &mut [Told]) -> Re
         },
         unchanged_since: None,
         visible: Some(selected.view.all_uids()),
+        changeable: Flags::SEEN,
     };
     let stored = match selected.mailbox.store(&command).await {
         Ok(stored) => stored,

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use restante_mailbox::{Entry, MailboxId, MailboxName, Tail, Tree};
+use restante_mailbox::{Entry, MailboxName, Rights, Tree, Who};
 use restante_proto::types::{
-    ChildInfo, List, ListAttribute, ListEntry, ListExtended, ListPattern, ListReturn, ListSelect,
-    SpecialUse, UntaggedData,
+    ChildInfo, List, ListAttribute, ListEntry, ListExtended, ListPattern, ListSelect, SpecialUse,
+    UntaggedData,
 };
 
 use super::list_match::Pattern;
-use super::{metadata, status};
+use super::{acl, metadata, status};
 use crate::convert;
 use crate::cx::Cx;
+use crate::place::{self, Foreign};
 use crate::reply::{Outcome, Reply};
 use crate::state::State;
 
@@ -22,6 +23,8 @@ const PATTERNS_MAX: usize = 256;
 #[derive(Debug, Default, Clone, Copy)]
 struct Node<'t> {
     entry: Option<&'t Entry>,
+    /// Whose it is and what may be done with it, if it is not the user's own.
+    foreign: Option<(&'t Foreign, Rights)>,
     subscribed: bool,
     has_children: bool,
     /// A name below it is subscribed, or has a special use.
@@ -51,6 +54,22 @@ fn nodes(tree: &Tree) -> BTreeMap<MailboxName, Node<'_>> {
     nodes
 }
 
+/// Adds what this user can see of others' mailboxes. Their special uses are not this user's.
+fn add_foreign<'t>(
+    nodes: &mut BTreeMap<MailboxName, Node<'t>>,
+    foreign: &'t Foreign,
+    who: &'t Who,
+) {
+    for (name, entry, rights) in foreign.visible(who) {
+        above(nodes, &name, |node| {
+            !std::mem::replace(&mut node.has_children, true)
+        });
+        let node = nodes.entry(name).or_default();
+        node.entry = Some(entry);
+        node.foreign = Some((foreign, rights));
+    }
+}
+
 /// Visits the parents of a name as long as they have news.
 fn above<'t>(
     nodes: &mut BTreeMap<MailboxName, Node<'t>>,
@@ -66,7 +85,12 @@ fn above<'t>(
     }
 }
 
-impl Node<'_> {
+impl<'t> Node<'t> {
+    /// The mailbox, if it is one of the user's own.
+    fn own_entry(&self) -> Option<&'t Entry> {
+        self.entry.filter(|_| self.foreign.is_none())
+    }
+
     /// A mailbox, or the parent of one.
     fn is_listed(&self) -> bool {
         self.entry.is_some() || self.has_children
@@ -88,10 +112,8 @@ impl Node<'_> {
             true => ListAttribute::HasChildren,
             false => ListAttribute::HasNoChildren,
         });
-        let special_uses = self
-            .entry
-            .into_iter()
-            .flat_map(|entry| entry.special_use.names());
+        let special_uses = self.own_entry().into_iter();
+        let special_uses = special_uses.flat_map(|entry| entry.special_use.names());
         attributes.extend(
             special_uses
                 .filter_map(SpecialUse::from_name)
@@ -125,10 +147,16 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome 
         metadata::check_names(&returns.metadata)?;
     }
     let tree = login.account.tree().await?;
-    let tails = match returns.status.is_empty() {
-        true => HashMap::new(),
-        false => login.account.tails().await?.into_iter().collect(),
-    };
+    let may_match = |prefix: &str| patterns.iter().any(|pattern| pattern.may_match_at(prefix));
+    let others = place::foreign(&cx.env, &login, may_match).await?;
+    let mut tails = HashMap::new();
+    if !returns.status.is_empty() {
+        let accounts = others.iter().map(|other| &other.account);
+        for account in std::iter::once(&login.account).chain(accounts) {
+            let of = |(id, tail)| ((account.id(), id), tail);
+            tails.extend(account.tails().await?.into_iter().map(of));
+        }
+    }
     if returns
         .status
         .contains(&restante_proto::types::StatusItem::HighestModSeq)
@@ -137,7 +165,10 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome 
         let selected = state.selected().ok().map(|(_, selected)| selected);
         cx.condstore_aware(selected);
     }
-    let nodes = nodes(&tree);
+    let mut nodes = nodes(&tree);
+    for other in &others {
+        add_foreign(&mut nodes, other, &login.who);
+    }
     for (index, (name, node)) in nodes.iter().enumerate() {
         if index % 64 == 63 {
             cx.conn.flush_if_large().await?;
@@ -161,34 +192,34 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome 
                 // Listed for what is below it only (RFC 5819 §2, RFC 9590 §4).
                 continue;
             }
-            if let (false, Some(entry)) = (returns.metadata.is_empty(), node.entry) {
-                metadata::tell_listed(cx, &tree, (name, entry.id), &returns.metadata)?;
+            if let (true, Some(_)) = (returns.my_rights, node.entry) {
+                let rights = node.foreign.map_or(Rights::ALL, |(_, rights)| rights);
+                acl::tell(cx, convert::wire_name(name), rights);
             }
-            tell_status(cx, state, &returns, name, node, &tails).await?;
+            if let (false, Some(entry)) = (returns.metadata.is_empty(), node.entry) {
+                let (tree, own) = match node.foreign {
+                    None => (&tree, true),
+                    Some((other, _)) => (&other.tree, false),
+                };
+                metadata::tell_listed(cx, tree, own, (name, entry.id), &returns.metadata)?;
+            }
+            let account = match node.foreign {
+                None => Some(&login.account),
+                Some((other, rights)) => {
+                    Some(&other.account).filter(|_| rights.contains(Rights::READ))
+                }
+            };
+            if let (false, Some(entry), Some(account)) =
+                (returns.status.is_empty(), node.entry, account)
+                && let Some(tail) = tails.get(&(account.id(), entry.id))
+            {
+                // If the mailbox exists and may be read (RFC 5819 §2).
+                let mailbox = (account, entry.id);
+                status::tell(cx, state, name, mailbox, tail, &returns.status).await?;
+            }
         }
     }
     Ok(Reply::ok("LIST completed"))
-}
-
-/// STATUS after a LIST line, if it is asked for and the mailbox exists (RFC 5819 §2).
-async fn tell_status(
-    cx: &mut Cx,
-    state: &mut State,
-    returns: &ListReturn,
-    name: &MailboxName,
-    node: &Node<'_>,
-    tails: &HashMap<MailboxId, Tail>,
-) -> Result<(), crate::reply::Failure> {
-    let Some(tail) = node
-        .entry
-        .and_then(|entry| tails.get(&entry.id).map(|tail| (entry.id, tail)))
-    else {
-        return Ok(());
-    };
-    if !returns.status.is_empty() {
-        status::tell(cx, state, name, tail.0, tail.1, &returns.status).await?;
-    }
-    Ok(())
 }
 
 /// Whether a name that matches the pattern is selected, and with which CHILDINFO: RFC 9051 §6.3.9.6,
@@ -215,7 +246,7 @@ fn selects(select: &ListSelect, node: &Node<'_>) -> Option<Vec<ListExtended>> {
 fn own(select: &ListSelect, node: &Node<'_>) -> bool {
     let special = |entry: &Entry| !entry.special_use.is_empty();
     (!select.subscribed || node.subscribed)
-        && (!select.special_use || node.entry.is_some_and(special))
+        && (!select.special_use || node.own_entry().is_some_and(special))
         && (select.subscribed || node.is_listed())
 }
 
@@ -266,7 +297,12 @@ pub(crate) async fn lsub(
     let tree = login.account.tree().await?;
     let levels = pattern.0.contains('%');
     let pattern = Pattern::new(&reference, &pattern.0);
-    for (name, node) in &nodes(&tree) {
+    let others = place::foreign(&cx.env, &login, |prefix| pattern.may_match_at(prefix)).await?;
+    let mut nodes = nodes(&tree);
+    for other in &others {
+        add_foreign(&mut nodes, other, &login.who);
+    }
+    for (name, node) in &nodes {
         let parent = levels && node.subscribed_below && !node.subscribed;
         if (node.subscribed || parent) && pattern.matches(name.as_str()) {
             let attributes: &[ListAttribute] = match parent || !node.is_listed() {

@@ -39,6 +39,16 @@ impl Pattern {
         Pattern { items }
     }
 
+    /// Whether a name can match that is `prefix`, or begins with it and a separator, or is above it.
+    pub(crate) fn may_match_at(&self, prefix: &str) -> bool {
+        let literal = |item: &Item| match item {
+            Item::Char(c) => Some(*c),
+            Item::Level | Item::All => None,
+        };
+        let head = self.items.iter().map_while(literal);
+        head.zip(prefix.chars()).all(|(wanted, c)| wanted == c)
+    }
+
     /// Whether the whole name matches. The time is that of name times pattern, whatever they are.
     ///
     /// The first component of `INBOX` and what is below it is compared without regard to case
@@ -130,6 +140,22 @@ mod tests {
         ] {
             let matches = Pattern::new(reference, pattern).matches(name);
             assert_eq!(matches, expected, "{reference:?} {pattern:?} {name:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_lie_below_a_prefix() {
+        for (pattern, expected) in [
+            ("*", true),
+            ("%", true),
+            ("Other Users/ann/*", true),
+            ("Oth*", true),
+            ("Other Users%", true),
+            ("INBOX", false),
+            ("Other Mail/%", false),
+        ] {
+            let may = Pattern::new("", pattern).may_match_at("Other Users");
+            assert_eq!(may, expected, "{pattern}");
         }
     }
 

@@ -67,6 +67,7 @@ pub(crate) async fn admit(
     tracing::info!(peer = %cx.peer, user = %name, how, secure = cx.conn.is_secure(), "login");
     record(cx, state, &name, Some(account.id()), how, None);
     *state = State::Authenticated(Login {
+        who: cx.env.sharing.who(&name),
         name: name.into(),
         account,
         is_anonymous: how == "ANONYMOUS",

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use restante_mailbox::{self as mail, Limit, MailError, MailboxId, MailboxName, Tree};
+use restante_mailbox::{
+    self as mail, Account, Limit, MailError, MailboxId, MailboxName, Rights, Tree,
+};
 use restante_proto::types::{
     self as wire, Code, GetMetadata, MetadataCode, MetadataDepth, MetadataEntry, UntaggedData,
 };
@@ -15,6 +17,7 @@ use super::filters;
 use crate::convert;
 use crate::cx::Cx;
 use crate::env::Env;
+use crate::place::{Place, no_permission};
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::State;
 
@@ -23,14 +26,17 @@ const NAME_BYTES_MAX: usize = 1000;
 
 /// GETMETADATA.
 pub(crate) async fn get(cx: &mut Cx, state: &mut State, args: GetMetadata) -> Outcome {
-    let login = state.login()?;
-    let tree = login.account.tree().await?;
-    let place = place(&tree, &args.mailbox)?;
+    let Annotated {
+        tree,
+        place,
+        is_own,
+        ..
+    } = annotated(&cx.env, state, &args.mailbox).await?;
     let mut told: Vec<MetadataEntry> = Vec::new();
     let mut longest = None;
     for asked in &args.entries {
         let name = entry(asked, args.depth == MetadataDepth::Zero)?;
-        for (name, value) in found(&cx.env, &tree, place, &name, args.depth) {
+        for (name, value) in found(&cx.env, &tree, (place, is_own), &name, args.depth) {
             let size = value.map_or(0, |value| value.len() as u64);
             if args.max_size.is_some_and(|most| size > most) {
                 longest = longest.max(Some(size));
@@ -63,7 +69,6 @@ pub(crate) async fn set(
     mailbox: wire::MailboxName,
     entries: Vec<MetadataEntry>,
 ) -> Outcome {
-    let login = state.login()?;
     let most = cx.env.limits.annotation_bytes_max;
     let mut changes: Vec<mail::MetadataEntry> = Vec::with_capacity(entries.len());
     for MetadataEntry { name, value } in entries {
@@ -80,8 +85,26 @@ pub(crate) async fn set(
         changes.retain(|(before, _)| **before != *name);
         changes.push((name.into(), value.map(Into::into)));
     }
-    let tree = login.account.tree().await?;
-    let place = place(&tree, &mailbox)?;
+    let Annotated {
+        account,
+        tree,
+        place,
+        is_own,
+        may_set,
+    } = annotated(&cx.env, state, &mailbox).await?;
+    if !is_own
+        && changes
+            .iter()
+            .any(|(name, _)| name.starts_with("/private/"))
+    {
+        // They would be the owner's, not this user's.
+        let text = "Only the owner of a mailbox has private annotations of it";
+        let code = Code::Metadata(MetadataCode::NoPrivate);
+        return Err(Reply::no(text).code(code).into());
+    }
+    if !may_set {
+        return Err(no_permission());
+    }
     if place.is_none() && changes.iter().any(|(name, _)| name.starts_with("/shared/")) {
         let text = "Only the operator sets the shared annotations of the server";
         return Err(Reply::no(text).code(Code::NoPerm).into());
@@ -94,7 +117,7 @@ pub(crate) async fn set(
     if before + changes.iter().filter(new).count() > cx.env.limits.annotations_max {
         return Err(too_many());
     }
-    match login.account.set_metadata(place, changes).await {
+    match account.set_metadata(place, changes).await {
         Err(MailError::Limit(Limit::Annotations)) => Err(too_many()),
         done => {
             done?;
@@ -107,13 +130,20 @@ pub(crate) async fn set(
 pub(crate) fn tell_listed(
     cx: &mut Cx,
     tree: &Tree,
+    is_own: bool,
     (mailbox, id): (&MailboxName, MailboxId),
     entries: &[Vec<u8>],
 ) -> Result<(), Failure> {
     let mut told = Vec::with_capacity(entries.len());
     for asked in entries {
         let name = entry(asked, true)?;
-        for (_, value) in found(&cx.env, tree, Some(id), &name, MetadataDepth::Zero) {
+        for (_, value) in found(
+            &cx.env,
+            tree,
+            (Some(id), is_own),
+            &name,
+            MetadataDepth::Zero,
+        ) {
             told.push(MetadataEntry {
                 name: asked.clone(),
                 value: value.map(<[u8]>::to_vec),
@@ -144,14 +174,48 @@ fn too_many() -> Failure {
         .into()
 }
 
-/// The mailbox that is annotated; none is the server, whose name is empty.
-fn place(tree: &Tree, mailbox: &wire::MailboxName) -> Result<Option<MailboxId>, Failure> {
+/// What is annotated.
+struct Annotated {
+    account: Arc<Account>,
+    tree: Arc<Tree>,
+    /// The mailbox; none is the server, whose name is empty.
+    place: Option<MailboxId>,
+    is_own: bool,
+    /// Whether this user may change the shared annotations.
+    may_set: bool,
+}
+
+async fn annotated(
+    env: &Env,
+    state: &State,
+    mailbox: &wire::MailboxName,
+) -> Result<Annotated, Failure> {
+    let login = state.login()?;
     if mailbox.as_str().is_empty() {
-        return Ok(None);
+        return Ok(Annotated {
+            account: login.account.clone(),
+            tree: login.account.tree().await?,
+            place: None,
+            is_own: true,
+            may_set: true,
+        });
     }
     let name = convert::mailbox_name(mailbox)?;
-    let entry = tree.get(&name).ok_or(MailError::NoSuchMailbox)?;
-    Ok(Some(entry.id))
+    let place = Place::of(env, login, &name).await?;
+    // RFC 5464 §3.3; to change what others read asks for more than to read it.
+    let may_set = Rights::WRITE | Rights::INSERT;
+    let any_of = may_set | Rights::READ | Rights::SEEN | Rights::POST;
+    let (tree, entry, rights) = place.entry(any_of).await?;
+    if !rights.contains(Rights::LOOKUP) {
+        return Err(MailError::NoSuchMailbox.into());
+    }
+    Ok(Annotated {
+        is_own: place.is_own(),
+        account: place.account,
+        tree,
+        place: Some(entry.id),
+        may_set: rights.intersects(may_set),
+    })
 }
 
 /// The name of an entry as it is kept: in lower case, since case says nothing (RFC 5464 §3.2). Only a
@@ -185,7 +249,7 @@ fn entry(name: &[u8], whole: bool) -> Result<String, Failure> {
 fn found<'a>(
     env: &'a Env,
     tree: &'a Tree,
-    place: Option<MailboxId>,
+    (place, is_own): (Option<MailboxId>, bool),
     name: &'a str,
     depth: MetadataDepth,
 ) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
@@ -209,7 +273,9 @@ fn found<'a>(
     let from = (place, Arc::from(name));
     let kept = tree.metadata.range(from..);
     let kept = kept.take_while(|((id, entry), _)| *id == place && entry.starts_with(name));
-    let kept = kept.filter(|((_, entry), _)| fits(entry));
+    // The private ones are the owner's.
+    let visible = |entry: &str| is_own || entry.starts_with("/shared/");
+    let kept = kept.filter(|((_, entry), _)| fits(entry) && visible(entry));
     found.extend(kept.map(|((_, entry), value)| (entry.as_bytes(), Some(&value[..]))));
     if found.is_empty() && depth == MetadataDepth::Zero {
         found.push((name.as_bytes(), None));

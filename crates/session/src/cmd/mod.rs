@@ -1,5 +1,6 @@
 //! One file for each command, and the step from a decoded command to its file.
 
+mod acl;
 mod append;
 mod authenticate;
 mod capability;
@@ -71,7 +72,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
             special_use,
         } => Box::pin(create::run(cx, state, mailbox, special_use)).await,
         C::Delete(mailbox) => Box::pin(delete::run(cx, state, mailbox)).await,
-        C::Rename { from, to } => Box::pin(rename::run(state, from, to)).await,
+        C::Rename { from, to } => Box::pin(rename::run(cx, state, from, to)).await,
         C::Subscribe(mailbox) => Box::pin(subscribe::subscribe(state, mailbox)).await,
         C::Unsubscribe(mailbox) => Box::pin(subscribe::unsubscribe(state, mailbox)).await,
         C::List(args) => Box::pin(list::list(cx, state, args)).await,
@@ -97,6 +98,17 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::GetQuota(root) => Box::pin(quota::get(cx, state, root)).await,
         C::GetQuotaRoot(mailbox) => Box::pin(quota::get_root(cx, state, mailbox)).await,
         C::SetQuota(_) => quota::set(state),
+        C::SetAcl(args) => Box::pin(acl::set(cx, state, args)).await,
+        C::DeleteAcl {
+            mailbox,
+            identifier,
+        } => Box::pin(acl::delete(cx, state, mailbox, identifier)).await,
+        C::GetAcl(mailbox) => Box::pin(acl::get(cx, state, mailbox)).await,
+        C::ListRights {
+            mailbox,
+            identifier,
+        } => Box::pin(acl::list(cx, state, mailbox, identifier)).await,
+        C::MyRights(mailbox) => Box::pin(acl::mine(cx, state, mailbox)).await,
         C::GetMetadata(args) => Box::pin(metadata::get(cx, state, args)).await,
         C::SetMetadata { mailbox, entries } => {
             Box::pin(metadata::set(cx, state, mailbox, entries)).await

@@ -4,8 +4,9 @@
 //! nothing is told of it but what was found.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use restante_mailbox::{MailError, MailboxId, MailboxName, TailState};
+use restante_mailbox::{Account, AccountId, MailError, MailboxId, MailboxName, Rights, TailState};
 use restante_proto::types::{
     EsearchCommand, EsearchCorrelator, MailboxFilter, SearchReturn, Tag, UidValidity,
 };
@@ -15,7 +16,9 @@ use super::search::{Answer, SearchResult, empty_saved, name_result, says_anythin
 use super::updates::{self, Request};
 use crate::convert;
 use crate::cx::Cx;
+use crate::env::Env;
 use crate::notify::Filter;
+use crate::place;
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::{Login, Selected, State};
 use crate::table::key_uses_numbers;
@@ -62,15 +65,15 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
         ));
     }
     let login = state.login()?.clone();
-    let wanted = mailboxes(state, &login, scope).await?;
-    for (id, name) in wanted {
+    let wanted = mailboxes(&cx.env, state, &login, scope).await?;
+    for ((owner, id), Wanted { name, account }) in wanted {
         let charset = args.charset.as_deref();
         let (login, selected) = match &mut *state {
-            State::Selected(login, selected) if selected.mailbox.id() == id => {
+            State::Selected(login, selected) if selected.is(owner, id) => {
                 (&*login, &mut **selected)
             }
             _ => {
-                let Some(mut peeked) = peek(&login, id).await? else {
+                let Some(mut peeked) = peek(&account, id, &name).await? else {
                     continue;
                 };
                 let key = args.key.clone();
@@ -108,14 +111,26 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
     Ok(Reply::ok("ESEARCH completed"))
 }
 
+/// A mailbox to search.
+struct Wanted {
+    name: MailboxName,
+    account: Arc<Account>,
+}
+
 /// The mailboxes that are meant, each once.
 async fn mailboxes(
+    env: &Env,
     state: &State,
     login: &Login,
     scope: Vec<MailboxFilter>,
-) -> Result<BTreeMap<MailboxId, MailboxName>, Failure> {
+) -> Result<BTreeMap<(AccountId, MailboxId), Wanted>, Failure> {
     let tree = login.account.tree().await?;
     let mut wanted = BTreeMap::new();
+    let mut want = |account: &Arc<Account>, id: MailboxId, name: MailboxName| {
+        let account = account.clone();
+        wanted.insert((account.id(), id), Wanted { name, account });
+    };
+    let mut others = None;
     for filter in scope {
         let mut names = 0;
         let filter = match filter {
@@ -123,8 +138,9 @@ async fn mailboxes(
                 if let State::Selected(_, selected) = state {
                     let id = selected.mailbox.id();
                     // Deleted meanwhile: what is shown can be searched still, under the name it had.
-                    let name = tree.by_id(id).map(|(name, _)| name.clone());
-                    wanted.insert(id, name.unwrap_or_else(MailboxName::inbox));
+                    let own = state.own_selected().and_then(|id| tree.by_id(id));
+                    let name = own.map_or(&selected.name, |(name, _)| name);
+                    want(selected.mailbox.account(), id, name.clone());
                 }
                 continue;
             }
@@ -138,22 +154,42 @@ async fn mailboxes(
             MailboxFilter::SubtreeOne(list) => Filter::SubtreeOne(canonical(&list, &mut names)?),
             MailboxFilter::Mailboxes(list) => Filter::Mailboxes(canonical(&list, &mut names)?),
         };
-        let mailboxes = tree.mailboxes.iter();
-        let matching = mailboxes.filter(|(name, _)| filter.matches(name, &tree));
-        wanted.extend(matching.map(|(name, entry)| (entry.id, name.clone())));
+        for (name, entry) in &tree.mailboxes {
+            if filter.matches(name, &tree) {
+                want(&login.account, entry.id, name.clone());
+            }
+        }
+        if matches!(filter, Filter::Personal) {
+            continue;
+        }
+        if others.is_none() {
+            others = Some(place::foreign(env, login, |_| true).await?);
+        }
+        for other in others.iter().flatten() {
+            for (name, entry, rights) in other.visible(&login.who) {
+                // RFC 7377 §2.2: what may not be read is passed over.
+                if rights.contains(Rights::READ) && filter.matches(&name, &tree) {
+                    want(&other.account, entry.id, name);
+                }
+            }
+        }
     }
     Ok(wanted)
 }
 
 /// A view of a mailbox as it is now. `None`: it is gone.
-async fn peek(login: &Login, id: MailboxId) -> Result<Option<Selected>, Failure> {
-    let mailbox = match login.account.open(id).await {
+async fn peek(
+    account: &Arc<Account>,
+    id: MailboxId,
+    name: &MailboxName,
+) -> Result<Option<Selected>, Failure> {
+    let mailbox = match account.open(id).await {
         Err(MailError::NoSuchMailbox) => return Ok(None),
         mailbox => mailbox?,
     };
     let snapshot = mailbox.snapshot().await?;
     let gone = snapshot.tail().state == TailState::Deleted;
-    Ok((!gone).then(|| Selected::peek(mailbox, snapshot)))
+    Ok((!gone).then(|| Selected::peek(name.clone(), mailbox, snapshot)))
 }
 
 /// One response, if anything was found (RFC 7377 §2.1).

@@ -29,12 +29,19 @@ pub(super) fn tell_translated(cx: &mut Cx) {
     }
 }
 
-/// One personal namespace without a prefix; there are no others yet.
+/// One personal namespace without a prefix; others' mailboxes and shared ones below theirs.
 fn namespaces(cx: &Cx) -> Namespaces {
+    let sharing = &cx.env.sharing;
+    let other_users = sharing.other_users.iter();
+    let shared = sharing.shared.iter();
     Namespaces {
         personal: vec![entry(cx, "")],
-        other_users: Vec::new(),
-        shared: Vec::new(),
+        other_users: other_users
+            .map(|prefix| entry(cx, &format!("{prefix}/")))
+            .collect(),
+        shared: shared
+            .map(|(prefix, _)| entry(cx, &format!("{prefix}/")))
+            .collect(),
     }
 }
 

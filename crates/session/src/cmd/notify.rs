@@ -46,13 +46,10 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: wire::Notify) -> O
     // What has gathered is told, whatever the client wants from now on (RFC 5465 §3.1).
     cx.notify = None;
     sync::sync(cx, state, true).await?;
-    let open = match state.selected() {
-        Ok((_, selected)) => {
-            selected.fetched_to = selected.view.snapshot().uid_next();
-            Some(selected.mailbox.id())
-        }
-        Err(_) => None,
-    };
+    let open = state.own_selected();
+    if let Ok((_, selected)) = state.selected() {
+        selected.fetched_to = selected.view.snapshot().uid_next();
+    }
     if status {
         notify.tell_status(cx, open).await?;
     }

@@ -4,10 +4,12 @@
 //! 1,024 octets, MESSAGE and MAILBOX. Without a quota there is no root: a QUOTA response names at least one
 //! resource (RFC 9208 §7). All limits are hard, so nobody is ever told of a soft one (§4.3.1).
 
+use restante_mailbox::Rights;
 use restante_proto::types::{Code, MailboxName, QuotaLimit, QuotaResource};
 
 use crate::convert;
 use crate::cx::Cx;
+use crate::place::Place;
 use crate::reply::{Failure, Outcome, Reply};
 use crate::state::{Login, State};
 
@@ -26,8 +28,15 @@ pub(crate) async fn get(cx: &mut Cx, state: &mut State, root: Vec<u8>) -> Outcom
 /// GETQUOTAROOT: every mailbox of the account is under its root, if it has one; also one that does not exist
 /// yet (RFC 9208 §4.1.2).
 pub(crate) async fn get_root(cx: &mut Cx, state: &mut State, mailbox: MailboxName) -> Outcome {
-    let limits = limits(cx, state.login()?).await?;
-    let name = convert::wire_name(&convert::mailbox_name(&mailbox)?);
+    let login = state.login()?;
+    let name = convert::mailbox_name(&mailbox)?;
+    let place = Place::of(&cx.env, login, &name).await?;
+    let limits = match place.is_own() {
+        true => limits(cx, login).await?,
+        // Another user's quota is theirs alone to see (RFC 9208 §6).
+        false => place.entry(Rights::READ).await.map(|_| Vec::new())?,
+    };
+    let name = convert::wire_name(&name);
     if limits.is_empty() {
         cx.writer().quota_root(&name, &[]);
     } else {

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use restante_mailbox::{EmailId, EmailRow, MailError, ModSeq, Uid, UidSet};
+use restante_mailbox::{Account, EmailId, EmailRow, MailError, ModSeq, Uid, UidSet};
 use restante_proto::types::{
     self as wire, Code, Condition, EsearchCorrelator, Search, SearchKey, SearchReturn, Tag,
 };
@@ -55,7 +55,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Search) -> O
     let charset = args.charset.as_deref();
     let Some(mut returns) = returns else {
         let program = Program::new(cx, login, selected, charset, args.key).await?;
-        let found = search_run::find(cx, login, selected, &program, false).await?;
+        let found = search_run::find(cx, selected, &program, false).await?;
         tell_numbers(cx, selected, args.uid, &found, program.tells_mod_seq).await?;
         return Ok(Reply::ok("SEARCH completed"));
     };
@@ -120,9 +120,9 @@ pub(super) async fn search_view(
     let program = Program::new(cx, login, selected, charset, key).await?;
     check_relevancy(returns.relevancy, &program)?;
     let first = returns.min && !returns.max && !needs_all(returns) && !all;
-    let found = search_run::find(cx, login, selected, &program, first).await?;
+    let found = search_run::find(cx, selected, &program, first).await?;
     let scores = match returns.relevancy {
-        true => Some(search_run::scores(cx, login, selected, &program, &found).await?),
+        true => Some(search_run::scores(cx, selected, &program, &found).await?),
         false => None,
     };
     Ok(SearchResult {
@@ -379,12 +379,12 @@ impl Found {
     /// Hands each message over with its email, in order; `None` if the email is not there any more.
     pub(super) async fn each_email(
         &self,
-        login: &Login,
+        account: &Account,
         mut each: impl FnMut(&Message, Option<&EmailRow>) -> Result<(), MailError>,
     ) -> Result<(), Failure> {
         for messages in self.messages.chunks(EMAILS) {
             let ids: Vec<EmailId> = messages.iter().map(|message| message.email).collect();
-            let emails = login.account.emails(&ids).await?;
+            let emails = account.emails(&ids).await?;
             for (message, email) in messages.iter().zip(&emails) {
                 each(message, email.as_deref())?;
             }

@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use restante_mailbox::{EmailId, FlagFilter, Flags, Keywords, ModSeq, Row, ThreadId, UidSet};
+use restante_mailbox::{
+    AccountId, EmailId, FlagFilter, Flags, Keywords, ModSeq, Row, ThreadId, UidSet,
+};
 use restante_message::{CharsetDecoder, is_known_charset};
 use restante_proto::types::{Code, Date, Keyword, SearchKey};
 use restante_search::{Collation, EnvelopeField, Needle};
@@ -148,7 +150,7 @@ impl Program {
         let mut sets = Vec::new();
         resolve_sets(selected, &key, &mut sets).await?;
         let mut compiler = Compiler {
-            login,
+            account: selected.mailbox.account().id(),
             keywords: selected.view.snapshot().keywords(),
             recent: cx.enabled.recent().then(|| selected.view.recent()),
             all_uids: selected.view.all_uids(),
@@ -227,7 +229,8 @@ async fn resolve_sets(
 }
 
 struct Compiler<'a> {
-    login: &'a Login,
+    /// Whose mailbox is searched.
+    account: AccountId,
     keywords: &'a Keywords,
     /// None: IMAP4rev2 is enabled, which has no `\Recent`.
     recent: Option<&'a UidSet>,
@@ -291,11 +294,11 @@ impl Compiler<'_> {
                 self.program.tells_mod_seq = true;
                 Test::ModSeq(ModSeq(mod_seq.get()))
             }
-            K::EmailId(id) => match convert::parse_id('M', self.login.account.id(), &id) {
+            K::EmailId(id) => match convert::parse_id('M', self.account, &id) {
                 Some(id) => Test::Email(EmailId(id)),
                 None => Test::Always(false),
             },
-            K::ThreadId(id) => match convert::parse_id('T', self.login.account.id(), &id) {
+            K::ThreadId(id) => match convert::parse_id('T', self.account, &id) {
                 Some(id) => Test::Look(self.look(Look::Thread(ThreadId(id)))?),
                 None => Test::Always(false),
             },

@@ -9,7 +9,7 @@ use super::search_program::{Program, Test};
 use super::search_text::Reader;
 use crate::cx::Cx;
 use crate::reply::Failure;
-use crate::state::{Login, Selected};
+use crate::state::Selected;
 
 /// Messages whose rows are looked at together: more than the cache of rows takes at once, so that a
 /// search of a large mailbox does not push out of it what others use.
@@ -56,7 +56,6 @@ impl<'p> Columns<'p> {
 /// first.
 pub(crate) async fn find(
     cx: &mut Cx,
-    login: &Login,
     selected: &Selected,
     program: &Program,
     first: bool,
@@ -69,7 +68,7 @@ pub(crate) async fn find(
     let mut run = Run {
         cx,
         program,
-        reader: Reader::new(login, program),
+        reader: Reader::new(selected.mailbox.account(), program),
         block: Vec::new(),
         found: UidSet::new(),
         late: UidSet::new(),
@@ -119,7 +118,6 @@ pub(crate) async fn find(
 /// The scores of messages that were found, in the order of their UIDs (RFC 6203 §4).
 pub(crate) async fn scores(
     cx: &mut Cx,
-    login: &Login,
     selected: &Selected,
     program: &Program,
     found: &UidSet,
@@ -129,7 +127,7 @@ pub(crate) async fn scores(
         return Ok(vec![100; count]);
     }
     let mut scores = Vec::with_capacity(count);
-    let mut reader = Reader::new(login, program);
+    let mut reader = Reader::new(selected.mailbox.account(), program);
     let rows = selected.view.rows(found).await?;
     let rows: Vec<Row> = rows.iter(found).map(|(_, row)| row).collect();
     for block in rows.chunks(BLOCK) {

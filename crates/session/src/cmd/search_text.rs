@@ -9,7 +9,6 @@ use restante_search::{Scan, envelope_text};
 
 use super::fuzzy;
 use super::search_program::{Look, Program};
-use crate::state::Login;
 
 /// Messages up to this size are read at once.
 const WHOLE_BYTES: u64 = 256 << 10;
@@ -35,9 +34,9 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(login: &'a Login, program: &'a Program) -> Reader<'a> {
+    pub(crate) fn new(account: &'a Arc<Account>, program: &'a Program) -> Reader<'a> {
         Reader {
-            account: &login.account,
+            account,
             program,
             known: vec![None; program.looks.len()],
             text: String::new(),

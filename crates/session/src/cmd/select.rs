@@ -1,7 +1,7 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3), with CONDSTORE (RFC 7162 §3.1.8) and QRESYNC
 //! (RFC 7162 §3.2.5).
 
-use restante_mailbox::{ModSeq, TailState, Uid, UidSet, Wanted};
+use restante_mailbox::{ModSeq, Rights, TailState, Uid, UidSet, Wanted};
 use restante_proto::types::{
     Code, ListAttribute, ListEntry, QResync, Select, SeqSet, UidSet as WireUidSet, UntaggedData,
 };
@@ -9,6 +9,7 @@ use restante_proto::types::{
 use crate::convert;
 use crate::cx::Cx;
 use crate::flags::FlagWriter;
+use crate::place::Place;
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::{Selected, State};
 use crate::sync;
@@ -33,7 +34,8 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
     }
     let login = state.login()?.clone();
     let name = convert::mailbox_name(&args.mailbox)?;
-    let mailbox = login.account.mailbox(&name).await?;
+    let place = Place::of(&cx.env, &login, &name).await?;
+    let (mailbox, rights) = place.mailbox(Rights::READ).await?;
     let mut changes = mailbox.watch();
     changes.mark_unchanged();
     let snapshot = mailbox.snapshot().await?;
@@ -47,7 +49,10 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
     let view = View::new(mailbox.clone(), snapshot, recent);
     let mut selected = Selected {
         mailbox,
-        read_only: args.read_only,
+        // RFC 4314 §5.2
+        read_only: args.read_only || !rights.intersects(changing()),
+        rights,
+        name: name.clone(),
         changes,
         fetched_to: view.snapshot().uid_next(),
         view,
@@ -57,21 +62,21 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
 
     tell_size(cx, &mut selected).await?;
     if cx.enabled.select_lists() {
-        let tree = login.account.tree().await?;
-        let mut attributes: Vec<ListAttribute> = tree
-            .get(&name)
+        let tree = place.account.tree().await?;
+        let own = place.is_own().then(|| tree.get(&name)).flatten();
+        let mut attributes: Vec<ListAttribute> = own
             .into_iter()
             .flat_map(|entry| entry.special_use.names())
             .filter_map(ListAttribute::new)
             .collect();
         attributes.insert(
             0,
-            match tree.has_children(&name) {
+            match place.has_visible_children(&tree) {
                 true => ListAttribute::HasChildren,
                 false => ListAttribute::HasNoChildren,
             },
         );
-        if tree.subscribed.contains(&name) {
+        if login.account.tree().await?.subscribed.contains(&name) {
             attributes.push(ListAttribute::Subscribed);
         }
         let mailbox = convert::wire_name(&name);
@@ -85,11 +90,18 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
     if let Some(qresync) = &args.qresync {
         resynchronize(cx, &selected, qresync).await?;
     }
+    let read_only = selected.read_only;
     *state = State::Selected(login, Box::new(selected));
-    Ok(match args.read_only {
-        true => Reply::ok("EXAMINE completed").code(Code::ReadOnly),
-        false => Reply::ok("SELECT completed").code(Code::ReadWrite),
+    Ok(match (read_only, args.read_only) {
+        (_, true) => Reply::ok("EXAMINE completed").code(Code::ReadOnly),
+        (true, false) => Reply::ok("SELECT completed").code(Code::ReadOnly),
+        (false, false) => Reply::ok("SELECT completed").code(Code::ReadWrite),
     })
+}
+
+/// The rights of which one is needed to change anything in a mailbox (RFC 4314 §5.2).
+fn changing() -> Rights {
+    Rights::INSERT | Rights::EXPUNGE | Rights::SEEN | Rights::WRITE | Rights::DELETE_MESSAGES
 }
 
 /// The untagged responses that every SELECT has.

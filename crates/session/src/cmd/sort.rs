@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use restante_mailbox::{EmailRow, Uid, UidSet};
+use restante_mailbox::{Account, EmailRow, Uid, UidSet};
 use restante_message::SortKeys;
 use restante_proto::types::{
     EsearchCorrelator, PartialRange, SearchReturn, Sort, SortCriterion, SortKey as Key, Tag,
@@ -18,7 +18,7 @@ use super::updates::{self, Request};
 use crate::cx::Cx;
 use crate::partial::positions;
 use crate::reply::{Failure, Outcome, Reply};
-use crate::state::{Login, Selected, State};
+use crate::state::{Selected, State};
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, tag: Tag, args: Sort) -> Outcome {
     let save = args.returns.as_ref().is_some_and(|returns| returns.save);
@@ -47,13 +47,14 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Sort) -> Outco
         .as_ref()
         .is_some_and(|returns| returns.relevancy);
     search::check_relevancy(by_relevance || tells_scores, &program)?;
-    let uids = search_run::find(cx, login, selected, &program, false).await?;
+    let uids = search_run::find(cx, selected, &program, false).await?;
     let scores = match by_relevance || tells_scores {
-        true => search_run::scores(cx, login, selected, &program, &uids).await?,
+        true => search_run::scores(cx, selected, &program, &uids).await?,
         false => Vec::new(),
     };
     let found = Found::read(selected, &uids).await?;
-    let sorted = in_order(login, &found, &args.criteria, &scores, cx.comparator).await?;
+    let account = selected.mailbox.account();
+    let sorted = in_order(account, &found, &args.criteria, &scores, cx.comparator).await?;
     let count = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
     let ids: Vec<NonZeroU32> = sorted
         .iter()
@@ -130,20 +131,26 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Sort) -> Outco
 
 /// The messages of a set in the order of the criteria.
 pub(super) async fn sorted(
-    login: &Login,
     selected: &Selected,
     criteria: &[SortCriterion],
     comparator: Comparator,
     uids: &UidSet,
 ) -> Result<Vec<Uid>, Failure> {
     let found = Found::read(selected, uids).await?;
-    let sorted = in_order(login, &found, criteria, &[], comparator).await?;
+    let sorted = in_order(
+        selected.mailbox.account(),
+        &found,
+        criteria,
+        &[],
+        comparator,
+    )
+    .await?;
     Ok(found.uids(&sorted))
 }
 
 /// Indexes of messages in the order of the criteria. `scores` are needed if relevance is one.
 async fn in_order(
-    login: &Login,
+    account: &Account,
     found: &Found,
     criteria: &[SortCriterion],
     scores: &[u8],
@@ -152,7 +159,7 @@ async fn in_order(
     let mut columns = Columns::new(criteria, scores, comparator);
     if columns.need_emails() {
         found
-            .each_email(login, |message, email| {
+            .each_email(account, |message, email| {
                 let keys = email.map(EmailRow::sort_keys).transpose()?;
                 columns.push(message, &keys.unwrap_or_default());
                 Ok(())

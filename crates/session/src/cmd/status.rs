@@ -1,10 +1,13 @@
 //! STATUS (RFC 9051 §6.3.11).
 
-use restante_mailbox::{FlagFilter, Flags, MailboxId, MailboxName, Tail, Wanted};
+use std::sync::Arc;
+
+use restante_mailbox::{Account, FlagFilter, Flags, MailboxId, MailboxName, Rights, Tail, Wanted};
 use restante_proto::types::{self as wire, ModSeq, StatusItem, StatusValue, UntaggedData};
 
 use crate::convert;
 use crate::cx::Cx;
+use crate::place::Place;
 use crate::reply::{Failure, Outcome, Reply};
 use crate::state::State;
 
@@ -16,14 +19,16 @@ pub(crate) async fn run(
 ) -> Outcome {
     let login = state.login()?;
     let name = convert::mailbox_name(&mailbox)?;
-    let mailbox = login.account.mailbox(&name).await?;
+    let place = Place::of(&cx.env, login, &name).await?;
+    let (mailbox, _) = place.mailbox(Rights::READ).await?;
     let tail = mailbox.tail().await?;
     if items.contains(&StatusItem::HighestModSeq) {
         // RFC 7162 §3.1
         let selected = state.selected().ok().map(|(_, selected)| selected);
         cx.condstore_aware(selected);
     }
-    tell(cx, state, &name, mailbox.id(), &tail, &items).await?;
+    let account = mailbox.account();
+    tell(cx, state, &name, (account, mailbox.id()), &tail, &items).await?;
     Ok(Reply::ok("STATUS completed"))
 }
 
@@ -32,14 +37,13 @@ pub(crate) async fn tell(
     cx: &mut Cx,
     state: &mut State,
     name: &MailboxName,
-    id: MailboxId,
+    (account, id): (&Arc<Account>, MailboxId),
     tail: &Tail,
     items: &[StatusItem],
 ) -> Result<(), Failure> {
-    let account = state.login()?.account.clone();
     // The client's own mailbox: no HIGHESTMODSEQ past an expunge that it has not been told.
     let shown = match state.selected() {
-        Ok((_, selected)) if selected.mailbox.id() == id => Some(selected.view.highest_mod_seq()),
+        Ok((_, selected)) if selected.is(account.id(), id) => Some(selected.view.highest_mod_seq()),
         _ => None,
     };
     let mut values = Vec::with_capacity(items.len());

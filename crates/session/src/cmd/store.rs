@@ -1,17 +1,27 @@
 //! STORE and UID STORE (RFC 9051 §6.4.6; RFC 7162 §3.1.3).
 
-use restante_mailbox::{FlagAction, ModSeq, StoreFlags, UidSet};
+use restante_mailbox::{FlagAction, FlagNames, ModSeq, Rights, StoreFlags, UidSet};
 use restante_proto::types::{Code, MessageSet, Store, StoreAction};
 
 use crate::convert;
 use crate::cx::Cx;
+use crate::place::no_permission;
 use crate::reply::{Failure, Outcome, Reply};
 use crate::state::{Selected, State};
 use crate::sync::{self, Tell};
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome {
-    let (_, writable) = state.writable()?;
+    let any_of = Rights::SEEN | Rights::WRITE | Rights::DELETE_MESSAGES;
+    let (_, writable) = state.writable(any_of)?;
     let selected = writable.0;
+    let changeable = selected.rights.flags();
+    let mut flags = convert::flag_names(&args.flags)?;
+    let named = !flags.system.is_empty() || !flags.keywords.is_empty();
+    flags.keep(changeable);
+    if named && flags == FlagNames::default() {
+        // RFC 4314 §4: only if none of them may be changed.
+        return Err(no_permission());
+    }
     if args.unchanged_since.is_some() {
         cx.condstore_aware(Some(selected));
     }
@@ -24,9 +34,10 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
             StoreAction::Add => FlagAction::Add,
             StoreAction::Remove => FlagAction::Remove,
         },
-        flags: convert::flag_names(&args.flags)?,
+        flags,
         unchanged_since: args.unchanged_since.map(|modseq| ModSeq(modseq.get())),
         visible: Some(selected.view.all_uids()),
+        changeable,
     };
     let stored = selected.mailbox.store(&command).await?;
     sync::advance(cx, selected, &stored.change.base, false, Tell::Flags).await?;

@@ -24,14 +24,14 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Thread) -> Outcome
         ThreadAlgorithm::Other(_) => return Err(client_bug("Unknown threading algorithm")),
     };
     let program = Program::new(cx, login, selected, Some(&args.charset), args.key).await?;
-    let uids = search_run::find(cx, login, selected, &program, false).await?;
+    let uids = search_run::find(cx, selected, &program, false).await?;
     let found = Found::read(selected, &uids).await?;
     let mut headers = Headers {
         collation: cx.comparator.collation,
         ..Headers::default()
     };
     found
-        .each_email(login, |message, email| {
+        .each_email(selected.mailbox.account(), |message, email| {
             let keys = email.map(EmailRow::sort_keys).transpose()?;
             headers.push(message, &keys.unwrap_or_default());
             Ok(())

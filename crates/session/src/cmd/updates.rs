@@ -307,7 +307,7 @@ async fn renew(
     cx.comparator = comparator;
     let mut program = program?;
     program.only_among(again.clone());
-    let found = search_run::find(cx, login, selected, &program, false).await?;
+    let found = search_run::find(cx, selected, &program, false).await?;
     let before = update.result.intersect(&again);
     let (gone, new) = (before.difference(&found), found.difference(&before));
     if gone.is_empty() && new.is_empty() {
@@ -317,7 +317,7 @@ async fn renew(
     let removed = Moves::out_of(update.sorted.as_mut(), gone.clone());
     if let Some(sorted) = &mut update.sorted {
         let comparator = update.comparator;
-        put_in(login, selected, sorted, comparator, &new, &update.result).await?;
+        put_in(selected, sorted, comparator, &new, &update.result).await?;
     }
     let added = Moves::into(update.sorted.as_ref(), new.clone());
     let rows = selected.view.rows(&gone.union(&new)).await?;
@@ -329,7 +329,6 @@ async fn renew(
 
 /// Puts new messages where they belong in a sorted result.
 async fn put_in(
-    login: &Login,
     selected: &Selected,
     sorted: &mut Sorted,
     by: Comparator,
@@ -340,7 +339,7 @@ async fn put_in(
     // Each is compared with the logarithm of what is there, by reading both. Reading all may be less.
     let steps = u64::from(u64::BITS - result.len().leading_zeros());
     if 2 * new.len() * steps > result.len() {
-        *uids = sort::sorted(login, selected, criteria, by, result).await?;
+        *uids = sort::sorted(selected, criteria, by, result).await?;
         return Ok(());
     }
     for uid in new.iter() {
@@ -348,7 +347,7 @@ async fn put_in(
         while from < to {
             let middle = from + (to - from) / 2;
             let pair = [uid, uids[middle]].into_iter().collect();
-            let order = sort::sorted(login, selected, criteria, by, &pair).await?;
+            let order = sort::sorted(selected, criteria, by, &pair).await?;
             match order.first() == Some(&uid) {
                 true => to = middle,
                 false => from = middle + 1,
