@@ -155,7 +155,10 @@ pub(crate) fn tell_flags_defined(cx: &mut Cx, selected: &mut Selected) {
         cx.line(format_args!("* OK [PERMANENTFLAGS ()] {text}"));
         return;
     }
-    let defined = flags::defined(&keywords, may);
+    let defined = match may {
+        Flags::ALL => defined,
+        some => flags::defined(&keywords, some),
+    };
     let new = match may.contains(Flags::KEYWORDS) {
         true => " \\*",
         false => "",
