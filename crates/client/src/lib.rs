@@ -28,6 +28,7 @@
 //! # }
 //! ```
 //!
+//! - A local cache that QRESYNC keeps in sync, in one screen: `examples/cache.rs`.
 //! - Commands without a call of their own: [`Client::run`] with any
 //!   [`CommandBody`](types::CommandBody).
 //! - Several commands under way at once: [`Client::start`] and [`Client::finish`].
