@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use restante_mailbox::{Flags, MailboxName, ModSeq, UidSet, Wanted};
+use restante_mailbox::{Flags, MailboxName, ModSeq, Rights, RightsChange, UidSet, Wanted};
 use restante_proto::types::{Code, Condition, FetchItem, UntaggedData};
 use restante_testkit::strict::{Answer, StrictClient};
 use restante_testkit::world::{World, WorldOptions};
@@ -130,6 +130,9 @@ struct Client {
     messages: Vec<Known>,
     /// What a client of QRESYNC would keep as HIGHESTMODSEQ.
     highest: u64,
+    /// The names by which its user knows the two mailboxes.
+    inbox: &'static str,
+    other: &'static str,
 }
 
 /// UID and flags of every message that is there.
@@ -168,15 +171,29 @@ impl Client {
                 || enable.contains("rev2"),
             messages: Vec::new(),
             highest: 0,
+            inbox: "",
+            other: "",
+        };
+        let (enable, user) = match enable.strip_suffix(" BOB") {
+            Some(words) => (words, "bob"),
+            None => (enable, "alice"),
+        };
+        client.inbox = match user {
+            "bob" => "\"Other Users/alice/INBOX\"",
+            _ => "INBOX",
+        };
+        client.other = match user {
+            "bob" => "\"Other Users/alice/Other\"",
+            _ => "Other",
         };
         let (words, notify) = match enable.strip_suffix(" NOTIFY") {
             Some(words) => (words, true),
             None => (enable, false),
         };
         let mut commands = vec![
-            "LOGIN alice secret".to_owned(),
+            format!("LOGIN {user} secret"),
             format!("ENABLE {words}"),
-            "SELECT INBOX".to_owned(),
+            format!("SELECT {}", client.inbox),
         ];
         if notify {
             // Who uses numbers must know when they change.
@@ -309,7 +326,7 @@ impl Client {
             Op::Noop => "NOOP".to_owned(),
             Op::Idle => "IDLE\r\nDONE".to_owned(),
             Op::Expunge => "EXPUNGE".to_owned(),
-            Op::Append => "APPEND INBOX {14+}\r\nSubject: x\r\n\r\n".to_owned(),
+            Op::Append => format!("APPEND {} {{14+}}\r\nSubject: x\r\n\r\n", self.inbox),
             Op::UidExpunge { from } => match self.range(from, from) {
                 Some((at, _)) => format!("UID EXPUNGE {}:*", self.uid(at)),
                 None => return,
@@ -333,11 +350,11 @@ impl Client {
                 )
             }
             Op::Copy { from, to } => match self.range(from, to) {
-                Some((a, b)) => format!("{} INBOX", self.named("COPY", a, b, false)),
+                Some((a, b)) => format!("{} {}", self.named("COPY", a, b, false), self.inbox),
                 None => return,
             },
             Op::Move { from, to, uid } => match self.range(from, to) {
-                Some((a, b)) => format!("{} Other", self.named("MOVE", a, b, *uid)),
+                Some((a, b)) => format!("{} {}", self.named("MOVE", a, b, *uid), self.other),
                 None => return,
             },
             Op::Replace { from, uid } => match self.range(from, from) {
@@ -346,7 +363,8 @@ impl Client {
                         true => format!("UID REPLACE {}", self.uid(at)),
                         false => format!("REPLACE {}", at + 1),
                     };
-                    format!("{target} INBOX {{14+}}\r\nSubject: y\r\n\r\n")
+                    let inbox = self.inbox;
+                    format!("{target} {inbox} {{14+}}\r\nSubject: y\r\n\r\n")
                 }
                 None => return,
             },
@@ -458,7 +476,24 @@ const KINDS: &[&str] = &[
     "IMAP4rev2 UIDONLY QRESYNC",
     "CONDSTORE NOTIFY",
     "QRESYNC UIDONLY NOTIFY",
+    "CONDSTORE BOB",
+    "IMAP4rev2 QRESYNC BOB",
 ];
+
+/// Two mailboxes of alice, to which bob has all rights.
+async fn shared_world() -> World {
+    let world = World::new(WorldOptions::default()).await;
+    world.mailbox("INBOX", 5).await.expect("messages");
+    world.mailbox("Other", 0).await.expect("a mailbox");
+    world.user("bob", "secret").await.expect("bob");
+    let account = world.account("alice").await.expect("alice");
+    let tree = account.tree().await.expect("a tree");
+    for entry in tree.mailboxes.values() {
+        let all = RightsChange::Add(Rights::ALL);
+        account.set_acl(entry.id, "bob", all).await.expect("rights");
+    }
+    world
+}
 
 /// A session of each kind on one mailbox, for long: at each hundredth step all that they know is compared.
 /// `RESTANTE_STEPS` and `PROPTEST_RNG_SEED` change how far it goes, and where.
@@ -476,9 +511,7 @@ fn sessions_of_every_kind_agree_after_ten_thousand_steps() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let world = World::new(WorldOptions::default()).await;
-        world.mailbox("INBOX", 5).await.expect("messages");
-        world.mailbox("Other", 0).await.expect("a mailbox");
+        let world = shared_world().await;
         let mut clients = Vec::new();
         for kind in KINDS {
             let mut client = Client::new(&world, kind).await;
@@ -521,9 +554,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let world = World::new(WorldOptions::default()).await;
-            world.mailbox("INBOX", 5).await.expect("messages");
-            world.mailbox("Other", 0).await.expect("a mailbox");
+            let world = shared_world().await;
             let mut clients = Vec::new();
             for kind in &kinds {
                 let mut client = Client::new(&world, kind).await;
@@ -548,11 +579,9 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let world = Arc::new(World::new(WorldOptions::default()).await);
-            world.mailbox("INBOX", 5).await.expect("messages");
-            world.mailbox("Other", 0).await.expect("a mailbox");
+            let world = Arc::new(shared_world().await);
             let mut tasks = Vec::new();
-            for (ops, kind) in ops.into_iter().zip(["CONDSTORE", "QRESYNC", "IMAP4rev2 QRESYNC"]) {
+            for (ops, kind) in ops.into_iter().zip(["CONDSTORE", "QRESYNC BOB", "IMAP4rev2 QRESYNC"]) {
                 let world = world.clone();
                 tasks.push(tokio::spawn(async move {
                     let mut client = Client::new(&world, kind).await;
