@@ -1,5 +1,6 @@
 //! The `restante` command.
 
+mod acl;
 mod admin;
 mod check;
 mod check_config;
@@ -55,6 +56,9 @@ enum Command {
     /// Who waits because of failed logins, and how to forgive them.
     #[command(subcommand)]
     Throttle(logins::ThrottleCommand),
+    /// What others may do with a user's mailboxes (also while the server runs).
+    #[command(subcommand)]
+    Acl(acl::AclCommand),
     /// Load an IMAP server, this one or any other, and measure it.
     Bench(restante_bench::Arguments),
     /// Say how the running server is.
@@ -98,6 +102,7 @@ fn main() -> ExitCode {
         Command::Backup(args) => check::backup(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Throttle(command) => logins::throttle(&command),
+        Command::Acl(command) => acl::run(&command),
         Command::Bench(args) => restante_bench::run(&args),
         Command::Status(place) => admin::status(&place),
         Command::Reload(place) => admin::reload(&place),

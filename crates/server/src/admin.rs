@@ -16,6 +16,8 @@ use restante_store::StoreError;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
+use crate::acl;
+pub use crate::acl::{AclChange, AclLine};
 use crate::app_passwords::{self, AppPasswordLine};
 use crate::gate::Watch;
 use crate::purge::{self, PurgeLine, TombstoneLine, Which};
@@ -158,6 +160,13 @@ pub enum Request {
     Logins {
         /// Whose.
         name: String,
+    },
+    /// Lists what others may do with a user's mailboxes, after a change if there is one.
+    Acl {
+        /// Whose mailboxes.
+        user: String,
+        /// What to change first.
+        change: Option<AclChange>,
     },
     /// Lists who waits because of failed logins.
     Throttled {},
@@ -417,6 +426,11 @@ pub enum Reply {
         /// Which.
         logins: Vec<LoginLine>,
     },
+    /// What others may do with a user's mailboxes.
+    Acl {
+        /// By mailbox and identifier.
+        entries: Vec<AclLine>,
+    },
     /// Failed logins that are counted, those first that wait longest.
     Throttled {
         /// What is counted.
@@ -523,6 +537,7 @@ pub(crate) async fn perform(
             let answer = purge::purge(mail, &user, &which, reason.as_deref()).await;
             told(&user, answer)
         }
+        Request::Acl { user, change } => told(&user, acl::acl(mail, &user, change.as_ref()).await),
         Request::Tombstones { user } => told(&user, purge::tombstones(mail, &user).await),
         Request::Logins { .. } | Request::Throttled {} | Request::ThrottleClear { .. } => {
             let reply = about_logins(mail, watch, request).await;
@@ -680,6 +695,7 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
         | Request::UndeleteMailbox { .. }
         | Request::Purge { .. }
         | Request::Tombstones { .. }
+        | Request::Acl { .. }
         | Request::Logins { .. }
         | Request::Throttled {}
         | Request::ThrottleClear { .. }

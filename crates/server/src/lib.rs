@@ -4,6 +4,7 @@
 //! running server through its control socket, or opens its data when none runs. The IMAP semantics
 //! are in `restante-session`; here are sockets, time, files and processes.
 
+mod acl;
 pub mod admin;
 pub mod app_passwords;
 mod authenticator;

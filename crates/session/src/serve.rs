@@ -272,13 +272,14 @@ impl Session {
                 return self.start_idle(tag).await;
             }
             Ok(()) => match place::look_again(&mut self.state).await {
-                Ok(()) => {
+                // Who leaves the mailbox reads nothing more of it.
+                Err(failure) if !table::leaves(&command.body) => Err(failure),
+                _ => {
                     self.cx.running = Some((tag.clone(), start));
                     let outcome = cmd::run(&mut self.cx, &mut self.state, command).await;
                     self.cx.running = None;
                     outcome
                 }
-                Err(failure) => Err(failure),
             },
             Err(failure) => Err(failure),
         };

@@ -143,6 +143,15 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
     }
 }
 
+/// Whether no mailbox, or another one, is selected after this command.
+pub(crate) fn leaves(body: &CommandBody) -> bool {
+    use CommandBody as C;
+    matches!(
+        body,
+        C::Select(_) | C::Close | C::Unselect | C::Logout | C::Unauthenticate
+    )
+}
+
 /// Whether a command has message numbers in it, or would answer with them: what there is none of any more
 /// after ENABLE UIDONLY (RFC 9586 §3.2, §3.5, §3.8).
 pub(crate) fn uses_numbers(body: &CommandBody) -> bool {

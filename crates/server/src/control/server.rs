@@ -192,7 +192,18 @@ fn log(request: &Request) {
         Request::ThrottleClear { user, address } => {
             tracing::info!(?user, ?address, "control: forget failed logins");
         }
-        Request::Status {}
+        Request::Acl {
+            user,
+            change: Some(change),
+        } => tracing::info!(
+            %user,
+            mailbox = %change.mailbox,
+            identifier = %change.identifier,
+            rights = %change.rights,
+            "control: change rights"
+        ),
+        Request::Acl { .. }
+        | Request::Status {}
         | Request::Logins { .. }
         | Request::AppPasswords { .. }
         | Request::Throttled {}
