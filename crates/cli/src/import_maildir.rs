@@ -151,7 +151,9 @@ fn entries(folder: &Path) -> Result<Vec<(PathBuf, OsString)>, String> {
         for entry in fs::read_dir(&dir).map_err(about)? {
             let entry = entry.map_err(about)?;
             let name = entry.file_name();
-            if !name.as_bytes().starts_with(b".") && !entry.path().is_dir() {
+            // A pipe would be waited for without end; a link to a file is one.
+            let is_file = fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file());
+            if !name.as_bytes().starts_with(b".") && is_file {
                 files.push((entry.path(), name));
             }
         }

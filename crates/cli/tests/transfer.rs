@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use common::{Server, command};
 
@@ -38,6 +39,12 @@ fn maildir(dir: &Path) -> PathBuf {
     fs::write(root.join("dovecot-uidlist"), uidlist).unwrap();
     fs::write(root.join("dovecot-keywords"), "0 $Label1\n").unwrap();
     fs::write(sub.join("new/1.M1.host"), "Subject: old\r\n\r\nold\r\n").unwrap();
+    // What is no file is no message: a pipe would be waited for without end.
+    let pipe = Command::new("mkfifo")
+        .arg(root.join("cur/17.pipe"))
+        .status();
+    assert!(pipe.unwrap().success());
+    std::os::unix::fs::symlink("nowhere", root.join("new/18.dangling")).unwrap();
     root
 }
 

@@ -76,6 +76,11 @@ impl MailboxName {
         Ok(Self(name.into()))
     }
 
+    /// Text in the normal form of names, for comparing: a pattern, say.
+    pub fn compose(text: &str) -> String {
+        text.nfc().collect()
+    }
+
     /// INBOX.
     pub fn inbox() -> Self {
         Self("INBOX".into())

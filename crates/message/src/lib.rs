@@ -55,5 +55,5 @@ pub use parser::{Parser, parse, parse_with};
 pub use sort::SortKeys;
 pub use structure::{Encoding, Kind, Part, SectionText, Structure};
 pub use subject::{BaseSubject, base_subject};
-pub use text::{TextSource, decode_header_text};
+pub use text::{TextSource, decode_header_text, decode_header_value};
 pub use transfer::{Decoder, Measure, UnknownEncoding};

@@ -70,13 +70,23 @@ impl TextDecoder {
     }
 }
 
-/// A header to search in: one line `Name: value` for each field, decoded (RFC 2047).
+/// A header value to search in: decoded (RFC 2047), and with spaces for tabs, because many programs
+/// fold with a tab where there was a space.
+pub fn decode_header_value(value: &[u8]) -> String {
+    let text = decode_header(value);
+    match text.contains('\t') {
+        true => text.replace('\t', " "),
+        false => text,
+    }
+}
+
+/// A header to search in: one line `Name: value` for each field, as [`decode_header_value`].
 pub fn decode_header_text(header: &[u8]) -> String {
     let mut out = String::with_capacity(header.len());
     for field in fields(header) {
         out.push_str(&String::from_utf8_lossy(field.name));
         out.push_str(": ");
-        out.push_str(&decode_header(field.value));
+        out.push_str(&decode_header_value(field.value));
         out.push('\n');
     }
     out

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memmem};
-use restante_message::decode_header;
+use restante_message::decode_header_value;
 
 /// A field of an ENVELOPE that has a search key of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,10 @@ pub fn envelope_text(envelope: &[u8], field: EnvelopeField, out: &mut String) ->
 fn push_decoded(text: &[u8], out: &mut String) {
     match std::str::from_utf8(text) {
         // Nothing to decode, as mostly.
-        Ok(plain) if memmem::find(text, b"=?").is_none() => out.push_str(plain),
-        _ => out.push_str(&decode_header(text)),
+        Ok(plain) if memmem::find(text, b"=?").is_none() && !plain.contains('\t') => {
+            out.push_str(plain);
+        }
+        _ => out.push_str(&decode_header_value(text)),
     }
 }
 

@@ -6,8 +6,11 @@ use restante_mailbox::{
     AccountId, DateTime, EmailId, FlagNames, Flags, Keywords, MailError, MailboxId, MailboxName,
     ThreadId, Uid, UidValidity,
 };
-use restante_proto::types::{self as wire, Code, Flag, ListExtended, ObjectId};
+use restante_proto::types::{
+    self as wire, Code, Flag, ListAttribute, ListEntry, ListExtended, ObjectId, UntaggedData,
+};
 
+use crate::cx::Cx;
 use crate::reply::{Failure, Reply, client_bug};
 
 /// The canonical name of a mailbox that a client named.
@@ -30,6 +33,36 @@ pub(crate) fn old_name(
         true => Vec::new(),
         false => vec![ListExtended::OldName(given.clone())],
     }
+}
+
+/// The untagged LIST that tells the name that was meant, where a client of IMAP4rev2 gave another spelling
+/// of it (RFC 9051 §6.3.9.7).
+pub(crate) fn tell_name(
+    cx: &mut Cx,
+    attributes: Vec<ListAttribute>,
+    given: &wire::MailboxName,
+    canonical: &MailboxName,
+) {
+    if cx.enabled.rev2() && is_respelled(given, canonical) {
+        cx.data(&UntaggedData::List(ListEntry {
+            attributes,
+            separator: Some(MailboxName::SEPARATOR),
+            mailbox: wire_name(canonical),
+            extended: vec![ListExtended::OldName(unslashed(given))],
+        }));
+    }
+}
+
+/// Whether the client's spelling of a name is not the canonical one. INBOX in another case is no other
+/// name.
+pub(crate) fn is_respelled(given: &wire::MailboxName, canonical: &MailboxName) -> bool {
+    unslashed(given) != wire_name(canonical) && !canonical.is_inbox()
+}
+
+/// The name without the separator that may stand at the end of one.
+fn unslashed(given: &wire::MailboxName) -> wire::MailboxName {
+    let name = given.as_str();
+    wire::MailboxName::new(name.strip_suffix(MailboxName::SEPARATOR).unwrap_or(name))
 }
 
 /// A UID for a response.

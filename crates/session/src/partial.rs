@@ -16,6 +16,14 @@ pub(crate) fn positions(range: PartialRange, count: u64) -> Range<u64> {
     from.min(count)..to.min(count)
 }
 
+/// The range as the answer names it: `4:2` is the same as `2:4` (RFC 9394 §4).
+pub(crate) fn told(range: PartialRange) -> PartialRange {
+    match range {
+        PartialRange::First(a, b) => PartialRange::First(a.min(b), a.max(b)),
+        PartialRange::Last(a, b) => PartialRange::Last(a.min(b), a.max(b)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;

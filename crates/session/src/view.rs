@@ -236,18 +236,28 @@ impl View {
             if first.get() > exists {
                 return Err(client_bug("No such message"));
             }
-            let last = last.get().min(exists);
-            let first_uid = match first.get() {
-                1 => Some(Uid::MIN),
-                number => self.uid_of(number).await?,
-            };
-            let last_uid = match last == exists {
-                true => Uid::new(self.shown.uid_next().get() - 1),
-                false => self.uid_of(last).await?,
-            };
-            // Both are in the view, and so is every message between them.
-            if let (Some(first), Some(last)) = (first_uid, last_uid) {
-                uids.insert_range(first, last);
+            self.add_numbers(first.get(), last.get().min(exists), &mut uids)
+                .await?;
+        }
+        Ok(if set.saved {
+            uids.union(&self.saved)
+        } else {
+            uids
+        })
+    }
+
+    /// As [`View::resolve_numbers`], for a search: numbers past the last message find nothing, as UIDs that
+    /// do not exist. RFC 9051 §9 asks for BAD with a *should*; clients search by numbers that others have
+    /// expunged meanwhile.
+    pub(crate) async fn find_numbers(&self, set: &wire::SeqSet) -> Result<UidSet, MailError> {
+        let exists = self.exists();
+        let star = wire::SeqNum::new(exists);
+        let ranges = star.map(|star| set.normalized(star)).unwrap_or_default();
+        let mut uids = UidSet::new();
+        for (first, last) in ranges {
+            if first.get() <= exists {
+                self.add_numbers(first.get(), last.get().min(exists), &mut uids)
+                    .await?;
             }
         }
         Ok(if set.saved {
@@ -255,6 +265,23 @@ impl View {
         } else {
             uids
         })
+    }
+
+    /// The UIDs of a range of sequence numbers of this view.
+    async fn add_numbers(&self, first: u32, last: u32, uids: &mut UidSet) -> Result<(), MailError> {
+        let first_uid = match first {
+            1 => Some(Uid::MIN),
+            number => self.uid_of(number).await?,
+        };
+        let last_uid = match last == self.exists() {
+            true => Uid::new(self.shown.uid_next().get() - 1),
+            false => self.uid_of(last).await?,
+        };
+        // Both are in the view, and so is every message between them.
+        if let (Some(first), Some(last)) = (first_uid, last_uid) {
+            uids.insert_range(first, last);
+        }
+        Ok(())
     }
 
     /// The UID of a sequence number.

@@ -66,12 +66,14 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, head: AppendHead) -> Out
         freed: replaced.as_ref().map(|replaced| replaced.size),
     };
     // The room is held until the messages count.
+    let given = head.mailbox.clone();
     let (mut appends, _room) = taking.messages(cx, head).await?;
     if let Some(replaced) = replaced {
         let message = appends.pop().ok_or_else(|| client_bug("No message"))?;
         return replace(cx, &replaced, &mailbox, message).await;
     }
     let appended = mailbox.append(appends).await.map_err(try_create)?;
+    convert::tell_name(cx, Vec::new(), &given, &name);
     let reply = Reply::ok("APPEND completed");
     Ok(match convert::wire_uid_validity(appended.uid_validity) {
         Some(uid_validity) => reply.code(Code::AppendUid {

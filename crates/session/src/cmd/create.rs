@@ -1,9 +1,7 @@
 //! CREATE (RFC 9051 §6.3.4; RFC 6154 §3; RFC 8474 §4.1).
 
 use restante_mailbox::{Rights, SpecialUse};
-use restante_proto::types::{
-    self as wire, Code, ListAttribute, ListEntry, MailboxName, UntaggedData,
-};
+use restante_proto::types::{self as wire, Code, ListAttribute, MailboxName};
 
 use crate::convert;
 use crate::cx::Cx;
@@ -41,23 +39,9 @@ pub(crate) async fn run(
     let id = place.account.create(&place.name, uses).await?;
     let id = convert::mailbox_id(place.account.id(), id).object_id();
     // The client must know under which name the mailbox came to be, if it is another.
-    let given = MailboxName::new(
-        mailbox
-            .as_str()
-            .strip_suffix('/')
-            .unwrap_or(mailbox.as_str()),
-    );
-    let created = convert::wire_name(&name);
-    let extended = convert::old_name(&given, &created);
-    if !extended.is_empty() && cx.enabled.rev2() {
-        let special = uses.names().filter_map(wire::SpecialUse::from_name);
-        cx.data(&UntaggedData::List(ListEntry {
-            attributes: special.map(ListAttribute::SpecialUse).collect(),
-            separator: Some('/'),
-            mailbox: created,
-            extended,
-        }));
-    }
+    let special = uses.names().filter_map(wire::SpecialUse::from_name);
+    let attributes = special.map(ListAttribute::SpecialUse).collect();
+    convert::tell_name(cx, attributes, &mailbox, &name);
     let reply = Reply::ok("CREATE completed");
     Ok(match id {
         Some(id) => reply.code(Code::MailboxId(id)),

@@ -1,7 +1,7 @@
 //! DELETE (RFC 9051 §6.3.5).
 
 use restante_mailbox::Rights;
-use restante_proto::types::{Code, MailboxName};
+use restante_proto::types::{Code, ListAttribute, MailboxName};
 
 use crate::convert;
 use crate::cx::Cx;
@@ -25,5 +25,6 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, mailbox: MailboxName) ->
             cx.untagged_ok(Code::Closed, "The mailbox was deleted");
         }
     }
+    convert::tell_name(cx, vec![ListAttribute::NonExistent], &mailbox, &name);
     Ok(Reply::ok("DELETE completed"))
 }

@@ -30,6 +30,8 @@ struct Node<'t> {
     /// A name below it is subscribed, or has a special use.
     subscribed_below: bool,
     special_use_below: bool,
+    /// A name below it is selected, but the pattern does not match it.
+    unlisted_below: bool,
 }
 
 /// All names that can be listed, in order.
@@ -169,15 +171,28 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome 
     for other in &others {
         add_foreign(&mut nodes, other, &login.who);
     }
+    let matches = |name: &MailboxName| {
+        let mut patterns = patterns.iter();
+        patterns.any(|pattern| pattern.matches(name.as_str()))
+    };
+    if select.recursive_match {
+        let unlisted: Vec<MailboxName> = nodes
+            .iter()
+            .filter(|(name, node)| own(&select, node) && !matches(name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &unlisted {
+            above(&mut nodes, name, |node| {
+                !std::mem::replace(&mut node.unlisted_below, true)
+            });
+        }
+    }
     for (index, (name, node)) in nodes.iter().enumerate() {
         if index % 64 == 63 {
             cx.conn.flush_if_large().await?;
             tokio::task::yield_now().await;
         }
-        if !patterns
-            .iter()
-            .any(|pattern| pattern.matches(name.as_str()))
-        {
+        if !matches(name) {
             continue;
         }
         if let Some(extended_items) = selects(&select, node) {
@@ -223,7 +238,7 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome 
 }
 
 /// Whether a name that matches the pattern is selected, and with which CHILDINFO: RFC 9051 §6.3.9.6,
-/// table 3.
+/// table 3. A name that is not selected for itself is told only where what is below it is not told too.
 fn selects(select: &ListSelect, node: &Node<'_>) -> Option<Vec<ListExtended>> {
     let own = own(select, node);
     let mut below = Vec::new();
@@ -236,6 +251,7 @@ fn selects(select: &ListSelect, node: &Node<'_>) -> Option<Vec<ListExtended>> {
         }
     }
     match (own, below.is_empty()) {
+        (false, _) if !node.unlisted_below => None,
         (false, true) => None,
         (true, true) => Some(Vec::new()),
         (_, false) => Some(vec![ListExtended::ChildInfo(below)]),

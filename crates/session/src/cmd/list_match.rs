@@ -1,5 +1,7 @@
 //! Matching mailbox names against the patterns of LIST (RFC 9051 §6.3.9).
 
+use restante_mailbox::MailboxName;
+
 /// A pattern, prepared: what is not a wildcard, and between that `*` (anything) or `%` (anything but
 /// the separator).
 #[derive(Debug)]
@@ -17,8 +19,11 @@ enum Item {
 }
 
 impl Pattern {
-    /// The pattern of a reference and a mailbox name, which are simply joined.
+    /// The pattern of a reference and a mailbox name, which are simply joined, in the normal form that
+    /// names have here.
     pub(crate) fn new(reference: &str, pattern: &str) -> Pattern {
+        let reference = MailboxName::compose(reference);
+        let pattern = MailboxName::compose(pattern);
         let mut items: Vec<Item> = Vec::new();
         for c in reference
             .chars()

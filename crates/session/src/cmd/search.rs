@@ -11,7 +11,7 @@ use super::search_program::Program;
 use super::search_run;
 use super::updates::{self, Request};
 use crate::cx::Cx;
-use crate::partial::positions;
+use crate::partial::{positions, told};
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::{Login, Selected, State};
 use crate::view::ViewRows;
@@ -288,7 +288,7 @@ impl Answer<'_> {
         if let Some(range) = self.returns.partial {
             let page = found.slice(positions(range, found.len()));
             let ids = page.iter().filter_map(number);
-            answer.partial(range, (!page.is_empty()).then_some(ids));
+            answer.partial(told(range), (!page.is_empty()).then_some(ids));
         }
         if let Some(scores) = scores {
             // Of the page alone, if there is one.

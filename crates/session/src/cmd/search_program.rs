@@ -1,6 +1,7 @@
 //! A search key made ready to run: numbers resolved, strings converted and folded, what is cheap to
 //! find out separated from what is not (RFC 9051 §6.4.4).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use restante_mailbox::{
@@ -218,7 +219,7 @@ async fn resolve_sets(
     let mut keys = vec![key];
     while let Some(key) = keys.pop() {
         match key {
-            SearchKey::Sequence(set) => out.push(selected.view.resolve_numbers(set).await?),
+            SearchKey::Sequence(set) => out.push(selected.view.find_numbers(set).await?),
             SearchKey::Uid(set) => out.push(selected.view.resolve_uids(set).await?),
             SearchKey::Not(key) | SearchKey::Fuzzy(key) => keys.push(key),
             SearchKey::Or(list) | SearchKey::And(list) => keys.extend(list.iter().rev()),
@@ -398,7 +399,12 @@ impl Compiler<'_> {
 
     /// The look for a string.
     fn look_for(&mut self, place: &Place, text: &str) -> Result<usize, Failure> {
-        let needle = Needle::new(text, self.collation);
+        // Header values have no tabs (`decode_header_value`).
+        let text = match place {
+            Place::Envelope(_) | Place::Header(_) => Cow::Owned(text.replace('\t', " ")),
+            Place::Body | Place::Text => Cow::Borrowed(text),
+        };
+        let needle = Needle::new(&text, self.collation);
         let look = match place {
             Place::Envelope(field) => Look::Envelope(*field, needle),
             Place::Header(name) => Look::Header {

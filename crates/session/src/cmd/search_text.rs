@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use restante_mailbox::{Account, EmailRow, MailError, Row};
-use restante_message::{Part, TextDecoder, TextSource, decode_header, decode_header_text, fields};
+use restante_message::{
+    Part, TextDecoder, TextSource, decode_header_text, decode_header_value, fields,
+};
 use restante_search::{Scan, envelope_text};
 
 use super::fuzzy;
@@ -135,7 +137,8 @@ impl<'a> Reader<'a> {
                     .filter(|field| field.name.eq_ignore_ascii_case(name))
                     .any(|field| {
                         needle.is_empty()
-                            || needle.is_in_with(&decode_header(field.value), &mut self.folded)
+                            || needle
+                                .is_in_with(&decode_header_value(field.value), &mut self.folded)
                     });
                 *known = Some(found);
             }

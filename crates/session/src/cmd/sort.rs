@@ -16,7 +16,7 @@ use super::search_program::Program;
 use super::search_run;
 use super::updates::{self, Request};
 use crate::cx::Cx;
-use crate::partial::positions;
+use crate::partial::{positions, told};
 use crate::reply::{Failure, Outcome, Reply};
 use crate::state::{Selected, State};
 
@@ -91,7 +91,7 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Sort) -> Outco
         if let Some(range) = returns.partial {
             let page = &ids[page(range, ids.len())];
             let page = (!page.is_empty()).then(|| page.iter().copied());
-            answer.partial(range, page);
+            answer.partial(told(range), page);
         }
         if returns.relevancy {
             // Of the page alone, if there is one.

@@ -482,7 +482,7 @@ async fn without_numbers(selected: &Selected, mut key: SearchKey) -> Result<Sear
     let mut keys = vec![&mut key];
     while let Some(key) = keys.pop() {
         match key {
-            SearchKey::Sequence(set) => *key = fixed(&view.resolve_numbers(set).await?),
+            SearchKey::Sequence(set) => *key = fixed(&view.find_numbers(set).await?),
             SearchKey::Uid(set) if set.saved => *key = fixed(&view.resolve_uids(set).await?),
             SearchKey::Not(key) | SearchKey::Fuzzy(key) => keys.push(key),
             SearchKey::Or(list) | SearchKey::And(list) => keys.extend(list),
