@@ -106,12 +106,14 @@ impl Response {
 
     /// Takes it back. If a part of it has been sent, the connection cannot go on.
     fn take_back(self, out: &mut Vec<u8>, failure: Failure) -> Failure {
-        match self.start {
-            Some(start) => {
+        match (self.start, failure) {
+            (Some(start), failure) => {
                 out.truncate(start);
                 failure
             }
-            None => {
+            // The client has gone.
+            (None, Failure::Io(error)) => error.into(),
+            (None, failure) => {
                 tracing::error!(?failure, "a message cannot be read to its end");
                 io::Error::other("a message cannot be read to its end").into()
             }
