@@ -143,8 +143,8 @@ pub(crate) fn progress(length: u64, template: &str) -> ProgressBar {
 /// What a mailbox holds before the import.
 struct Have {
     uids: HashSet<u32>,
-    /// Size and date of messages: those that are there already are known by them.
-    seen: HashMap<(u64, i64), u32>,
+    /// UIDs by size and date: a message that is there already is one of these.
+    seen: HashMap<(u64, i64), Vec<u32>>,
 }
 
 /// Puts messages into mailboxes.
@@ -209,10 +209,10 @@ impl Importer {
             }
             let uid = message.uid.filter(|_| keeps_uids);
             if uid.is_none()
-                && let Some(count) = have.seen.get_mut(&(size, message.date))
-                && *count > 0
+                && let Some(alike) = have.seen.get_mut(&(size, message.date))
+                && let Some(at) = self.find(name, alike, &bytes).await
             {
-                *count -= 1;
+                alike.remove(at);
                 self.summary.already += 1;
                 continue;
             }
@@ -297,9 +297,40 @@ impl Importer {
             after = last.uid;
             for message in messages {
                 have.uids.insert(message.uid);
-                *have.seen.entry((message.size, message.date)).or_default() += 1;
+                let alike = have.seen.entry((message.size, message.date));
+                alike.or_default().push(message.uid);
             }
         }
+    }
+
+    /// Which of these messages has the same bytes. One that cannot be read is another.
+    async fn find(&mut self, name: &str, uids: &[u32], bytes: &[u8]) -> Option<usize> {
+        for (at, uid) in uids.iter().enumerate() {
+            if self.is_same(name, *uid, bytes).await {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    async fn is_same(&mut self, name: &str, uid: u32, mut bytes: &[u8]) -> bool {
+        let length = bytes.len();
+        while !bytes.is_empty() {
+            let request = Request::Read {
+                user: self.user.clone(),
+                mailbox: name.to_owned(),
+                uid,
+                offset: (length - bytes.len()) as u64,
+            };
+            let Ok((_, piece)) = self.admin.call_with(request, &[]).await else {
+                return false;
+            };
+            match bytes.strip_prefix(&piece[..]) {
+                Some(rest) if !piece.is_empty() => bytes = rest,
+                _ => return false,
+            }
+        }
+        true
     }
 
     async fn append(&mut self, name: &str, batch: &mut Batch) -> Result<u64, String> {

@@ -64,6 +64,45 @@ fn starttls_with_more_behind_it_is_refused() {
 }
 
 #[test]
+fn who_is_locked_out_or_removed_has_no_sessions_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    for change in ["disable", "remove"] {
+        server.add_user("eve", "secret");
+        let mut sessions = [server.imaps(), server.imaps()];
+        for client in &mut sessions {
+            client.expect("* OK ");
+            client.ok("LOGIN eve secret");
+        }
+        sessions[1].ok("SELECT INBOX");
+        sessions[1].send(b"i IDLE\r\n");
+        sessions[1].expect("+ ");
+        let output = command(&data, &["user", change, "eve"], "");
+        assert!(output.status.success(), "{output:?}");
+        for client in &mut sessions {
+            client.expect("* BYE [CONTACTADMIN]");
+        }
+        if change == "disable" {
+            assert!(
+                command(&data, &["user", "enable", "eve"], "")
+                    .status
+                    .success()
+            );
+            let mut client = server.imaps();
+            client.expect("* OK ");
+            client.ok("LOGIN eve secret");
+            client.ok("NOOP");
+            assert!(
+                command(&data, &["user", "remove", "eve"], "")
+                    .status
+                    .success()
+            );
+        }
+    }
+}
+
+#[test]
 fn a_wrong_password_is_refused_and_a_changed_one_takes_effect_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"));

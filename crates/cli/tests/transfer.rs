@@ -259,6 +259,41 @@ fn an_mbox_keeps_its_uids() {
     assert!(lines.contains("* SEARCH 5 10 15 21 22"), "{lines}");
 }
 
+/// Two of one size that came in one second are told apart by what they say.
+#[test]
+fn messages_that_look_alike_are_not_taken_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let output = command(&data, &["user", "add", "ada", "--password-stdin"], "x");
+    assert!(output.status.success());
+    let root = dir.path().join("Maildir");
+    // Both folders are INBOX.
+    for (folder, text) in [(root.clone(), "one"), (root.join(".INBOX"), "two")] {
+        for part in ["cur", "new", "tmp"] {
+            fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        let path = folder.join("new/1.M1.host");
+        fs::write(&path, format!("Subject: {text}\n\n")).unwrap();
+        let second = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(second).unwrap();
+    }
+    let import = [
+        "import",
+        "--user",
+        "ada",
+        "--maildir",
+        root.to_str().unwrap(),
+    ];
+    let text = run(&data, &import);
+    assert!(text.contains("2 messages imported."), "{text}");
+    let text = run(&data, &import);
+    assert!(
+        text.contains("0 messages imported.\n2 were there already."),
+        "{text}"
+    );
+}
+
 #[test]
 fn what_cannot_be_imported_is_said() {
     let dir = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use restante_store::{Batch, CommitError, Direction};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::{
     codec::{Decoded, Reader, put_signed, put_varint},
@@ -52,6 +52,8 @@ pub struct Account {
     tree_writer: tokio::sync::Mutex<()>,
     mailboxes: Mutex<HashMap<MailboxId, Weak<Mailbox>>>,
     events: OnceLock<broadcast::Sender<AccountEvent>>,
+    /// The user is locked out or gone.
+    closed: watch::Sender<bool>,
     pub(crate) usage: Usage,
     /// THREADIDs of messages that are on their way, by the hash of their Message-ID.
     pub(crate) threads: crate::thread::ThreadsOnTheWay,
@@ -199,6 +201,7 @@ impl Account {
             tree_writer: tokio::sync::Mutex::default(),
             mailboxes: Mutex::default(),
             events: OnceLock::new(),
+            closed: watch::Sender::new(false),
             usage: Usage::new(limits),
             threads: crate::thread::ThreadsOnTheWay::default(),
             core,
@@ -291,6 +294,15 @@ impl Account {
         self.events
             .get_or_init(|| broadcast::channel(EVENTS_MAX).0)
             .subscribe()
+    }
+
+    /// Becomes true when the user is locked out or removed: sessions of the user are to end.
+    pub fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
+    }
+
+    pub(crate) fn set_closed(&self, closed: bool) {
+        self.closed.send_replace(closed);
     }
 
     pub(crate) fn announce(&self, event: impl FnOnce() -> AccountEvent) {

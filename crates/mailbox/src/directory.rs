@@ -252,13 +252,18 @@ impl Mail {
         Ok(user)
     }
 
-    /// Locks a user out, or in again.
+    /// Locks a user out, or in again. Who is locked out has no sessions any more ([`Account::closed`]).
+    ///
+    /// [`Account::closed`]: crate::Account::closed
     ///
     /// # Errors
     /// [`MailError::NoSuchUser`].
     pub async fn user_set_disabled(&self, name: &str, disabled: bool) -> Result<User> {
-        self.user_change(name, |user, _| user.disabled = disabled)
-            .await
+        let user = self
+            .user_change(name, |user, _| user.disabled = disabled)
+            .await?;
+        self.set_closed(user.account, disabled);
+        Ok(user)
     }
 
     /// Removes a user. The account's number is never used again; its data is deleted after the
@@ -284,8 +289,11 @@ impl Mail {
             let now = self.core.now_ms();
             batch.put(keys::removed(user.account), now.to_le_bytes().to_vec());
             match self.core.store.commit(batch).await {
-                // Nobody is to get with the name what was granted to this user.
-                Ok(_) => return self.forget_identifier(&user.name).await,
+                Ok(_) => {
+                    self.set_closed(user.account, true);
+                    // Nobody is to get with the name what was granted to this user.
+                    return self.forget_identifier(&user.name).await;
+                }
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

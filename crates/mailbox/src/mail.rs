@@ -172,6 +172,13 @@ impl Mail {
         self.account(user.account).await
     }
 
+    /// Tells the sessions of an account, if it is open, that its user is locked out or gone.
+    pub(crate) fn set_closed(&self, id: AccountId, closed: bool) {
+        if let Some(account) = self.lock().get(&id).and_then(Weak::upgrade) {
+            account.set_closed(closed);
+        }
+    }
+
     /// Keeps the memory for snapshots within its bounds: drops what nobody holds, and of what is held the
     /// rows that can be read again, those used longest ago first. To be called about once a second.
     pub fn memory_step(&self) {

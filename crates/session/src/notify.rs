@@ -169,6 +169,8 @@ struct Watch {
     told: Vec<Counts>,
     /// What changed since.
     pending: BTreeMap<MailboxId, Counts>,
+    /// Mailboxes with the names of others that have gone: the client must hear of their UIDVALIDITY.
+    renewed: Vec<MailboxId>,
     tree_changed: bool,
     /// Some events were lost: everything is looked at.
     lagged: bool,
@@ -227,6 +229,7 @@ impl Notify {
             tree,
             told,
             pending: BTreeMap::new(),
+            renewed: Vec::new(),
             tree_changed: false,
             lagged: false,
         });
@@ -481,6 +484,9 @@ impl Notify {
             if again && self.wants(name, &new).has(EventName::FlagChange) {
                 let tail = account.open(entry.id).await?.tail().await?;
                 self.note_tail(entry.id, &tail);
+                if let Some(watch) = &mut self.watch {
+                    watch.renewed.push(entry.id);
+                }
             }
         }
         let names = self.changed_names(&old, &new);
@@ -603,6 +609,7 @@ impl Notify {
         };
         let tree = watch.tree.clone();
         let pending = std::mem::take(&mut watch.pending);
+        let renewed = std::mem::take(&mut watch.renewed);
         for (index, (id, now)) in pending.into_iter().enumerate() {
             let Some((_, entry)) = tree.by_id(id) else {
                 continue;
@@ -624,7 +631,9 @@ impl Notify {
                     None
                 }
             };
-            if selected == Some(id) {
+            // Nothing has come into a new mailbox yet.
+            let is_new = before.is_none() && !renewed.contains(&id);
+            if selected == Some(id) || (is_new && now.uid_next == 1) {
                 continue;
             }
             let Some(what) = What::changed(before.as_ref(), &now, own, events, cx) else {

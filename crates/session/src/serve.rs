@@ -45,6 +45,8 @@ struct Session {
     /// When an idling client is sent a sign of life.
     keepalive: Option<Instant>,
     shutdown: watch::Receiver<bool>,
+    /// Becomes true when the user who has logged in is locked out.
+    closed: Option<watch::Receiver<bool>>,
 }
 
 /// What woke the loop.
@@ -54,6 +56,7 @@ enum Event {
     Changed,
     KeepAlive,
     Timeout,
+    LockedOut,
     Shutdown,
 }
 
@@ -86,6 +89,7 @@ impl Session {
             deadline,
             keepalive: None,
             shutdown,
+            closed: None,
         }
     }
 
@@ -120,7 +124,15 @@ impl Session {
 
     /// Waits for what is next. Answers are written as soon as no further command is there.
     async fn next(&mut self) -> io::Result<Event> {
+        match self.state.login() {
+            Ok(login) if self.closed.is_none() => self.closed = Some(login.account.closed()),
+            Ok(_) => {}
+            Err(_) => self.closed = None,
+        }
         loop {
+            if self.closed.as_ref().is_some_and(|closed| *closed.borrow()) {
+                return Ok(Event::LockedOut);
+            }
             if let Some(input) = self.cx.conn.buffered() {
                 self.cx.conn.flush_if_large().await?;
                 return Ok(Event::Input(input));
@@ -154,6 +166,7 @@ impl Session {
                 }
                 () = changed(changes) => return Ok(Event::Changed),
                 () = elsewhere(notify, open) => return Ok(Event::Changed),
+                () = locked_out(self.closed.as_mut()) => return Ok(Event::LockedOut),
                 () = tokio::time::sleep_until(wake) => {
                     return Ok(if wake == self.deadline { Event::Timeout } else { Event::KeepAlive });
                 }
@@ -186,6 +199,7 @@ impl Session {
                 };
                 self.bye(Reply::bye(text))
             }
+            Event::LockedOut => self.bye(Reply::bye("You are locked out").code(Code::ContactAdmin)),
             Event::Shutdown => {
                 self.bye(Reply::bye("The server is going down").code(Code::Unavailable))
             }
@@ -514,6 +528,16 @@ async fn elsewhere(notify: Option<&mut Notify>, open: Option<MailboxId>) {
 async fn changed<T>(changes: Option<&mut watch::Receiver<T>>) {
     if let Some(changes) = changes
         && changes.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// Waits until the user is locked out; forever where nobody has logged in.
+async fn locked_out(closed: Option<&mut watch::Receiver<bool>>) {
+    if let Some(closed) = closed
+        && closed.wait_for(|closed| *closed).await.is_ok()
     {
         return;
     }

@@ -171,11 +171,16 @@ fn section_text(p: &mut Parser<'_>, has_part: bool) -> Result<SectionText> {
 /// ```abnf
 /// partial = "<" number64 "." nz-number64 ">"
 /// ```
+/// and without a length for everything from there, as other servers take it.
 fn partial(p: &mut Parser<'_>) -> Result<Option<Partial>> {
     if !p.eat(b'<') {
         return Ok(None);
     }
     let offset = p.number64()?;
+    if p.eat(b'>') {
+        let length = i64::MAX as u64;
+        return Ok(Some(Partial { offset, length }));
+    }
     p.expect(b'.', "expected \".\"")?;
     let length = p.number64()?;
     if length == 0 {
