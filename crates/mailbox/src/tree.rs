@@ -80,6 +80,14 @@ impl SpecialUse {
     }
 }
 
+impl SpecialUse {
+    /// These uses but for those.
+    #[must_use]
+    pub fn without(self, those: SpecialUse) -> SpecialUse {
+        SpecialUse(self.0 & !those.0)
+    }
+}
+
 impl std::ops::BitOr for SpecialUse {
     type Output = Self;
 

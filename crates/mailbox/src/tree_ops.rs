@@ -227,6 +227,45 @@ impl Account {
         Ok(())
     }
 
+    /// Gives a mailbox these special uses and no others, and takes them from the mailboxes that had them:
+    /// those are returned, with what they are left with (RFC 6154 §4).
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchMailbox`].
+    pub async fn set_special_use(
+        self: &Arc<Self>,
+        id: MailboxId,
+        special_use: SpecialUse,
+    ) -> Result<Vec<(MailboxName, SpecialUse)>> {
+        let lost = self
+            .change_tree(move |tree, change| {
+                let (_, entry) = tree.by_id(id).ok_or(MailError::NoSuchMailbox)?;
+                let mut lost = Vec::new();
+                for (name, other) in &tree.mailboxes {
+                    if other.id != id && other.special_use.intersects(special_use) {
+                        let left = other.special_use.without(special_use);
+                        lost.push((other.id, name.clone(), left));
+                    }
+                }
+                let taken = lost.iter().map(|(id, _, left)| (*id, *left));
+                let given = (entry.special_use != special_use).then_some((id, special_use));
+                change.effects = taken
+                    .chain(given)
+                    .map(|(id, special_use)| TreeEffect::SpecialUse { id, special_use })
+                    .collect();
+                Ok(lost)
+            })
+            .await?;
+        let annotation = [Arc::from("/private/specialuse")];
+        for changed in lost.iter().map(|(id, ..)| *id).chain([id]) {
+            self.open(changed).await?.annotated(&annotation).await?;
+        }
+        Ok(lost
+            .into_iter()
+            .map(|(_, name, left)| (name, left))
+            .collect())
+    }
+
     /// Subscribes to a name, whether or not it is a mailbox (RFC 9051 §6.3.7).
     ///
     /// # Errors

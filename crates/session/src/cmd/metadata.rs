@@ -4,10 +4,11 @@
 //! mailbox that is renamed and go with one that is deleted. The shared ones of the server are the
 //! operator's: clients read them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use restante_mailbox::{
-    self as mail, Account, Limit, MailError, MailboxId, MailboxName, Rights, Tree,
+    self as mail, Account, Limit, MailError, MailboxId, MailboxName, Rights, SpecialUse, Tree,
 };
 use restante_proto::types::{
     self as wire, Code, GetMetadata, MetadataCode, MetadataDepth, MetadataEntry, UntaggedData,
@@ -20,6 +21,9 @@ use crate::env::Env;
 use crate::place::{Place, no_permission};
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::State;
+
+/// The special uses of a mailbox (RFC 6154 §4).
+const SPECIAL_USE: &str = "/private/specialuse";
 
 /// The longest name of an entry, in bytes.
 const NAME_BYTES_MAX: usize = 1000;
@@ -37,7 +41,7 @@ pub(crate) async fn get(cx: &mut Cx, state: &mut State, args: GetMetadata) -> Ou
     for asked in &args.entries {
         let name = entry(asked, args.depth == MetadataDepth::Zero)?;
         for (name, value) in found(&cx.env, &tree, (place, is_own), &name, args.depth) {
-            let size = value.map_or(0, |value| value.len() as u64);
+            let size = value.as_ref().map_or(0, |value| value.len() as u64);
             if args.max_size.is_some_and(|most| size > most) {
                 longest = longest.max(Some(size));
                 continue;
@@ -48,7 +52,7 @@ pub(crate) async fn get(cx: &mut Cx, state: &mut State, args: GetMetadata) -> Ou
                 false => name.to_vec(),
             };
             if told.iter().all(|told| told.name != name) {
-                let value = value.map(<[u8]>::to_vec);
+                let value = value.map(Cow::into_owned);
                 told.push(MetadataEntry { name, value });
             }
         }
@@ -109,6 +113,14 @@ pub(crate) async fn set(
         let text = "Only the operator sets the shared annotations of the server";
         return Err(Reply::no(text).code(Code::NoPerm).into());
     }
+    let special_use = match changes.iter().position(|(name, _)| **name == *SPECIAL_USE) {
+        Some(at) => {
+            let (_, value) = changes.remove(at);
+            let id = place.ok_or_else(|| client_bug("The server has no special use"))?;
+            Some((id, special_uses(value.as_deref().unwrap_or_default())?))
+        }
+        None => None,
+    };
     let here = |id: &Option<MailboxId>| *id == place;
     let before = tree.metadata.keys().filter(|(id, _)| here(id)).count();
     let new = |(name, value): &&mail::MetadataEntry| {
@@ -117,13 +129,45 @@ pub(crate) async fn set(
     if before + changes.iter().filter(new).count() > cx.env.limits.annotations_max {
         return Err(too_many());
     }
-    match account.set_metadata(place, changes).await {
-        Err(MailError::Limit(Limit::Annotations)) => Err(too_many()),
-        done => {
-            done?;
-            Ok(Reply::ok("SETMETADATA completed"))
+    if !changes.is_empty() {
+        match account.set_metadata(place, changes).await {
+            Err(MailError::Limit(Limit::Annotations)) => return Err(too_many()),
+            done => done?,
         }
     }
+    if let Some((id, uses)) = special_use {
+        for (name, left) in account.set_special_use(id, uses).await? {
+            let entry = MetadataEntry {
+                name: SPECIAL_USE.into(),
+                value: special_use_value(left).map(Cow::into_owned),
+            };
+            tell(cx, &convert::wire_name(&name), vec![entry]);
+        }
+    }
+    Ok(Reply::ok("SETMETADATA completed"))
+}
+
+/// The special uses in the value of the entry, as CREATE would take them.
+fn special_uses(value: &[u8]) -> Result<SpecialUse, Failure> {
+    let mut uses = SpecialUse::NONE;
+    let words = value.split(|byte| *byte == b' ');
+    for word in words.filter(|word| !word.is_empty()) {
+        let word = std::str::from_utf8(word).ok();
+        match word.and_then(SpecialUse::from_name) {
+            Some(SpecialUse::ALL | SpecialUse::FLAGGED) | None => {
+                let reply = Reply::no("Not a special use of a mailbox here");
+                return Err(reply.code(Code::UseAttr).into());
+            }
+            Some(one) => uses = uses | one,
+        }
+    }
+    Ok(uses)
+}
+
+/// Special uses as LIST has them, with spaces between; none for none.
+fn special_use_value<'a>(uses: SpecialUse) -> Option<Cow<'a, [u8]>> {
+    let names: Vec<&str> = uses.names().collect();
+    (!names.is_empty()).then(|| Cow::Owned(names.join(" ").into_bytes()))
 }
 
 /// METADATA after a LIST response (RFC 9590 §3).
@@ -146,7 +190,7 @@ pub(crate) fn tell_listed(
         ) {
             told.push(MetadataEntry {
                 name: asked.clone(),
-                value: value.map(<[u8]>::to_vec),
+                value: value.map(Cow::into_owned),
             });
         }
     }
@@ -244,6 +288,9 @@ fn entry(name: &[u8], whole: bool) -> Result<String, Failure> {
     Ok(name)
 }
 
+/// The name of an entry, and its value.
+type Found<'a> = (&'a [u8], Option<Cow<'a, [u8]>>);
+
 /// An entry and those below it, with their values. One that has none is found with no value where it alone
 /// is asked for.
 fn found<'a>(
@@ -252,7 +299,7 @@ fn found<'a>(
     (place, is_own): (Option<MailboxId>, bool),
     name: &'a str,
     depth: MetadataDepth,
-) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
+) -> Vec<Found<'a>> {
     let fits = |entry: &str| {
         let Some(below) = entry.strip_prefix(name) else {
             return false;
@@ -264,19 +311,27 @@ fn found<'a>(
             _ => false,
         }
     };
-    let mut found: Vec<(&[u8], Option<&[u8]>)> = Vec::new();
+    let mut found: Vec<Found<'_>> = Vec::new();
     if place.is_none() {
         let own = env.server_annotations.iter();
         let own = own.filter(|(entry, _)| fits(entry));
-        found.extend(own.map(|(entry, value)| (entry.as_bytes(), Some(value.as_bytes()))));
+        found.extend(own.map(|(entry, value)| (entry.as_bytes(), Some(value.as_bytes().into()))));
+    }
+    let (_, mailbox) = place.and_then(|id| tree.by_id(id)).unzip();
+    if let Some(value) = mailbox.and_then(|mailbox| special_use_value(mailbox.special_use))
+        && is_own
+        && fits(SPECIAL_USE)
+    {
+        found.push((SPECIAL_USE.as_bytes(), Some(value)));
     }
     let from = (place, Arc::from(name));
     let kept = tree.metadata.range(from..);
     let kept = kept.take_while(|((id, entry), _)| *id == place && entry.starts_with(name));
     // The private ones are the owner's.
     let visible = |entry: &str| is_own || entry.starts_with("/shared/");
-    let kept = kept.filter(|((_, entry), _)| fits(entry) && visible(entry));
-    found.extend(kept.map(|((_, entry), value)| (entry.as_bytes(), Some(&value[..]))));
+    let kept =
+        kept.filter(|((_, entry), _)| fits(entry) && visible(entry) && **entry != *SPECIAL_USE);
+    found.extend(kept.map(|((_, entry), value)| (entry.as_bytes(), Some(value[..].into()))));
     if found.is_empty() && depth == MetadataDepth::Zero {
         found.push((name.as_bytes(), None));
     }
