@@ -321,7 +321,7 @@ pub(crate) async fn lsub(
     for (name, node) in &nodes {
         let parent = levels && node.subscribed_below && !node.subscribed;
         if (node.subscribed || parent) && pattern.matches(name.as_str()) {
-            let attributes: &[ListAttribute] = match parent || !node.is_listed() {
+            let attributes: &[ListAttribute] = match parent || node.entry.is_none() {
                 true => &[ListAttribute::NoSelect],
                 false => &[],
             };
