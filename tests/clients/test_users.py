@@ -1,12 +1,15 @@
 """Users who come from elsewhere: passwd-files, …, each the real thing."""
 
 import base64
+import base64
 import concurrent.futures
 import glob
 import imaplib
 import os
+import pathlib
 import re
 import shutil
+import signal
 import smtplib
 import socket
 import sqlite3
@@ -21,7 +24,7 @@ PASSWORD = "pass word: ä1"
 SETTINGS = '[login]\nthrottle = "0s"\n'
 # Names that mean something to SQL, LDAP, shells, file systems and passwd-files.
 NAMES = ["' OR '1'='1", "ada'--", 'ada"; DROP TABLE users; --', "*", "a*", "ada)(uid=*", "*)(|(uid=*", "ada,dc=example",
-         "ada\\", "ada\\2a", "%u", "%n", "%d", "$1", "?1", "ada:x", "ada\t", "../ada", "-h", "ada@example.org@example.org",
+         "ada\\", "ada\\2a", "%u", "%n", "%d", "$1", "?1", "ada:x", "ada\tx", "../ada", "-h", "ada@example.org@example.org",
          "ada@", "@example.org", "@", "äda", "ada\u202e"]
 
 
@@ -192,6 +195,12 @@ def test_sqlite(make_server, tmp_path):
     assert counted(server, "ada@example.org") == 2
 
 
+def passable(directory):
+    """Lets other users into pytest's directories, which are its own."""
+    for parent in [directory, *directory.parents][:3]:
+        parent.chmod(0o755)
+
+
 def as_user(user, *command, **keywords):
     """Runs something as another user: neither PostgreSQL nor slapd wants to be root."""
     prefix = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if os.getuid() == 0 else []
@@ -207,8 +216,7 @@ class Postgres:
         self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
         self.data = directory / "postgres"
         self.data.mkdir()
-        for parent in [directory, *directory.parents][:3]:
-            parent.chmod(0o755)
+        passable(directory)
         if os.getuid() == 0:
             shutil.chown(self.data, "postgres", "postgres")
         as_user("postgres", f"{self.bin}/initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8")
@@ -322,3 +330,281 @@ def test_postgresql(make_server, postgres, tmp_path, certificate):
     assert "certificate" in stranger.log.read_text()
     untrusted = make_server(SETTINGS + settings + over_tls.replace("ca_file", "#ca_file"))
     assert "[UNAVAILABLE]" in plain(untrusted, "ada@example.org", PASSWORD)
+
+
+class Slapd:
+    """A directory of its own, on loopback ports, with TLS."""
+
+    def __init__(self, directory, certificate, key):
+        self.port, self.tls_port = free_port(), free_port()
+        self.directory = directory / "slapd"
+        (self.directory / "db").mkdir(parents=True)
+        for source in (certificate, key):
+            shutil.copy(source, self.directory)
+        (self.directory / "slapd.conf").write_text(f"""
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+TLSCertificateFile {self.directory}/{certificate.name}
+TLSCertificateKeyFile {self.directory}/{key.name}
+database mdb
+suffix dc=example,dc=org
+rootdn cn=admin,dc=example,dc=org
+rootpw admin-secret
+directory {self.directory}/db
+access to attrs=userPassword by anonymous auth by * none
+access to * by dn=cn=mail,dc=example,dc=org read by * none
+""")
+        entries = ["dn: dc=example,dc=org\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: example\n",
+                   "dn: cn=mail,dc=example,dc=org\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\n"
+                   "cn: mail\nuserPassword: service-secret\n"]
+        for uid, mail in [("ada", "ada@example.org"), ("bob", "bob@example.org"), ("eve", "shared@example.org"),
+                          ("tim", "shared@example.org"), ("a,b+c", "odd@example.org")]:
+            rdn = uid.replace(",", "\\,").replace("+", "\\+")
+            password = base64.b64encode(PASSWORD.encode()).decode()
+            entries.append(f"dn: uid={rdn},dc=example,dc=org\nobjectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\nsn: x\n"
+                           f"mail: {mail}\nuserPassword:: {password}\n")
+        ldif = self.directory / "entries.ldif"
+        ldif.write_text("\n".join(entries))
+        subprocess.run(["/usr/sbin/slapadd", "-f", self.directory / "slapd.conf", "-l", ldif], check=True, capture_output=True)
+        self.start()
+
+    def start(self):
+        urls = f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port}"
+        self.process = subprocess.Popen(["/usr/sbin/slapd", "-d", "0", "-f", self.directory / "slapd.conf", "-h", urls],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError("slapd does not listen")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture
+def slapd(tmp_path, certificate):
+    running = Slapd(tmp_path, *certificate)
+    yield running
+    running.stop()
+
+
+def test_ldap_search_and_bind(make_server, slapd, tmp_path, certificate):
+    secret = tmp_path / "ldap-password"
+    secret.write_text("service-secret\n")
+    secret.chmod(0o600)
+    start_tls = f'url = "ldap://localhost:{slapd.port}"\ntls = true\nca_file = "{certificate[0]}"\n'
+    settings = ('[[users]]\nsource = "ldap"\nsearch_base = "dc=example,dc=org"\nmake_accounts = true\n'
+                'filter = "(&(objectClass=inetOrgPerson)(|(uid=%n)(mail=%u)))"\nuser_attribute = "mail"\n'
+                f'bind_dn = "cn=mail,dc=example,dc=org"\npassword_file = "{secret}"\ndomains = ["example.org", ""]\n')
+    server = make_server(SETTINGS + settings + start_tls + 'cache = "0s"\n')
+    assert plain(server, "ADA@example.org", PASSWORD) == "OK", server.log.read_text()
+    # By another name the same account.
+    assert plain(server, "ada", PASSWORD) == "OK"
+    assert server.run("user", "list").stdout.split() == ["ada@example.org"]
+    for name, password in [("ada", "wrong"), ("nobody", PASSWORD), ("nobody@example.org", PASSWORD), ("mail", "service-secret"),
+                           ("ada@example.net", PASSWORD)]:
+        assert "[AUTHENTICATIONFAILED]" in plain(server, name, password), name
+    # Two are found: neither is meant.
+    assert "[UNAVAILABLE]" in plain(server, "shared@example.org", PASSWORD)
+    # Who is found by the address has another uid, with all that a DN must escape.
+    assert "odd@example.org" not in server.run("user", "list").stdout
+    assert plain(server, "odd@example.org", PASSWORD) == "OK"
+    refuses_odd_names(server)
+    assert deliver(server, "bob@example.org", "nobody@example.org", "a*@example.org") == [250, 550, 550]
+    app = server.run("user", "app-password", "add", "bob@example.org").stdout.strip()
+    assert plain(server, "bob@example.org", app) == "OK"
+
+    # Started again: kept connections are lost, and nobody notices.
+    slapd.stop()
+    slapd.start()
+    assert plain(server, "ada", PASSWORD) == "OK"
+    slapd.stop()
+    before = counted(server, "ada")
+    for name in ["ada", "ada@example.org", "nobody@example.org"]:
+        for _ in range(3):
+            assert "[UNAVAILABLE]" in plain(server, name, "wrong")
+    assert counted(server, "ada") == before
+    assert deliver(server, "ada@example.org", "new@example.org") == [250, 451]
+    # One that takes connections and says nothing.
+    with socket.create_server(("127.0.0.1", slapd.port)):
+        time.sleep(1.1)
+        assert "[UNAVAILABLE]" in plain(server, "ada", PASSWORD)
+    slapd.start()
+    time.sleep(1.1)
+    assert plain(server, "ada", PASSWORD) == "OK"
+
+    # ldaps; a certificate that is not trusted, or another's; a service account that is refused.
+    ldaps = f'url = "ldaps://localhost:{slapd.tls_port}"\nca_file = "{certificate[0]}"\n'
+    assert plain(make_server(SETTINGS + settings + ldaps), "ada", PASSWORD) == "OK"
+    for wrong in [ldaps.replace("localhost", "127.0.0.1"), ldaps.replace("ca_file", "#ca_file"),
+                  start_tls.replace("localhost", "127.0.0.1"), start_tls.replace("ca_file", "#ca_file")]:
+        assert "[UNAVAILABLE]" in plain(make_server(SETTINGS + settings + wrong), "ada", PASSWORD), wrong
+    secret.write_text("other-secret\n")
+    stranger = make_server(SETTINGS + settings + start_tls)
+    assert "[UNAVAILABLE]" in plain(stranger, "ada", PASSWORD)
+    assert "rc=49" in stranger.log.read_text() and "other-secret" not in stranger.log.read_text()
+
+
+def test_ldap_bind_as_the_user(make_server, slapd):
+    settings = (f'[[users]]\nsource = "ldap"\nurl = "ldap://127.0.0.1:{slapd.port}"\nuser_dn = "uid=%n,dc=example,dc=org"\n'
+                'domains = ["example.org"]\nmake_accounts = true\ncache = "0s"\n[[users]]\nsource = "directory"\n')
+    server = make_server(SETTINGS + settings)
+    server.add_user("carol@example.org", "carol's")
+    assert plain(server, "ada@example.org", PASSWORD) == "OK"
+    assert plain(server, "carol@example.org", "carol's") == "OK"
+    # A password in plain text over the wire is what was asked for here: it is this machine.
+    for name, password in [("ada@example.org", "wrong"), ("nobody@example.org", PASSWORD), ("carol@example.org", PASSWORD),
+                           ("ada,dc=example@example.org", PASSWORD), ("ada", PASSWORD)]:
+        assert "[AUTHENTICATIONFAILED]" in plain(server, name, password), name
+    # An empty password would be an anonymous bind, which this directory allows.
+    imap = connect(server)
+    with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+        imap.login("ada@example.org", "")
+    refuses_odd_names(server)
+    # Without a search there is no asking for a name: mail comes in for who has an account.
+    assert deliver(server, "ada@example.org", "bob@example.org") == [250, 550]
+    slapd.stop()
+    assert "[UNAVAILABLE]" in plain(server, "ada@example.org", PASSWORD)
+    assert plain(server, "carol@example.org", "carol's") == "OK"
+    slapd.start()
+
+
+@pytest.fixture
+def pam_service():
+    """Writes files of /etc/pam.d, and takes them away again."""
+    if os.getuid() != 0:
+        pytest.skip("only root can configure PAM")
+    written = []
+
+    def write(*lines):
+        name = f"restante-test-{os.getpid()}-{len(written)}"
+        written.append(pathlib.Path("/etc/pam.d") / name)
+        written[-1].write_text("\n".join(lines) + "\n")
+        return name
+
+    yield write
+    for file in written:
+        file.unlink()
+
+
+def pam_source(service, more=""):
+    return SETTINGS + f'[[users]]\nsource = "pam"\nservice = "{service}"\nmake_accounts = true\ncache = "0s"\n{more}'
+
+
+def test_pam_with_a_file(make_server, pam_service, tmp_path):
+    """A module that needs no rights, an account phase that closes accounts, and a chain behind it."""
+    users = tmp_path / "pwdfile"
+
+    def crypt(password):
+        return subprocess.run(["openssl", "passwd", "-6", password], check=True, capture_output=True, text=True).stdout.strip()
+
+    users.write_text(f"ada:{crypt(PASSWORD)}\nclosed:{crypt(PASSWORD)}\n")
+    closed = tmp_path / "closed"
+    closed.write_text("closed\n")
+    service = pam_service(f"auth required pam_pwdfile.so pwdfile={users}",
+                          f"account required pam_listfile.so onerr=fail item=user sense=deny file={closed}")
+    server = make_server(pam_source(service, 'name = "%n"\ndomains = ["example.org"]\n[[users]]\nsource = "directory"\n'))
+    server.add_user("carol@example.org", "carol's")
+    assert plain(server, "Ada@example.org", PASSWORD) == "OK", server.log.read_text()
+    assert plain(server, "carol@example.org", "carol's") == "OK"
+    assert "[AUTHORIZATIONFAILED]" in plain(server, "closed@example.org", PASSWORD)
+    for name, password in [("ada@example.org", "wrong"), ("nobody@example.org", PASSWORD), ("ada", PASSWORD),
+                           ("closed@example.org", "wrong"), ("carol@example.org", PASSWORD)]:
+        assert "[AUTHENTICATIONFAILED]" in plain(server, name, password), name
+    refuses_odd_names(server)
+    # It cannot be asked for a name alone: mail comes in for who has an account.
+    assert deliver(server, "ada@example.org", "nobody@example.org") == [250, 550]
+    # Many at once.
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        assert set(pool.map(lambda _: plain(server, "ada@example.org", PASSWORD), range(40))) == {"OK"}
+    # Neither arguments nor the environment of a process tell a password, and none is left behind.
+    helpers = subprocess.run(["pgrep", "-P", str(server.process.pid), "-a"], capture_output=True, text=True).stdout
+    assert helpers.count("pam-broker") == 1 and "pam-check" not in helpers, helpers
+    assert PASSWORD not in server.log.read_text()
+
+    # Without its helper nobody's password is wrong, and the others go on.
+    before = counted(server, "ada@example.org")
+    os.kill(int(helpers.split()[0]), signal.SIGKILL)
+    time.sleep(0.5)
+    for _ in range(3):
+        assert "[UNAVAILABLE]" in plain(server, "ada@example.org", PASSWORD)
+    assert counted(server, "ada@example.org") == before
+    assert plain(server, "carol@example.org", "carol's") == "OK"
+    assert deliver(server, "ada@example.org") == [250]
+
+
+def test_pam_with_the_systems_users(make_server, pam_service, tmp_path):
+    """pam_unix reads what only root may read: the helper is started before the server gives that up."""
+    service = pam_service("auth required pam_unix.so", "account required pam_unix.so")
+    name = f"rt{os.getpid()}"
+    subprocess.run(["useradd", "--no-create-home", "--shell", "/usr/sbin/nologin", name], check=True, capture_output=True)
+    try:
+        subprocess.run(["chpasswd"], input=f"{name}:{PASSWORD}\n", text=True, check=True)
+        passable(tmp_path)
+        server = make_server(pam_source(service, '[service]\nuser = "nobody"\n'))
+        assert plain(server, name, PASSWORD) == "OK", server.log.read_text()
+        for other, password in [(name, "wrong"), ("nobody-here", PASSWORD), ("root", PASSWORD)]:
+            assert "[AUTHENTICATIONFAILED]" in plain(server, other, password)
+        subprocess.run(["chage", "-E", "1", name], check=True)
+        assert "[AUTHORIZATIONFAILED]" in plain(server, name, PASSWORD)
+        subprocess.run(["chage", "-E", "-1", "-d", "0", name], check=True)
+        assert "[EXPIRED]" in plain(server, name, PASSWORD)
+        assert "[AUTHENTICATIONFAILED]" in plain(server, name, "wrong")
+    finally:
+        subprocess.run(["userdel", name], check=True, capture_output=True)
+
+
+def test_pam_that_hangs_crashes_or_is_not_there(make_server, pam_service):
+    hangs = pam_service("auth required pam_exec.so quiet /bin/sleep 60", "account required pam_permit.so")
+    server = make_server(pam_source(hangs, 'timeout = "1s"\nconnections = 2\n[[users]]\nsource = "directory"\n'))
+    server.add_user("carol", "carol's")
+    begin = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda name: plain(server, name, PASSWORD), [f"user{n}" for n in range(8)]))
+    assert all("[UNAVAILABLE]" in answer for answer in answers), answers
+    assert time.monotonic() - begin < 30
+    assert plain(server, "carol", "carol's") == "OK"
+    # A module that is not there fails; who is permitted by everything is let in by that alone.
+    missing = pam_service("auth required pam_no_such_module.so", "account required pam_permit.so")
+    answer = plain(make_server(pam_source(missing)), "ada", PASSWORD)
+    assert "[UNAVAILABLE]" in answer or "[AUTHENTICATIONFAILED]" in answer
+    permits = pam_service("auth required pam_permit.so", "account required pam_permit.so")
+    server = make_server(pam_source(permits))
+    assert plain(server, "ada", PASSWORD) == "OK"
+    imap = connect(server)
+    with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+        imap.login("ada", "")
+
+
+def test_sources_come_and_go_with_a_reload(make_server, tmp_path):
+    server = make_server(SETTINGS)
+    server.add_user("carol", "carol's")
+    assert "AUTH=SCRAM-SHA-256" in connect(server).capabilities
+    users = tmp_path / "server0" / "users"
+    users.write_text("ada:{PLAIN}x\n")
+    users.chmod(0o600)
+    file = f'[[users]]\nsource = "passwd-file"\nfile = "{users.name}"\nmake_accounts = true\n'
+    server.config.write_text(SETTINGS + file)
+    assert "users" in server.run("reload").stdout
+    assert plain(server, "ada", "x") == "OK"
+    assert "[AUTHENTICATIONFAILED]" in plain(server, "carol", "carol's")
+    assert "AUTH=SCRAM-SHA-256" not in connect(server).capabilities
+    # What cannot be had leaves all as it was.
+    for wrong, reason in [('[[users]]\nsource = "pam"\n', "restart"), ('[[users]]\nsource = "nis"\n', "users.source"),
+                          ('[[users]]\nsource = "ldap"\nurl = "ldaps://x"\nuser_dn = "uid=%u"\nca_file = "missing"\n', "missing")]:
+        server.config.write_text(SETTINGS + wrong)
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            server.run("reload")
+        assert reason in refused.value.stderr, refused.value.stderr
+        assert plain(server, "ada", "x") == "OK"
+    server.config.write_text(SETTINGS)
+    server.run("reload")
+    assert plain(server, "carol", "carol's") == "OK"
+    assert "[AUTHENTICATIONFAILED]" in plain(server, "ada", "x")

@@ -61,6 +61,12 @@ enum Command {
     Acl(acl::AclCommand),
     /// Load an IMAP server, this one or any other, and measure it.
     Bench(restante_bench::Arguments),
+    /// Start a process for each check of PAM, for the server
+    #[command(hide = true)]
+    PamBroker,
+    /// Do one check of PAM, for the server
+    #[command(hide = true)]
+    PamCheck,
     /// Say how the running server is.
     Status(Place),
     /// Have the running server read its configuration and certificates again, as SIGHUP does.
@@ -104,6 +110,8 @@ fn main() -> ExitCode {
         Command::Throttle(command) => logins::throttle(&command),
         Command::Acl(command) => acl::run(&command),
         Command::Bench(args) => restante_bench::run(&args),
+        Command::PamBroker => restante_server::pam::run_broker(),
+        Command::PamCheck => return restante_server::pam::run_worker(),
         Command::Status(place) => admin::status(&place),
         Command::Reload(place) => admin::reload(&place),
     };

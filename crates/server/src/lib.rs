@@ -34,6 +34,11 @@ pub mod tls;
 pub mod transfer;
 pub mod undelete;
 
+/// The processes that check passwords with the system's PAM, for the hidden commands that they are.
+pub mod pam {
+    pub use crate::sources::pam::{run_broker, run_worker};
+}
+
 pub use control::{Admin, AdminError};
 pub use run::{Origin, Prepared, ServeError, prepare, serve};
 pub use service::{ServiceError, check as check_service};

@@ -17,6 +17,7 @@ use crate::lmtp;
 use crate::net::{Admission, Seats};
 use crate::run::ServeError;
 use crate::sources::Sources;
+use crate::sources::pam::Broker;
 
 /// What a connection is served with, from its beginning to its end.
 #[derive(Clone)]
@@ -48,6 +49,8 @@ pub(crate) struct Current {
     mail: Arc<Mail>,
     admission: Admission,
     seats: Seats<AccountId>,
+    /// The helper for PAM, if one was started.
+    broker: Option<Arc<Broker>>,
     shutdown: watch::Receiver<bool>,
     pub(crate) watch: Arc<Watch>,
     /// What the process was started with.
@@ -76,18 +79,20 @@ impl Current {
         config: &Config,
         mail: &Arc<Mail>,
         admission: Admission,
+        broker: Option<Arc<Broker>>,
         shutdown: watch::Receiver<bool>,
     ) -> Result<Current, ServeError> {
         let seats = Seats::new(config.limits.connections_per_user);
         let verifier = verifier(&config.login, config)?;
         let watch = Watch::load(mail).await.map_err(std::io::Error::other)?;
         let watch = Arc::new(watch);
-        let kept = (&seats, &watch);
+        let kept = (&seats, &watch, broker.as_ref());
         let live = make(config, mail, kept, verifier.clone(), &shutdown).await?;
         Ok(Current {
             mail: Arc::clone(mail),
             admission,
             seats,
+            broker,
             watch,
             shutdown,
             started_with: config.clone(),
@@ -123,7 +128,7 @@ impl Current {
             None => verifier(&config.login, &config)?,
         };
         let (mail, down) = (&self.mail, &self.shutdown);
-        let kept = (&self.seats, &self.watch);
+        let kept = (&self.seats, &self.watch, self.broker.as_ref());
         let live = make(&config, mail, kept, verifier.clone(), down).await?;
         let limits = &config.limits;
         self.seats.set_max(limits.connections_per_user);
@@ -176,7 +181,7 @@ fn verifier(login: &Login, config: &Config) -> Result<Verifier, PasswordError> {
 async fn make(
     config: &Config,
     mail: &Arc<Mail>,
-    kept: (&Seats<AccountId>, &Arc<Watch>),
+    kept: (&Seats<AccountId>, &Arc<Watch>, Option<&Arc<Broker>>),
     verifier: Verifier,
     shutdown: &watch::Receiver<bool>,
 ) -> Result<Live, ServeError> {
@@ -186,7 +191,7 @@ async fn make(
         seats: kept.0.clone(),
         scram: scram(config, mail).await?,
     });
-    let sources = Sources::new(&config.users, &directory).map_err(ServeError::Users)?;
+    let sources = Sources::new(&config.users, &directory, kept.2).map_err(ServeError::Users)?;
     let users: Arc<dyn Authenticator> = match &sources {
         Some(sources) => Arc::clone(sources) as _,
         None => directory,

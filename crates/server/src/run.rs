@@ -23,6 +23,7 @@ use crate::logging::LogLevel;
 use crate::net::{Admission, Bound, Refused, Stream, accept_loop, bind, client_behind};
 use crate::oauth::OAuthError;
 use crate::service::{HOW_TO_READ, ServiceError};
+use crate::sources::pam;
 use crate::storage::{self, StorageError};
 use crate::tls::{CertificateSet, Configured, TlsError, server_config};
 use crate::{background, control, lmtp, mta, sandbox, service, system};
@@ -120,6 +121,7 @@ pub struct Prepared {
     bound: Vec<(Service, SocketAddr, Bound)>,
     mail_servers: Vec<mta::Listening>,
     certificates: Configured,
+    pam: Option<pam::Started>,
 }
 
 /// Takes addresses and reads certificates, as root if the process is; then becomes the service's user and
@@ -137,6 +139,7 @@ pub fn prepare(config: &Config, origin: &Origin) -> Result<Prepared, ServeError>
         bound: bind_all(config)?,
         mail_servers: listen_to_mail_servers(config)?,
         certificates: Configured::read(config)?,
+        pam: pam::Started::new(config)?,
     };
     service::give_up(user.as_ref())?;
     sandbox::enter(&origin.file, config);
@@ -237,6 +240,7 @@ impl Server {
             bound,
             mail_servers,
             certificates,
+            pam,
         } = prepared;
         let data = config.data_dir();
         let mail = storage::open(config).await?;
@@ -247,7 +251,9 @@ impl Server {
         let admission = Admission::new(limits.connections, limits.connections_per_address);
         let (shutdown, down) = watch::channel(false);
         let (alive, connections_end) = mpsc::channel(1);
-        let current = Current::new(config, &mail, admission.clone(), down.clone()).await?;
+        let broker = pam.map(pam::Broker::new).transpose()?.map(Arc::new);
+        let (gate, to_go) = (admission.clone(), down.clone());
+        let current = Current::new(config, &mail, gate, broker, to_go).await?;
         let current = Arc::new(current);
         let shared = Shared {
             current: Arc::clone(&current),

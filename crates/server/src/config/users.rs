@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::units::Span;
 use crate::files;
-use crate::sources::{Query, Template, check_database};
+use crate::sources::{Query, Template, check_database, check_filter};
 
 /// What the example says of it. Lines that begin with `#   ` are such tables.
 pub(super) const EXAMPLE: &str = r##"
@@ -48,6 +48,39 @@ pub(super) const EXAMPLE: &str = r##"
 #   cache = "1m"
 #   timeout = "5s"
 #   connections = 4
+#
+# LDAP: ldap:// (with StartTLS, unless the directory is on this machine; tls = true or false says otherwise) or
+# ldaps://. Passwords are checked by binding as the user. Either the user is searched for, as bind_dn if it
+# is set; user_attribute is what the user is called here, if not as was typed:
+#
+#   [[users]]
+#   source = "ldap"
+#   url = "ldaps://ldap.example.org"
+#   search_base = "ou=people,dc=example,dc=org"
+#   filter = "(&(objectClass=person)(mail=%u))"
+#   bind_dn = "cn=mail,dc=example,dc=org"
+#   password_file = "/etc/restante/ldap-password"
+#   user_attribute = "mail"
+#   make_accounts = true
+#
+# or the DN is made of the name. Then nobody can be asked for without a password: accounts are made at the first
+# login, not at the first mail.
+#
+#   [[users]]
+#   source = "ldap"
+#   url = "ldap://ldap.example.org"
+#   user_dn = "uid=%n,ou=people,dc=example,dc=org"
+#   domains = ["example.org"]
+#
+# PAM, by the file of /etc/pam.d that is named `service`. A helper process does it, with the rights that the
+# server is started with: modules such as pam_unix need root, so start it as root and set [service] user. Nobody
+# can be asked for without a password. What PAM waits for on its own account (pam_faildelay) is left out.
+#
+#   [[users]]
+#   source = "pam"
+#   service = "restante"
+#   name = "%n"
+#   domains = ["example.org"]
 "##;
 
 /// One source of users.
@@ -83,6 +116,27 @@ pub struct UserSource {
     /// Certificates to trust, in PEM; none: the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// The directory of LDAP: `ldap://` or `ldaps://`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A user's DN, made of the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_dn: Option<String>,
+    /// Below which entry users are searched for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_base: Option<String>,
+    /// The filter that finds a user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// As whom users are searched for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bind_dn: Option<String>,
+    /// The attribute with what a user is called here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_attribute: Option<String>,
+    /// The service of PAM: a file in /etc/pam.d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// How long it is remembered whom the source has confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Span>,
@@ -104,6 +158,10 @@ pub enum SourceKind {
     PasswdFile,
     /// PostgreSQL or SQLite.
     Sql,
+    /// LDAP.
+    Ldap,
+    /// PAM.
+    Pam,
 }
 
 impl SourceKind {
@@ -113,6 +171,8 @@ impl SourceKind {
             SourceKind::Directory => "directory",
             SourceKind::PasswdFile => "passwd-file",
             SourceKind::Sql => "sql",
+            SourceKind::Ldap => "ldap",
+            SourceKind::Pam => "pam",
         }
     }
 
@@ -121,6 +181,29 @@ impl SourceKind {
         match self {
             SourceKind::Directory => &[],
             SourceKind::PasswdFile => &["make_accounts", "file", "name"],
+            SourceKind::Pam => &[
+                "make_accounts",
+                "service",
+                "name",
+                "cache",
+                "timeout",
+                "connections",
+            ],
+            SourceKind::Ldap => &[
+                "make_accounts",
+                "url",
+                "tls",
+                "ca_file",
+                "user_dn",
+                "search_base",
+                "filter",
+                "bind_dn",
+                "password_file",
+                "user_attribute",
+                "cache",
+                "timeout",
+                "connections",
+            ],
             SourceKind::Sql => &[
                 "make_accounts",
                 "database",
@@ -195,6 +278,18 @@ impl UserSource {
         }
         match self.source {
             SourceKind::Directory => {}
+            SourceKind::Ldap => self.validate_ldap()?,
+            SourceKind::Pam => {
+                let service = self.service();
+                let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+                if service.is_empty() || service.starts_with('.') || !service.chars().all(plain) {
+                    return Err((
+                        "service",
+                        "must be the name of a file in /etc/pam.d".to_owned(),
+                    ));
+                }
+                self.tells_users_apart("name", self.name.as_deref().unwrap_or("%u"))?;
+            }
             SourceKind::Sql => {
                 let wrong = |key, reason: &str| Err((key, reason.to_owned()));
                 if self.database.is_some() == self.file.is_some() {
@@ -227,6 +322,75 @@ impl UserSource {
             }
         }
         Ok(())
+    }
+
+    fn validate_ldap(&self) -> Result<(), (&'static str, String)> {
+        let wrong = |key, reason: &str| Err((key, reason.to_owned()));
+        let Some((secure, _)) = self.ldap_host() else {
+            return wrong(
+                "url",
+                "must be ldap://HOST or ldaps://HOST, perhaps with :PORT",
+            );
+        };
+        if secure && self.tls == Some(false) {
+            return wrong("tls", "ldaps:// is TLS");
+        }
+        let of_search = [
+            ("search_base", self.search_base.is_some()),
+            ("filter", self.filter.is_some()),
+            ("bind_dn", self.bind_dn.is_some()),
+            ("password_file", self.password_file.is_some()),
+            ("user_attribute", self.user_attribute.is_some()),
+        ];
+        if let Some(user_dn) = &self.user_dn {
+            if let Some((key, _)) = of_search.iter().find(|(_, set)| *set) {
+                return wrong(key, "goes with a search, and user_dn makes none");
+            }
+            return self.tells_users_apart("user_dn", user_dn);
+        }
+        for (key, set) in &of_search[..2] {
+            if !set {
+                return wrong(key, "must be set, or user_dn");
+            }
+        }
+        if self.bind_dn.is_some() != self.password_file.is_some() {
+            return wrong("bind_dn", "goes together with password_file");
+        }
+        let filter = self.filter.as_deref().unwrap_or_default();
+        check_filter(filter).map_err(|reason| ("filter", reason))?;
+        self.tells_users_apart("filter", filter)
+    }
+
+    /// Whether the URL of LDAP is of TLS, and its host.
+    fn ldap_host(&self) -> Option<(bool, &str)> {
+        let (scheme, rest) = self.url.as_deref()?.split_once("://")?;
+        let secure = match scheme {
+            "ldap" => false,
+            "ldaps" => true,
+            _ => return None,
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match rest.rsplit_once(':') {
+            // Colons in brackets are of an address of IPv6.
+            Some((host, port)) if !port.contains(']') => (host, port),
+            _ => (rest, "389"),
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-_[]:".contains(c);
+        (port.parse::<u16>().is_ok() && !host.is_empty() && host.chars().all(plain))
+            .then_some((secure, host))
+    }
+
+    /// Whether LDAP is spoken over TLS.
+    pub(crate) fn ldap_tls(&self) -> bool {
+        let Some((secure, host)) = self.ldap_host() else {
+            return true;
+        };
+        let here = host == "localhost" || {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host.parse()
+                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        };
+        secure || self.tls.unwrap_or(!here)
     }
 
     /// Checks a template that makes a user's name there of the name here: users of two domains must not
@@ -289,6 +453,11 @@ impl UserSource {
         ))
     }
 
+    /// The service of PAM.
+    pub(crate) fn service(&self) -> &str {
+        self.service.as_deref().unwrap_or("restante")
+    }
+
     /// How long the source is waited for.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout.unwrap_or(Span(5)).duration()
@@ -303,7 +472,7 @@ impl UserSource {
     pub(crate) fn cache(&self) -> Duration {
         let default = match self.source {
             SourceKind::Directory | SourceKind::PasswdFile => 0,
-            SourceKind::Sql => 60,
+            SourceKind::Sql | SourceKind::Ldap | SourceKind::Pam => 60,
         };
         self.cache.unwrap_or(Span(default)).duration()
     }
@@ -315,7 +484,14 @@ impl UserSource {
 }
 
 /// All keys that not every source has.
-const ALL_KEYS: [&str; 11] = [
+const ALL_KEYS: [&str; 18] = [
+    "service",
+    "url",
+    "user_dn",
+    "search_base",
+    "filter",
+    "bind_dn",
+    "user_attribute",
     "make_accounts",
     "file",
     "name",
@@ -343,7 +519,25 @@ mod tests {
         let config = Config::parse(Path::new("/etc/x.toml"), &tables.join("\n")).unwrap();
         let mut kinds: Vec<_> = config.users.iter().map(|one| one.source.name()).collect();
         kinds.dedup();
-        assert_eq!(kinds, ["directory", "passwd-file", "sql"]);
+        assert_eq!(kinds, ["directory", "passwd-file", "sql", "ldap", "pam"]);
+    }
+
+    #[test]
+    fn where_ldap_is_over_tls() {
+        for (url, tls, expected) in [
+            ("ldap://ldap.example.org", "", true),
+            ("ldap://ldap.example.org", "tls = false", false),
+            ("ldaps://localhost:1636", "", true),
+            ("ldap://localhost:1389", "", false),
+            ("ldap://[::1]", "", false),
+            ("ldap://127.0.0.1/", "tls = true", true),
+        ] {
+            let text = format!(
+                "[[users]]\nsource = \"ldap\"\nurl = \"{url}\"\nuser_dn = \"uid=%u\"\n{tls}\n"
+            );
+            let config = Config::parse(Path::new("F"), &text).unwrap();
+            assert_eq!(config.users[0].ldap_tls(), expected, "{text}");
+        }
     }
 
     #[test]
@@ -355,6 +549,7 @@ mod tests {
         let directory = "[[users]]\nsource = \"directory\"\n";
         let file = "[[users]]\nsource = \"passwd-file\"\n";
         let sql = "[[users]]\nsource = \"sql\"\nfile = \"x\"\n";
+        let ldap = "[[users]]\nsource = \"ldap\"\n";
         for (text, expected) in [
             (
                 format!("{directory}{directory}"),
@@ -392,6 +587,44 @@ mod tests {
             (
                 "[[users]]\nsource = \"sql\"\ndatabase = \"dbname=x\"\nquery = \"%u\"\n".to_owned(),
                 "F:3: users.database: names no host: host=/run/postgresql is the local one",
+            ),
+            (
+                "[[users]]\nsource = \"pam\"\nservice = \"../x\"\n".to_owned(),
+                "F:3: users.service: must be the name of a file in /etc/pam.d",
+            ),
+            (
+                format!("{ldap}url = \"http://x\"\n"),
+                "F:3: users.url: must be ldap://HOST or ldaps://HOST, perhaps with :PORT",
+            ),
+            (
+                format!("{ldap}url = \"ldap://\"\n"),
+                "F:3: users.url: must be ldap://HOST or ldaps://HOST, perhaps with :PORT",
+            ),
+            (
+                format!("{ldap}url = \"ldaps://x:636/\"\ntls = false\n"),
+                "F:4: users.tls: ldaps:// is TLS",
+            ),
+            (
+                format!("{ldap}url = \"ldaps://x\"\n"),
+                "F:1: users.search_base: must be set, or user_dn",
+            ),
+            (
+                format!("{ldap}url = \"ldaps://x\"\nuser_dn = \"uid=%n\"\n"),
+                "F:4: users.user_dn: has no domain (%u or %d): domains must say whose users they are",
+            ),
+            (
+                format!("{ldap}url = \"ldaps://x\"\nuser_dn = \"uid=%u\"\nfilter = \"(uid=%u)\"\n"),
+                "F:5: users.filter: goes with a search, and user_dn makes none",
+            ),
+            (
+                format!("{ldap}url = \"ldaps://x\"\nsearch_base = \"\"\nfilter = \"(uid=%u\"\n"),
+                "F:5: users.filter: is no filter of LDAP (RFC 4515)",
+            ),
+            (
+                format!(
+                    "{ldap}url = \"ldaps://x\"\nsearch_base = \"\"\nfilter = \"(uid=%u)\"\nbind_dn = \"cn=x\"\n"
+                ),
+                "F:6: users.bind_dn: goes together with password_file",
             ),
             (
                 format!("{sql}query = \"%u\"\ntimeout = \"0s\"\n"),

@@ -23,7 +23,7 @@ async fn current() -> (Arc<Current>, watch::Sender<bool>) {
     let none = mail.user_set_quota("full", |quota| quota.bytes = Some(0));
     none.await.unwrap();
     let (down, shutdown) = watch::channel(false);
-    let current = Current::new(&config, &mail, Admission::new(10, 10), shutdown).await;
+    let current = Current::new(&config, &mail, Admission::new(10, 10), None, shutdown).await;
     (Arc::new(current.unwrap()), down)
 }
 

@@ -5,6 +5,8 @@
 //! another; who is found in none is told that it cannot be found out now, never that the password is
 //! wrong. Accounts, app passwords and who is locked out are the directory's for all users.
 
+mod ldap;
+pub(crate) mod pam;
 mod passwd_file;
 mod pool;
 mod remembered;
@@ -27,6 +29,9 @@ use crate::admin::check_user_name;
 use crate::authenticator::{Directory, admit, make_account, same, unavailable, verify};
 use crate::config::{SourceKind, UserSource};
 
+pub(crate) use ldap::check_filter;
+use ldap::{Answer, Ldap, Question};
+use pam::{Broker, Pam};
 use passwd_file::PasswdFile;
 use remembered::Remembered;
 use sql::Sql;
@@ -56,6 +61,8 @@ enum Kind {
     Directory,
     PasswdFile(PasswdFile),
     Sql(Sql),
+    Ldap(Box<Ldap>),
+    Pam(Pam),
 }
 
 /// A source that cannot be asked now, and why.
@@ -68,6 +75,8 @@ enum Checked {
     Right(String),
     /// They are right, but the user may not sign in.
     Locked(&'static str),
+    /// They are right, but the password is too old.
+    Expired,
     /// It is another password.
     Wrong,
     /// It does not know the user, or cannot tell that from a wrong password.
@@ -80,6 +89,8 @@ enum Known {
     Yes(String),
     Locked(&'static str),
     No,
+    /// It would have to see the password.
+    CannotTell,
 }
 
 /// What the sources say of a recipient of mail.
@@ -125,11 +136,15 @@ impl Sources {
     pub(crate) fn new(
         configured: &[UserSource],
         directory: &Arc<Directory>,
+        broker: Option<&Arc<Broker>>,
     ) -> Result<Option<Arc<Sources>>, String> {
         if configured.is_empty() {
             return Ok(None);
         }
-        let chain: Result<_, _> = configured.iter().map(Source::new).collect();
+        let chain: Result<_, _> = configured
+            .iter()
+            .map(|source| Source::new(source, broker))
+            .collect();
         Ok(Some(Arc::new(Sources {
             directory: Arc::clone(directory),
             chain: chain?,
@@ -170,7 +185,7 @@ impl Sources {
     ) -> Result<Identity, LoginError> {
         // What nobody can be called, and what is nobody's password, no source gets to see. An empty
         // password, above all: to LDAP it is no password (RFC 4513 §5.1.2).
-        if let Err(reason) = check_user_name(name).and_then(|()| check_password(password)) {
+        if let Err(reason) = check_name(name).and_then(|()| check_password(password)) {
             self.directory.own_password(None, password).await?;
             return Err(LoginError::rejected(format!("{reason:.300}")));
         }
@@ -179,6 +194,7 @@ impl Sources {
         {
             return self.with_app_password(user).await;
         }
+        let peer_address = peer.address;
         let name = UserName::new(name);
         let (mut verdict, mut down, mut asked) = (None, None, false);
         for (index, source) in self.serving(name) {
@@ -188,9 +204,17 @@ impl Sources {
                 let _ = source.pretend(&self.directory, name, password).await;
                 continue;
             }
-            let mark = self
-                .remembered
-                .mark(index, name.full, Some(password.expose()));
+            let mark = match &source.kind {
+                // What it says may depend on where somebody is.
+                Kind::Pam(_) => {
+                    let shown = Secret::new(format!("{peer_address:?} {}", password.expose()));
+                    self.remembered.mark(index, name.full, Some(shown.expose()))
+                }
+                _ => {
+                    let shown = Some(password.expose().as_str());
+                    self.remembered.mark(index, name.full, shown)
+                }
+            };
             if let Some(called) = self.remembered.get(&mark) {
                 return self.of_source(source, &called).await;
             }
@@ -205,6 +229,7 @@ impl Sources {
                         source.label
                     )));
                 }
+                Ok(Checked::Expired) => verdict = Some(LoginError::Expired),
                 Ok(Checked::Wrong) => {
                     verdict = Some(LoginError::rejected(format!(
                         "wrong password ({})",
@@ -245,7 +270,7 @@ impl Sources {
     async fn with_app_password(&self, user: User) -> Result<Identity, LoginError> {
         match self.look_up(&user.name).await? {
             (_, Known::Locked(reason)) => Err(LoginError::not_authorized(reason)),
-            (_, Known::Yes(_)) => admit(user),
+            (_, Known::Yes(_) | Known::CannotTell) => admit(user),
             (_, Known::No) => Err(LoginError::not_authorized(
                 "an app password of somebody whom no source knows",
             )),
@@ -279,11 +304,11 @@ impl Sources {
 
     /// The first source that knows a name, and what it says.
     async fn look_up(&self, name: &str) -> Result<(Option<&Source>, Known), LoginError> {
-        if check_user_name(name).is_err() {
+        if check_name(name).is_err() {
             return Ok((None, Known::No));
         }
         let name = UserName::new(name);
-        let mut down = None;
+        let (mut down, mut otherwise) = (None, Known::No);
         for (index, source) in self.serving(name) {
             let mark = self.remembered.mark(index, name.full, None);
             if let Some(called) = self.remembered.get(&mark) {
@@ -291,6 +316,7 @@ impl Sources {
             }
             match source.look_up(&self.directory, name).await {
                 Ok(Known::No) => {}
+                Ok(Known::CannotTell) => otherwise = Known::CannotTell,
                 Ok(known) => {
                     if let Known::Yes(called) = &known {
                         self.remembered.put(mark, called, source.cache_for);
@@ -302,7 +328,7 @@ impl Sources {
         }
         match down {
             Some(down) => Err(down),
-            None => Ok((None, Known::No)),
+            None => Ok((None, otherwise)),
         }
     }
 
@@ -362,7 +388,7 @@ impl Recipient {
 }
 
 impl Source {
-    fn new(configured: &UserSource) -> Result<Source, String> {
+    fn new(configured: &UserSource, broker: Option<&Arc<Broker>>) -> Result<Source, String> {
         let template = |text: &Option<String>| Template::parse(text.as_deref().unwrap_or("%u"));
         let mut label = configured.source.name().to_owned();
         let kind = match configured.source {
@@ -373,6 +399,11 @@ impl Source {
                 Kind::PasswdFile(PasswdFile::new(file, template(&configured.name)?))
             }
             SourceKind::Sql => Kind::Sql(Sql::new(configured)?),
+            SourceKind::Pam => {
+                label = format!("{label} {}", configured.service());
+                Kind::Pam(Pam::new(configured, template(&configured.name)?, broker)?)
+            }
+            SourceKind::Ldap => Kind::Ldap(Box::new(Ldap::new(configured)?)),
         };
         let domains = configured.domains.iter();
         Ok(Source {
@@ -441,6 +472,12 @@ impl Source {
                     Some(row) => Checked::Right(row.called(name)),
                 })
             }
+            Kind::Pam(pam) => pam.check(name, password, peer.address).await,
+            Kind::Ldap(ldap) => Ok(match ldap.ask(name, Question::Password(password)).await? {
+                Answer::Yes(called) => Checked::Right(called),
+                Answer::Wrong => Checked::Wrong,
+                Answer::Unknown | Answer::CannotTell => Checked::Unknown,
+            }),
         }
     }
 
@@ -466,6 +503,10 @@ impl Source {
                 let decoy = decoy.as_ref().map(|one| one.expose().as_str());
                 verify(&directory.verifier, None, decoy, password).await?;
             }
+            Kind::Pam(pam) => pam.pretend(password).await?,
+            Kind::Ldap(ldap) => {
+                ldap.ask(name, Question::Pretence(password)).await?;
+            }
         }
         Ok(())
     }
@@ -490,6 +531,12 @@ impl Source {
                 Some(row) if row.disabled => Known::Locked("disabled"),
                 Some(row) => Known::Yes(row.called(name)),
             }),
+            Kind::Pam(_) => Ok(Known::CannotTell),
+            Kind::Ldap(ldap) => Ok(match ldap.ask(name, Question::Exists).await? {
+                Answer::Yes(called) => Known::Yes(called),
+                Answer::Wrong | Answer::Unknown => Known::No,
+                Answer::CannotTell => Known::CannotTell,
+            }),
         }
     }
 }
@@ -503,6 +550,15 @@ impl From<LoginError> for Down {
 impl From<MailError> for Down {
     fn from(error: MailError) -> Down {
         unavailable(error).into()
+    }
+}
+
+/// Says what is wrong with a name that no source is asked for.
+fn check_name(name: &str) -> Result<(), String> {
+    check_user_name(name)?;
+    match name.starts_with('@') || name.ends_with('@') {
+        true => Err(format!("{name}: half an address")),
+        false => Ok(()),
     }
 }
 

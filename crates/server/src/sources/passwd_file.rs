@@ -335,4 +335,17 @@ mod tests {
         std::fs::write(&path, b"\xff").unwrap();
         assert!(file.table().await.is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_file_panics(text in "([a@:{}$.=, \n]|nologin|allow_nets|::1/8){0,60}") {
+            let table = Table::parse(&text, Path::new("FILE"));
+            let file = file("%u");
+            for entry in &table.entries {
+                let _ = entry.allows(None);
+                let _ = file.find(&table, UserName::new(&entry.name));
+                let _ = file.decoy(&table, UserName::new(&entry.name));
+            }
+        }
+    }
 }

@@ -49,7 +49,7 @@ async fn world(text: &str, files: &[(&str, &str)]) -> World {
             secret: Secret::new([7; 32]),
         },
     };
-    let sources = Sources::new(&config.users, &Arc::new(directory)).unwrap();
+    let sources = Sources::new(&config.users, &Arc::new(directory), None).unwrap();
     World {
         mail,
         sources: sources.unwrap(),
@@ -139,6 +139,8 @@ async fn the_first_that_knows_a_user_decides() {
         ("carol", "two\0"),
         ("carol\0", "two"),
         ("*", "two"),
+        ("carol@", "two"),
+        ("@one.example", "two"),
         ("", "two"),
         ("carol) or (1=1", "two"),
         ("carol", &"x".repeat(1 << 20)),
@@ -296,4 +298,17 @@ async fn hashes_of_others_are_replaced_in_the_directory() {
     }
     assert!(world.login("ada", "pass:wörd 1").await.is_ok());
     assert!(rejected(&world.login("ada", "wrong").await));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_setting_and_no_name_panics(text in "[%undx'\"\\\\ a-z=()$*]{0,40}", name in ".{0,40}") {
+        let name = UserName::new(&name);
+        if let Ok(template) = Template::parse(&text) {
+            let _ = template.plain(name);
+        }
+        let _ = Query::parse(&text, '$');
+        let _ = check_filter(&text);
+        let _ = check_database(&text);
+    }
 }
