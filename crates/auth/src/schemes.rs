@@ -12,6 +12,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use md5::{Digest as _, Md5};
 use thiserror::Error;
+use yescrypt::PasswordVerifier as _;
 
 use crate::Secret;
 use crate::password::{self, PASSWORD_BYTES_MAX, PasswordError};
@@ -21,6 +22,8 @@ use crate::sasl::{ScramHash, ScramKeys};
 const SHA_CRYPT_ROUNDS_MAX: usize = 1_000_000;
 /// The logarithm of bcrypt's rounds: each step doubles them; 15 takes about two seconds.
 const BCRYPT_COST_MAX: u32 = 15;
+/// Memory of yescrypt, which says how long it takes, too: systems' defaults are 16 MiB.
+const YESCRYPT_BYTES_MAX: u64 = 256 << 20;
 /// Rounds of PBKDF2 and SCRAM.
 const PBKDF2_ROUNDS_MAX: u32 = 5_000_000;
 /// The longest text that is read.
@@ -59,6 +62,7 @@ enum Stored {
         hash: String,
     },
     Bcrypt(String),
+    Yescrypt(String),
     Md5Crypt {
         salt: String,
         hash: String,
@@ -202,6 +206,7 @@ impl Stored {
             Some("$5$") => Stored::sha_crypt(text, false),
             Some("$6$") => Stored::sha_crypt(text, true),
             Some("$2a" | "$2b" | "$2y") => Stored::bcrypt(text),
+            Some("$y$") => Stored::yescrypt(text),
             Some(id) if id.starts_with('$') => {
                 let id: String = text[1..].chars().take_while(|c| *c != '$').collect();
                 Err(SchemeError::Unknown(format!("${id:.20}$")))
@@ -253,6 +258,32 @@ impl Stored {
         match cost <= BCRYPT_COST_MAX {
             true => Ok(Stored::Bcrypt(text.to_owned())),
             false => Err(SchemeError::TooCostly),
+        }
+    }
+
+    /// `$y$parameters$salt$hash`: what Linux distributions have in /etc/shadow.
+    fn yescrypt(text: &str) -> Result<Stored, SchemeError> {
+        let malformed = SchemeError::Malformed("no hash of yescrypt");
+        let parts: Vec<_> = text.split('$').collect();
+        let ["", "y", parameters, salt, hash] = parts[..] else {
+            return Err(malformed);
+        };
+        let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/');
+        let written = salt.bytes().chain(hash.bytes()).all(letters);
+        // Of the flavour that crypt(3) makes: no more than a size, in the first letters of each value, so that
+        // nothing else makes it costly.
+        let usual = parameters.len() == 3 && parameters.starts_with('j');
+        if !usual || !written || salt.is_empty() || salt.len() > 86 || hash.len() != 43 {
+            return Err(malformed);
+        }
+        let parameters: yescrypt::Params = parameters.parse().map_err(|_| malformed.clone())?;
+        if parameters.n() < 4 || parameters.r() == 0 {
+            return Err(malformed);
+        }
+        let blocks = parameters.n().checked_mul(parameters.r().into());
+        match blocks.and_then(|blocks| blocks.checked_mul(128)) {
+            Some(bytes) if bytes <= YESCRYPT_BYTES_MAX => Ok(Stored::Yescrypt(text.to_owned())),
+            _ => Err(SchemeError::TooCostly),
         }
     }
 
@@ -349,6 +380,10 @@ impl Stored {
             } => sha_crypt_of(bytes, salt, *rounds, *long)
                 .is_some_and(|made| same(made.as_bytes(), hash.as_bytes())),
             Stored::Bcrypt(hash) => bcrypt::verify(bytes, hash).unwrap_or(false),
+            Stored::Yescrypt(hash) => {
+                let verifier = yescrypt::Yescrypt::default();
+                verifier.verify_password(bytes, hash.as_str()).is_ok()
+            }
             Stored::Md5Crypt { salt, hash } => same(
                 md5_crypt_of(bytes, salt.as_bytes()).as_bytes(),
                 hash.as_bytes(),

@@ -97,6 +97,42 @@ fn schemes_may_be_written_otherwise() {
     }
 }
 
+/// By crypt(3) of libxcrypt 4.4.33 (Debian 12); Dovecot verifies them, too.
+#[test]
+fn yescrypt_as_in_etc_shadow() {
+    let usual = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$SOySRyqhULdV7Wa6WcTAWU6xzSNLporTckFxyuUeoY5";
+    let small = "$y$j75$saltsalt$Gtztd5zUp728UyZG5IA6qtNknB9RVEpxHqWZmvVOP57";
+    for (password, stored) in [(PASSWORD, usual), ("x", small)] {
+        assert_eq!(check(stored), Ok(()));
+        assert!(verify(password, stored) && !verify("wrong", stored));
+        assert!(verify(password, &format!("{{CRYPT}}{stored}")));
+    }
+    let hash = "x".repeat(43);
+    for costly in [
+        format!("$y$jFT$saltsalt${hash}"),
+        format!("$y$jET$saltsalt${hash}"),
+    ] {
+        assert_eq!(check(&costly), Err(SchemeError::TooCostly), "{costly}");
+    }
+    for wrong in [
+        "$y$j9T$saltsalt$",
+        "$y$j9T$saltsalt",
+        "$y$$saltsalt$x",
+        &format!("$y$j9T$$${hash}"),
+        &format!("$y$j9T$${hash}"),
+        &format!("$y$.9T$saltsalt${hash}"),
+        &format!("$y$j9T.0$saltsalt${hash}"),
+        &format!("$y$j9T$saltsalt${hash}$x"),
+        &format!("$y$j9T$salt!salt${hash}"),
+    ] {
+        assert!(
+            matches!(check(wrong), Err(SchemeError::Malformed(_))),
+            "{wrong}"
+        );
+        assert!(!verify("x", wrong) && !verify("", wrong));
+    }
+}
+
 /// FreeBSD's and glibc's MD5-crypt for lengths around a block of MD5, by `openssl passwd -1`.
 #[test]
 fn md5_crypt_of_any_length() {
@@ -158,7 +194,7 @@ fn what_is_no_stored_password_is_nobodys() {
         "{CRYPT}*",
         "{CRYPT}ab0123456789.",
         "{CRYPT}$7$x",
-        "$y$j9T$abc$def",
+        "$7$abc$def",
         "$6$",
         "$6$salt$",
         "$6$rounds=$salt$x",
@@ -185,8 +221,8 @@ fn what_is_no_stored_password_is_nobodys() {
         }
     }
     assert_eq!(
-        check("$y$j9T$abc$def").unwrap_err().to_string(),
-        "the scheme $y$ is not known"
+        check("$7$abc$def").unwrap_err().to_string(),
+        "the scheme $7$ is not known"
     );
     assert_eq!(
         check("{NO-SUCH}x").unwrap_err().to_string(),
@@ -196,7 +232,7 @@ fn what_is_no_stored_password_is_nobodys() {
 
 proptest::proptest! {
     #[test]
-    fn no_text_panics(scheme in "(PLAIN|SHA|SSHA512|CRYPT|PBKDF2|SCRAM-SHA-1|MD5-CRYPT|BLF-CRYPT|SHA256-CRYPT)", encoding in "(|.HEX|.B64)", data in ".{0,80}", start in "(|\\$6\\$|\\$5\\$rounds=1000\\$|\\$2y\\$04\\$|\\$1\\$)") {
+    fn no_text_panics(scheme in "(PLAIN|SHA|SSHA512|CRYPT|PBKDF2|SCRAM-SHA-1|MD5-CRYPT|BLF-CRYPT|SHA256-CRYPT)", encoding in "(|.HEX|.B64)", data in ".{0,80}", start in "(|\\$6\\$|\\$5\\$rounds=1000\\$|\\$2y\\$04\\$|\\$1\\$|\\$y\\$j[./0-9A-Z]5\\$)") {
         let stored = format!("{{{scheme}{encoding}}}{start}{data}");
         let _ = check(&stored);
         let _ = verify("password", &stored);
