@@ -66,7 +66,7 @@ impl Postgres {
                 continue;
             }
             match self.ask(&connection, name).await {
-                Err(_) if connection.client.is_closed() => {}
+                Err(error) if is_lost(&error) || connection.client.is_closed() => {}
                 answer => return self.keep(connection, answer),
             }
         }
@@ -75,11 +75,20 @@ impl Postgres {
         self.keep(connection, answer)
     }
 
-    fn keep<T>(&self, connection: Connection, answer: Result<T, Down>) -> Result<T, Down> {
-        if !connection.client.is_closed() {
+    fn keep(
+        &self,
+        connection: Connection,
+        answer: Result<Vec<tokio_postgres::Row>, tokio_postgres::Error>,
+    ) -> Result<Option<Row>, Down> {
+        let lost = answer.as_ref().is_err_and(is_lost);
+        if !lost && !connection.client.is_closed() {
             self.pool.put(connection);
         }
-        answer
+        match &answer.map_err(|error| Down(text(&error)))?[..] {
+            [] => Ok(None),
+            [row] => read(row).map(Some),
+            _ => Err(Down("the query finds several users".to_owned())),
+        }
     }
 
     async fn connect(&self) -> Result<Connection, Down> {
@@ -97,17 +106,26 @@ impl Postgres {
         Ok(Connection { client, statement })
     }
 
-    async fn ask(&self, connection: &Connection, name: UserName<'_>) -> Result<Option<Row>, Down> {
+    async fn ask(
+        &self,
+        connection: &Connection,
+        name: UserName<'_>,
+    ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
         let values = self.query.values(name);
         let values: Vec<_> = values.iter().map(|v| v as &(dyn ToSql + Sync)).collect();
-        let rows = connection.client.query(&connection.statement, &values);
-        let rows = rows.await.map_err(|error| Down(text(&error)))?;
-        match &rows[..] {
-            [] => Ok(None),
-            [row] => read(row).map(Some),
-            _ => Err(Down("the query finds several users".to_owned())),
-        }
+        connection
+            .client
+            .query(&connection.statement, &values)
+            .await
     }
+}
+
+/// Whether the connection is of no use any more: closed, or the server is going down or coming up (SQLSTATE
+/// classes 08 and 57P).
+fn is_lost(error: &tokio_postgres::Error) -> bool {
+    let state = error.code().map(|state| state.code());
+    error.is_closed()
+        || state.is_some_and(|state| state.starts_with("57P") || state.starts_with("08"))
 }
 
 /// The settings of a connection, by a URL or as words.
