@@ -62,6 +62,16 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Switch capabilities off for a user whose client breaks with them: at the next login they are not
+    /// shown, and refused. Without any, all are on again
+    Hide {
+        /// The user
+        name: String,
+        /// Such as NOTIFY
+        words: Vec<String>,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Passwords of single devices: made by the server, shown once, revoked one by one
     #[command(subcommand)]
     AppPassword(AppPasswordCommand),
@@ -209,6 +219,17 @@ pub(crate) fn run(command: &UserCommand) -> Result<(), String> {
                 limits,
             };
             let text = format!("The quota of {name} is {}.", named.join(", "));
+            done(place, request, &text)
+        }
+        UserCommand::Hide { name, words, place } => {
+            let request = Request::UserHide {
+                name: name.clone(),
+                words: words.clone(),
+            };
+            let text = match words.as_slice() {
+                [] => format!("Nothing is hidden from {name}."),
+                words => format!("Hidden from {name}: {}.", words.join(" ")),
+            };
             done(place, request, &text)
         }
         UserCommand::AppPassword(command) => app_password(command),
@@ -545,6 +566,7 @@ fn show(place: &Place, name: &str) -> Result<(), String> {
         limit,
         messages_max,
         mailboxes_max,
+        hidden,
     } = block_on(call(place, request))?
     else {
         return Err("an unexpected answer".to_owned());
@@ -558,6 +580,9 @@ fn show(place: &Place, name: &str) -> Result<(), String> {
     match limit {
         Some(limit) => println!("quota:     {}", Size(limit)),
         None => println!("quota:     none"),
+    }
+    if !hidden.is_empty() {
+        println!("hidden:    {}", hidden.join(" "));
     }
     if !user.password {
         println!("password:  none: cannot sign in");

@@ -238,6 +238,12 @@ fn users_are_managed_with_and_without_a_server() {
         for limit in ["5 GiB", " of 900\n", "mailboxes: 6 of 40\n"] {
             assert!(shown.contains(limit), "{shown}");
         }
+        let (ok, said, _) = run(&["user", "hide", "user001", "NOTIFY", "SORT"], "");
+        assert!(ok && said.contains("NOTIFY SORT"), "{said}");
+        let (_, shown, _) = run(&["user", "list", "user001"], "");
+        assert!(shown.contains("hidden:    NOTIFY SORT\n"), "{shown}");
+        let (ok, _, err) = run(&["user", "hide", "user001", "NOTHING"], "");
+        assert!(!ok && err.contains("NOTHING"), "{err}");
         let limits = ["user", "quota", "user001", "--messages", "default"];
         assert!(run(&limits, "").0);
         let (ok, _, err) = run(&["user", "quota", "user001"], "");

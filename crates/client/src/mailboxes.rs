@@ -261,6 +261,21 @@ impl Client {
         Ok(values.concat())
     }
 
+    /// GETJMAPACCESS (RFC 9698 §4): the session resource of a JMAP server with the same mail.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run): BAD if the server knows none; the server does not say it.
+    pub async fn jmap_access(&mut self) -> Result<String> {
+        let reply = self.run(CommandBody::GetJmapAccess).await?;
+        let urls = self.sort(reply.untagged, |data| match data {
+            UntaggedData::JmapAccess(url) => Ok(url),
+            other => Err(other),
+        });
+        let url = urls.into_iter().next_back();
+        url.and_then(|url| String::from_utf8(url).ok())
+            .ok_or(Error::Protocol("no JMAPACCESS response"))
+    }
+
     /// CLOSE: expunges without telling, and leaves the mailbox.
     ///
     /// # Errors

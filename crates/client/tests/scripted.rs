@@ -49,6 +49,24 @@ async fn with_greeting(
     )
 }
 
+/// RFC 9698 §5.
+#[tokio::test]
+async fn asks_where_the_same_mail_is_by_jmap() {
+    let (mut client, server) = client(&[
+        (
+            "r1 GETJMAPACCESS\r\n",
+            "* JMAPACCESS \"https://example.com/.well-known/jmap\"\r\nr1 OK done\r\n",
+        ),
+        ("r2 GETJMAPACCESS\r\n", "r2 BAD What?\r\n"),
+    ])
+    .await;
+    let url = client.jmap_access().await.unwrap();
+    assert_eq!(url, "https://example.com/.well-known/jmap");
+    assert!(client.jmap_access().await.is_err());
+    drop(client);
+    server.await.unwrap();
+}
+
 #[tokio::test]
 async fn asks_for_quotas_and_sets_them() {
     let (mut client, server) = client(&[

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | app password | number u64 |
 //! | login | time u64 |
+//! | hidden words | – |
 //! | account tail | – |
 //! | account log, account root | modseq u64 |
 //! | mailbox tail | mailbox u32 |
@@ -48,6 +49,8 @@ pub(crate) enum Table {
     Throttle = 0x08,
     /// Account 0: identifier, a zero byte, account number → nothing: the account grants it rights.
     Share = 0x09,
+    /// Words that are hidden from the account's user.
+    HiddenWords = 0x0c,
     AccountTail = 0x10,
     AccountLog = 0x11,
     AccountRoot = 0x12,
@@ -174,6 +177,11 @@ pub(crate) fn app_password(account: AccountId, id: u64) -> Key {
 /// A login of an account.
 pub(crate) fn login(account: AccountId, id: u64) -> Key {
     in_account(account, Table::Login, id)
+}
+
+/// What is hidden from the user of an account.
+pub(crate) fn hidden_words(account: AccountId) -> Key {
+    key(account, Table::HiddenWords, 0)
 }
 
 pub(crate) fn removed(account: AccountId) -> Key {

@@ -13,6 +13,7 @@ mod directory;
 mod email;
 mod error;
 mod flags;
+mod hidden;
 mod import;
 mod keys;
 mod keywords;

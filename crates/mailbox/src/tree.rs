@@ -13,7 +13,7 @@ use crate::{
     types::{MailboxId, ModSeq, UidValidity},
 };
 
-/// The special uses of a mailbox, as a set (RFC 6154 §2; RFC 8457 for `\Important`).
+/// The special uses of a mailbox, as a set (RFC 6154 §2; RFC 8457 §3; RFC 9979 §8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SpecialUse(u16);
 
@@ -36,8 +36,14 @@ impl SpecialUse {
     pub const TRASH: Self = Self(1 << 6);
     /// `\Important`.
     pub const IMPORTANT: Self = Self(1 << 7);
+    /// `\Memos`.
+    pub const MEMOS: Self = Self(1 << 8);
+    /// `\Scheduled`.
+    pub const SCHEDULED: Self = Self(1 << 9);
+    /// `\Snoozed`.
+    pub const SNOOZED: Self = Self(1 << 10);
 
-    const NAMES: [(Self, &'static str); 8] = [
+    const NAMES: [(Self, &'static str); 11] = [
         (Self::ALL, "\\All"),
         (Self::ARCHIVE, "\\Archive"),
         (Self::DRAFTS, "\\Drafts"),
@@ -46,6 +52,9 @@ impl SpecialUse {
         (Self::SENT, "\\Sent"),
         (Self::TRASH, "\\Trash"),
         (Self::IMPORTANT, "\\Important"),
+        (Self::MEMOS, "\\Memos"),
+        (Self::SCHEDULED, "\\Scheduled"),
+        (Self::SNOOZED, "\\Snoozed"),
     ];
 
     /// The use with this attribute's name, backslash included, in any case.

@@ -451,6 +451,8 @@ fn mailboxes() -> impl Strategy<Value = CommandBody> {
         list,
         ("[a-z/]{0,4}", pattern())
             .prop_map(|(reference, pattern)| CommandBody::Lsub { reference, pattern }),
+        ("[a-z/]{0,4}", pattern())
+            .prop_map(|(reference, pattern)| CommandBody::Xlist { reference, pattern }),
     ]
 }
 

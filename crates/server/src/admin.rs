@@ -72,6 +72,13 @@ pub enum Request {
         /// The limits.
         limits: Vec<QuotaLimit>,
     },
+    /// Hides these capabilities and no others from a user.
+    UserHide {
+        /// Who.
+        name: String,
+        /// The words.
+        words: Vec<String>,
+    },
     /// Locks a user out, or lets one in again.
     UserDisabled {
         /// Who.
@@ -337,6 +344,8 @@ pub enum Reply {
         messages_max: Option<u64>,
         /// The most mailboxes, the default included.
         mailboxes_max: Option<u64>,
+        /// Capabilities that are hidden from the user.
+        hidden: Vec<String>,
     },
     /// The data was checked.
     Checked {
@@ -618,6 +627,8 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
                 .await
                 .map_err(|e| about(&name, &e))?;
             let quota = account.quota().await;
+            let hidden = mail.hidden_words(user.account).await;
+            let hidden = hidden.map_err(|e| about(&name, &e))?;
             Ok(Reply::User {
                 user: user.into(),
                 used: quota.used_bytes,
@@ -626,6 +637,7 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
                 limit: quota.limits.bytes,
                 messages_max: quota.limits.messages,
                 mailboxes_max: quota.limits.mailboxes,
+                hidden,
             })
         }
         Request::UserPassword { name, hash, scram } => {
@@ -645,6 +657,16 @@ async fn try_perform(mail: &Mail, request: Request) -> Result<Reply, String> {
                 }
             });
             done(&name, set.await)
+        }
+        Request::UserHide { name, words } => {
+            let unknown = |word: &&String| !restante_session::is_capability(word);
+            if let Some(word) = words.iter().find(unknown) {
+                return Err(format!("\"{word}\" is no capability of this server"));
+            }
+            let account = account_of(mail, &name).await?;
+            let set = mail.set_hidden_words(account, &words).await;
+            set.map_err(|e| about(&name, &e))?;
+            Ok(Reply::Done {})
         }
         Request::UserDisabled { name, disabled } => {
             done(&name, mail.user_set_disabled(&name, disabled).await)

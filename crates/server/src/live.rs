@@ -1,5 +1,6 @@
 //! What connections are served with: made of the configuration, and made again when it is read again.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -23,8 +24,19 @@ use crate::sources::pam::Broker;
 #[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) session: Arc<restante_session::Env>,
+    /// Where it is otherwise, by the listener's address.
+    special: Arc<[(SocketAddr, Arc<restante_session::Env>)]>,
     pub(crate) lmtp: Arc<lmtp::Env>,
     pub(crate) handshake_timeout: Duration,
+}
+
+impl Live {
+    /// What an IMAP connection to this listener is served with.
+    pub(crate) fn session_at(&self, listener: SocketAddr) -> Arc<restante_session::Env> {
+        let mut special = self.special.iter();
+        let found = special.find(|(address, _)| *address == listener);
+        Arc::clone(found.map_or(&self.session, |(_, session)| session))
+    }
 }
 
 /// Settings that only a restart brings in: sections, or keys of them.
@@ -198,7 +210,15 @@ async fn make(
     };
     let session = session_env(config, mail, users, kept.1, shutdown.clone())?;
     let lmtp = lmtp_env(config, mail, sources, shutdown.clone());
+    let special = config.imap.listeners.iter().map(|listener| {
+        let mut special = session.clone();
+        let hide = listener.hide.iter().cloned();
+        special.hidden_capabilities.extend(hide);
+        special.utf8_only |= listener.utf8_only;
+        (listener.address, Arc::new(special))
+    });
     Ok(Live {
+        special: special.collect(),
         session: Arc::new(session),
         lmtp: Arc::new(lmtp),
         handshake_timeout: config.limits.login_timeout.duration(),
@@ -270,6 +290,8 @@ fn session_env(
         allow_plaintext_login: config.login.allow_plaintext,
         hidden_capabilities: config.imap.hidden_capabilities.clone(),
         hidden_from_clients: hidden_from_clients(config),
+        utf8_only: config.imap.utf8_only,
+        jmap_url: Some(config.imap.jmap_url.clone()).filter(|url| !url.is_empty()),
         server_annotations,
         sharing: sharing(&config.sharing),
         shutdown,
@@ -342,5 +364,26 @@ mod tests {
             differing(&old, &new, true),
             ["mail.quota", "server.workers"]
         );
+    }
+
+    #[tokio::test]
+    async fn listeners_can_differ() {
+        use restante_mailbox::MailOptions;
+        use restante_store::{MemoryOptions, Store};
+
+        let store = Store::memory(MemoryOptions::default());
+        let mail = Mail::open(store, MailOptions::default()).await.unwrap();
+        let text = "[listen]\nimap = [\"127.0.0.1:1143\"]\n[imap]\nhidden_capabilities = [\"SORT\"]\n\
+                    listeners = [{ address = \"127.0.0.1:1143\", hide = [\"NOTIFY\"], utf8_only = true }]\n";
+        let config = Config::parse(std::path::Path::new("test"), text).unwrap();
+        let (_down, shutdown) = watch::channel(false);
+        let current = Current::new(&config, &mail, Admission::new(10, 10), shutdown).await;
+        let live = current.unwrap().live();
+        let there = live.session_at(config.listen.imap[0]);
+        assert_eq!(there.hidden_capabilities, ["SORT", "NOTIFY"]);
+        assert!(there.utf8_only);
+        let elsewhere = live.session_at(config.listen.imaps[0]);
+        assert_eq!(elsewhere.hidden_capabilities, ["SORT"]);
+        assert!(!elsewhere.utf8_only);
     }
 }

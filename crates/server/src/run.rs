@@ -275,7 +275,7 @@ impl Server {
                 listener,
                 is_down(down),
                 move |stream, peer| {
-                    accepted(&shared, service, stream, peer);
+                    accepted(&shared, (service, address), stream, peer);
                 },
             )));
         }
@@ -483,15 +483,20 @@ async fn is_down(mut down: watch::Receiver<bool>) {
 }
 
 /// Starts the task of a connection, after finding out who it is if a load balancer stands between.
-fn accepted(shared: &Shared, service: Service, mut tcp: TcpStream, peer: SocketAddr) {
+fn accepted(
+    shared: &Shared,
+    listener: (Service, SocketAddr),
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+) {
     let is_balancer = shared.proxy_from.iter().any(|net| net.contains(peer.ip()));
-    if service == Service::Lmtp || !is_balancer {
-        return begin(shared, service, tcp, peer);
+    if listener.0 == Service::Lmtp || !is_balancer {
+        return begin(shared, listener, tcp, peer);
     }
     let shared = shared.clone();
     tokio::spawn(async move {
         match client_behind(&mut tcp, peer).await {
-            Ok(client) => begin(&shared, service, tcp, client),
+            Ok(client) => begin(&shared, listener, tcp, client),
             Err(error) => tracing::warn!(
                 balancer = %peer,
                 %error,
@@ -502,7 +507,12 @@ fn accepted(shared: &Shared, service: Service, mut tcp: TcpStream, peer: SocketA
 }
 
 /// Starts the task of a connection, or refuses it.
-fn begin(shared: &Shared, service: Service, tcp: TcpStream, peer: SocketAddr) {
+fn begin(
+    shared: &Shared,
+    (service, address): (Service, SocketAddr),
+    tcp: TcpStream,
+    peer: SocketAddr,
+) {
     let place = match shared.admission.admit(peer.ip()) {
         Ok(place) => place,
         Err(refused) => return refuse(service, &tcp, peer, refused),
@@ -516,12 +526,14 @@ fn begin(shared: &Shared, service: Service, tcp: TcpStream, peer: SocketAddr) {
             alive,
             ..
         } = shared;
+        let live = current.live();
+        drop(current);
+        let session = live.session_at(address);
         let Live {
-            session,
             lmtp,
             handshake_timeout,
-        } = current.live();
-        drop(current);
+            ..
+        } = live;
         let _alive = alive;
         let stream = Stream::Plain(tcp, Some(tls));
         match service {

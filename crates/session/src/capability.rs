@@ -13,12 +13,16 @@ pub(crate) struct Facts<'a> {
     pub(crate) env: &'a Env,
     /// The words that are hidden from this client.
     pub(crate) hidden_from_client: &'a [String],
+    /// The words that are hidden from who has logged in.
+    pub(crate) hidden_from_user: &'a [String],
     /// A password sent now is safe, or allowed all the same.
     pub(crate) password_allowed: bool,
     /// TLS can be started.
     pub(crate) can_starttls: bool,
     /// Somebody has logged in.
     pub(crate) authenticated: bool,
+    /// It is nobody in particular.
+    pub(crate) anonymous: bool,
     /// What can be checked.
     pub(crate) offers: Offers,
     /// What a login can be bound to.
@@ -82,6 +86,21 @@ fn anonymous(facts: &Facts<'_>) -> bool {
 
 fn sharing(facts: &Facts<'_>) -> bool {
     facts.env.sharing.is_on()
+}
+
+/// At most one of `UTF8=ACCEPT` and `UTF8=ONLY` is told (RFC 9755 §7).
+fn utf8_accept(facts: &Facts<'_>) -> bool {
+    !utf8_only(facts) || hidden(facts, "UTF8=ONLY")
+}
+
+fn utf8_only(facts: &Facts<'_>) -> bool {
+    facts.env.utf8_only
+}
+
+/// Whose login suffices there as well; with the same object ids (RFC 9698 §3).
+fn jmap_access(facts: &Facts<'_>) -> bool {
+    let known = facts.env.jmap_url.is_some() && !hidden(facts, "OBJECTID");
+    known && facts.authenticated && !facts.anonymous
 }
 
 fn no_password(facts: &Facts<'_>) -> bool {
@@ -166,10 +185,12 @@ const WORDS: &[(&str, Condition)] = &[
     ("QUOTA=RES-STORAGE", always),
     ("QUOTA=RES-MESSAGE", always),
     ("QUOTA=RES-MAILBOX", always),
-    ("UTF8=ACCEPT", always),
+    ("UTF8=ACCEPT", utf8_accept),
+    ("UTF8=ONLY", utf8_only),
     ("COMPRESS=DEFLATE", always),
     ("NOTIFY", always),
     ("UNAUTHENTICATE", after_login),
+    ("JMAPACCESS", jmap_access),
     ("APPENDLIMIT=", always),
 ];
 
@@ -228,7 +249,9 @@ pub fn is_capability(word: &str) -> bool {
 
 /// Whether the operator has switched a word off.
 fn hidden(facts: &Facts<'_>, word: &str) -> bool {
-    is_among(&facts.env.hidden_capabilities, word) || is_among(facts.hidden_from_client, word)
+    is_among(&facts.env.hidden_capabilities, word)
+        || is_among(facts.hidden_from_client, word)
+        || is_among(facts.hidden_from_user, word)
 }
 
 /// Whether a word is among others, in any case.

@@ -32,6 +32,8 @@ pub(crate) struct Cx {
     pub(crate) enabled: Enabled,
     /// Which of [`Env::hidden_from_clients`] is for this client, by its ID.
     pub(crate) client: Option<u16>,
+    /// Capabilities that are hidden from the user who has logged in.
+    pub(crate) hidden_from_user: Vec<String>,
     /// What NOTIFY asked for, after the first one.
     pub(crate) notify: Option<Box<Notify>>,
     /// What people are answered in.
@@ -123,15 +125,23 @@ impl Cx {
         self.conn.is_secure() || self.peer.is_local() || self.env.allow_plaintext_login
     }
 
-    /// Whether a capability is switched off, for everybody or for this client.
+    /// Whether a capability is switched off, for everybody here, for this user or for this client.
     pub(crate) fn hides(&self, word: &str) -> bool {
         capability::is_among(&self.env.hidden_capabilities, word)
             || capability::is_among(self.hidden_from_client(), word)
+            || capability::is_among(&self.hidden_from_user, word)
     }
 
     /// Whether anything is.
     pub(crate) fn hides_any(&self) -> bool {
-        !self.env.hidden_capabilities.is_empty() || self.client.is_some()
+        !self.env.hidden_capabilities.is_empty()
+            || self.client.is_some()
+            || !self.hidden_from_user.is_empty()
+    }
+
+    /// Whether only UTF-8 is spoken here (RFC 9755 §7).
+    pub(crate) fn utf8_only(&self) -> bool {
+        self.env.utf8_only && !self.hides("UTF8=ONLY")
     }
 
     /// The words that are hidden from clients like this one.
@@ -148,7 +158,10 @@ impl Cx {
             true => Channel::default(),
             false => self.conn.channel(),
         };
-        capability::words(&self.facts(authenticated, &channel))
+        capability::words(&Facts {
+            anonymous: state.login().is_ok_and(|login| login.is_anonymous),
+            ..self.facts(authenticated, &channel)
+        })
     }
 
     /// What the capabilities depend on.
@@ -156,9 +169,11 @@ impl Cx {
         Facts {
             env: &self.env,
             hidden_from_client: self.hidden_from_client(),
+            hidden_from_user: &self.hidden_from_user,
             password_allowed: self.password_allowed(),
             can_starttls: self.conn.can_starttls(),
             authenticated,
+            anonymous: false,
             offers: self.env.authenticator.offers(),
             channel,
         }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::place::Sharing;
 
 /// Everything that the sessions of one listener share.
+#[derive(Clone)]
 pub struct Env {
     /// Accounts and mailboxes.
     pub mail: Arc<Mail>,
@@ -31,6 +32,11 @@ pub struct Env {
     pub hidden_capabilities: Vec<String>,
     /// Capabilities that are not shown to some clients, because they cannot live with them.
     pub hidden_from_clients: Vec<HiddenFrom>,
+    /// Clients must speak UTF-8: `UTF8=ONLY` is told (RFC 9755 §7).
+    pub utf8_only: bool,
+    /// The session resource of a JMAP server that gives access to the same mail, with the same ids, to who
+    /// has logged in here (RFC 9698).
+    pub jmap_url: Option<String>,
     /// The server's shared annotations (RFC 5464 §3.2.1.1): entry and value.
     pub server_annotations: Vec<(String, String)>,
     /// Which mailboxes of others can be seen.

@@ -79,6 +79,7 @@ impl Session {
                 peer,
                 enabled: Enabled::default(),
                 client: None,
+                hidden_from_user: Vec::new(),
                 notify: None,
                 comparator: Default::default(),
                 language: Default::default(),
@@ -235,7 +236,8 @@ impl Session {
                 if let Some(notify) = &mut self.cx.notify {
                     notify.note_append(head.replace.is_some());
                 }
-                let outcome = match rule.check(&self.state) {
+                let allowed = rule.check(&self.state);
+                let outcome = match allowed.and_then(|()| self.check_utf8(rule)) {
                     Ok(()) => cmd::append(&mut self.cx, &mut self.state, *head).await,
                     Err(failure) => Err(failure),
                 };
@@ -281,6 +283,7 @@ impl Session {
             true => Err(table::uid_required()),
             false => rule.check(&self.state),
         };
+        let allowed = allowed.and_then(|()| self.check_utf8(rule));
         let outcome = match allowed.and_then(|()| switch::command(&self.cx, &command.body)) {
             Ok(()) if matches!(command.body, CommandBody::Idle) => {
                 return self.start_idle(tag).await;
@@ -298,6 +301,16 @@ impl Session {
             Err(failure) => Err(failure),
         };
         self.finish(tag, name, rule, outcome, start).await
+    }
+
+    /// Where UTF8=ONLY is told, mail is for who has enabled UTF8=ACCEPT (RFC 9755 §7).
+    fn check_utf8(&self, rule: Rule) -> Result<(), Failure> {
+        let cx = &self.cx;
+        if cx.enabled.utf8_accept() || !rule.may_need_utf8() || !cx.utf8_only() {
+            return Ok(());
+        }
+        let reply = Reply::no("ENABLE UTF8=ACCEPT comes first");
+        Err(reply.code(Code::Cannot).into())
     }
 
     /// The end of every command: the sync point, then the tagged answer.
@@ -424,6 +437,7 @@ impl Session {
         self.state = State::NotAuthenticated(Default::default());
         self.cx.enabled = Enabled::default();
         self.cx.notify = None;
+        self.cx.hidden_from_user = Vec::new();
         self.cx.comparator = Default::default();
         self.cx.language = Default::default();
         self.cx.status(Some(tag), reply);

@@ -146,6 +146,7 @@ fn needs(body: &CommandBody, words: &mut Words) {
         C::Language(_) => words.push("LANGUAGE"),
         C::Comparator(_) => words.push("I18NLEVEL=2"),
         C::Unauthenticate => words.push("UNAUTHENTICATE"),
+        C::GetJmapAccess => words.extend(["JMAPACCESS", "OBJECTID"]),
         _ => {}
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Rule {
     pub(crate) expunge: bool,
     /// Whether it changes the selected mailbox, so that it is refused under EXAMINE.
     pub(crate) writes: bool,
+    /// Whether it has to do with mail or names.
+    needs_utf8: bool,
 }
 
 const fn rule(allowed: Where) -> Rule {
@@ -39,6 +41,7 @@ const fn rule(allowed: Where) -> Rule {
         allowed,
         expunge: true,
         writes: false,
+        needs_utf8: true,
     }
 }
 
@@ -48,9 +51,19 @@ impl Rule {
         self
     }
 
+    const fn ascii(mut self) -> Rule {
+        self.needs_utf8 = false;
+        self
+    }
+
     const fn writes(mut self) -> Rule {
         self.writes = true;
         self
+    }
+
+    /// Whether the command might need UTF-8 (RFC 9755 §7): all that see mail, or names, do.
+    pub(crate) fn may_need_utf8(&self) -> bool {
+        self.needs_utf8 && matches!(self.allowed, Where::Authenticated | Where::Selected)
     }
 
     /// Refuses the command in the wrong state, and under EXAMINE if it would change the mailbox.
@@ -92,7 +105,7 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
         C::StartTls => rule(NotAuthenticated),
         C::Authenticate(_) => rule(NotAuthenticated),
         C::Login { .. } => rule(NotAuthenticated),
-        C::Enable(_) => rule(Authenticated),
+        C::Enable(_) => rule(Authenticated).ascii(),
         C::Select(_) => rule(Authenticated),
         C::Create { .. } => rule(Authenticated),
         C::Delete(_) => rule(Authenticated),
@@ -101,9 +114,10 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
         C::Unsubscribe(_) => rule(Authenticated),
         C::List(_) => rule(Authenticated),
         C::Lsub { .. } => rule(Authenticated),
+        C::Xlist { .. } => rule(Authenticated),
         C::Namespace => rule(Authenticated),
         C::Status { .. } => rule(Authenticated),
-        C::Idle => rule(Authenticated),
+        C::Idle => rule(Authenticated).ascii(),
         // CLOSE is no error under EXAMINE (RFC 9051 §6.4.1); it tells no expunges.
         C::Close => rule(Selected).no_expunge(true),
         C::Unselect => rule(Selected).no_expunge(true),
@@ -114,7 +128,7 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
         C::Store(store) => rule(Selected).no_expunge(by_number(&store.set)).writes(),
         C::Copy { .. } => rule(Selected),
         C::Move { .. } => rule(Selected).writes(),
-        C::CompressDeflate => rule(Authenticated),
+        C::CompressDeflate => rule(Authenticated).ascii(),
         C::Sort(sort) => rule(Selected).no_expunge(!sort.uid || key_uses_numbers(&sort.key)),
         C::Thread(thread) => {
             rule(Selected).no_expunge(!thread.uid || key_uses_numbers(&thread.key))
@@ -133,13 +147,13 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
         C::GetMetadata(_) => rule(Authenticated),
         C::SetMetadata { .. } => rule(Authenticated),
         C::UidBatches { .. } => rule(Selected),
-        C::Unauthenticate => rule(Authenticated).no_expunge(true),
+        C::Unauthenticate => rule(Authenticated).no_expunge(true).ascii(),
         C::Language(_) => rule(Any),
         C::Comparator(_) => rule(Authenticated),
         C::GenUrlAuth(_) => rule(Authenticated),
         C::ResetKey { .. } => rule(Authenticated),
         C::UrlFetch(_) => rule(Authenticated),
-        C::GetJmapAccess => rule(Authenticated),
+        C::GetJmapAccess => rule(Authenticated).ascii(),
     }
 }
 

@@ -160,6 +160,8 @@ async fn connect(mail: &Arc<Mail>, account: AccountId) -> DuplexStream {
         allow_plaintext_login: true,
         hidden_capabilities: Vec::new(),
         hidden_from_clients: Vec::new(),
+        utf8_only: false,
+        jmap_url: None,
         server_annotations: Vec::new(),
         sharing: restante_session::Sharing::default(),
         shutdown,

@@ -27,6 +27,12 @@ pub struct WorldOptions {
     pub limits: Limits,
     /// Capabilities that are switched off.
     pub hidden_capabilities: Vec<String>,
+    /// Capabilities that are hidden from alice.
+    pub hidden_from_alice: Vec<String>,
+    /// Whether only UTF-8 is spoken.
+    pub utf8_only: bool,
+    /// Where the same mail is to be had by JMAP.
+    pub jmap_url: Option<String>,
     /// What an account may hold.
     pub quota: QuotaLimits,
     /// What its users can log in with.
@@ -48,6 +54,9 @@ impl Default for WorldOptions {
         WorldOptions {
             limits,
             hidden_capabilities: Vec::new(),
+            hidden_from_alice: Vec::new(),
+            utf8_only: false,
+            jmap_url: None,
             quota: QuotaLimits::default(),
             offers: Offers::PASSWORDS,
             channel: Channel::default(),
@@ -91,6 +100,14 @@ impl WorldOptions {
                 self.hidden_capabilities.push(value.to_owned());
                 return Ok(());
             }
+            "hidden_from_alice" => {
+                self.hidden_from_alice.push(value.to_owned());
+                return Ok(());
+            }
+            "jmap_url" => {
+                self.jmap_url = Some(value.to_owned());
+                return Ok(());
+            }
             "offers" => return self.offer(value),
             "shared_user" => {
                 self.sharing.shared = Some(("Shared".to_owned(), value.to_owned()));
@@ -111,6 +128,7 @@ impl WorldOptions {
         let size = number as usize;
         let limits = &mut self.limits;
         match name {
+            "utf8_only" => self.utf8_only = number > 0,
             "quota_bytes" => self.quota.bytes = Some(number.into()),
             "quota_messages" => self.quota.messages = Some(number.into()),
             "quota_mailboxes" => self.quota.mailboxes = Some(number.into()),
@@ -192,6 +210,8 @@ impl World {
                 client: "Microsoft Office 365".to_owned(),
                 hide: vec!["UIDONLY".to_owned()],
             }],
+            utf8_only: options.utf8_only,
+            jmap_url: options.jmap_url,
             server_annotations: vec![(
                 "/shared/comment".to_owned(),
                 "A world for tests".to_owned(),
@@ -212,6 +232,11 @@ impl World {
             .user("alice", "secret")
             .await
             .expect("alice can be made");
+        let alice = world.account("alice").await.expect("alice is there").id();
+        let hidden = world
+            .mail
+            .set_hidden_words(alice, &options.hidden_from_alice);
+        hidden.await.expect("words can be hidden");
         world
     }
 

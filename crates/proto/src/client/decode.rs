@@ -170,6 +170,7 @@ fn known(c: &mut Cursor<'_>) -> Result<UntaggedData> {
         b"LIST" => UntaggedData::List(data::list_entry(c)?),
         b"LSUB" => UntaggedData::Lsub(data::list_entry(c)?),
         b"XLIST" if c.lenient() => UntaggedData::List(data::list_entry(c)?),
+        b"XLIST" => UntaggedData::Xlist(data::list_entry(c)?),
         b"STATUS" => data::status(c)?,
         b"NAMESPACE" => UntaggedData::Namespace(data::namespaces(c)?),
         b"SEARCH" => {

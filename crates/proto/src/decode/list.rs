@@ -39,13 +39,23 @@ pub(super) fn list(p: &mut Parser<'_>) -> Result<CommandBody> {
 /// lsub = "LSUB" SP mailbox SP list-mailbox
 /// ```
 pub(super) fn lsub(p: &mut Parser<'_>) -> Result<CommandBody> {
+    let (reference, pattern) = reference_and_pattern(p)?;
+    Ok(CommandBody::Lsub { reference, pattern })
+}
+
+/// ```abnf
+/// xlist = "XLIST" SP mailbox SP list-mailbox
+/// ```
+pub(super) fn xlist(p: &mut Parser<'_>) -> Result<CommandBody> {
+    let (reference, pattern) = reference_and_pattern(p)?;
+    Ok(CommandBody::Xlist { reference, pattern })
+}
+
+fn reference_and_pattern(p: &mut Parser<'_>) -> Result<(String, ListPattern)> {
     p.space()?;
     let reference = text(p)?;
     p.space()?;
-    Ok(CommandBody::Lsub {
-        reference,
-        pattern: pattern(p)?,
-    })
+    Ok((reference, pattern(p)?))
 }
 
 fn text(p: &mut Parser<'_>) -> Result<String> {

@@ -149,6 +149,7 @@ fn body(p: &mut Parser<'_>) -> Result<CommandBody> {
         b"STATUS" => status(p),
         b"LIST" => list::list(p),
         b"LSUB" => list::lsub(p),
+        b"XLIST" => list::xlist(p),
         b"COPY" => copy(p, seq),
         b"MOVE" => move_(p, seq),
         b"CLOSE" => Ok(CommandBody::Close),

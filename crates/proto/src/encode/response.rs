@@ -47,6 +47,7 @@ impl Writer<'_> {
             }
             UntaggedData::List(entry) => self.list_entry(b"* LIST ", entry),
             UntaggedData::Lsub(entry) => self.list_entry(b"* LSUB ", entry),
+            UntaggedData::Xlist(entry) => self.list_entry(b"* XLIST ", entry),
             UntaggedData::Status { mailbox, values } => self.status(mailbox, values),
             UntaggedData::Namespace(namespaces) => self.namespace(namespaces),
             UntaggedData::Search { ids, mod_seq } => self.search(ids.iter().copied(), *mod_seq),

@@ -65,6 +65,11 @@ pub enum CommandBody {
         reference: String,
         pattern: ListPattern,
     },
+    /// LIST as Gmail had it before RFC 6154: an alias with special uses.
+    Xlist {
+        reference: String,
+        pattern: ListPattern,
+    },
     Namespace,
     Status {
         mailbox: MailboxName,
@@ -178,6 +183,7 @@ impl CommandBody {
             Self::Unsubscribe(_) => "UNSUBSCRIBE",
             Self::List(_) => "LIST",
             Self::Lsub { .. } => "LSUB",
+            Self::Xlist { .. } => "XLIST",
             Self::Namespace => "NAMESPACE",
             Self::Status { .. } => "STATUS",
             Self::Idle => "IDLE",

@@ -73,11 +73,17 @@ pub enum SpecialUse {
     Sent,
     Trash,
     Important,
+    /// RFC 9979 §8.3
+    Memos,
+    /// RFC 9979 §8.2
+    Scheduled,
+    /// RFC 9979 §8.1
+    Snoozed,
 }
 
 impl SpecialUse {
     /// Every special use.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::All,
         Self::Archive,
         Self::Drafts,
@@ -86,6 +92,9 @@ impl SpecialUse {
         Self::Sent,
         Self::Trash,
         Self::Important,
+        Self::Memos,
+        Self::Scheduled,
+        Self::Snoozed,
     ];
 
     /// The attribute, with its backslash.
@@ -99,6 +108,9 @@ impl SpecialUse {
             Self::Sent => "\\Sent",
             Self::Trash => "\\Trash",
             Self::Important => "\\Important",
+            Self::Memos => "\\Memos",
+            Self::Scheduled => "\\Scheduled",
+            Self::Snoozed => "\\Snoozed",
         }
     }
 

@@ -76,6 +76,8 @@ pub enum UntaggedData {
     },
     List(ListEntry),
     Lsub(ListEntry),
+    /// LIST by another name, in answer to XLIST
+    Xlist(ListEntry),
     Status {
         mailbox: MailboxName,
         values: Vec<StatusValue>,

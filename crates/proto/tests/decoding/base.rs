@@ -312,4 +312,12 @@ fn lists() {
             pattern: ListPattern("comp.mail.*".into())
         }
     );
+    assert_eq!(
+        body("XLIST \"\" %"),
+        CommandBody::Xlist {
+            reference: String::new(),
+            pattern: ListPattern("%".into())
+        }
+    );
+    assert!(try_body("XLIST (SUBSCRIBED) \"\" *").is_err());
 }

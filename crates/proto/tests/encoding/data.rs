@@ -103,6 +103,10 @@ fn lists() {
         "LIST (\\Marked \\Drafts \\X-Foo) \"/\" Entw&APw-rfe",
     );
     data(
+        UntaggedData::Xlist(entry(&["\\Inbox"], "INBOX", vec![])),
+        "XLIST (\\Inbox) \"/\" INBOX",
+    );
+    data(
         UntaggedData::Lsub(entry(&["\\Noselect"], "a b", vec![])),
         "LSUB (\\Noselect) \"/\" \"a b\"",
     );

@@ -260,6 +260,25 @@ impl Config {
                 return Err(("imap", "hidden_from", reason));
             }
         }
+        let known = [&self.listen.imap, &self.listen.imaps];
+        for listener in &imap.listeners {
+            if !known.iter().any(|all| all.contains(&listener.address)) {
+                let reason = format!(
+                    "{} is none of listen.imap and listen.imaps",
+                    listener.address
+                );
+                return Err(("imap", "listeners", reason));
+            }
+            if let Some(reason) = unknown(&listener.hide) {
+                return Err(("imap", "listeners", reason));
+            }
+        }
+        let jmap = imap.jmap_url.as_str();
+        let is_plain = jmap.bytes().all(|b| b.is_ascii_graphic());
+        if !jmap.is_empty() && (!is_plain || crate::http::check_address(jmap).is_err()) {
+            let reason = "must be a URL that begins with https://".to_owned();
+            return Err(("imap", "jmap_url", reason));
+        }
         if !imap.admin.is_empty() && !imap.admin.contains(':') {
             // RFC 5464 §3.2.1.1
             let reason = "must be a URI, such as \"mailto:postmaster@example.org\"".to_owned();

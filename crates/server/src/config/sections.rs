@@ -211,7 +211,7 @@ sections! {
         /// The most mailboxes, INBOX and those of `mailboxes` among them. 0: no limit.
         quota_mailboxes: u64 = 0,
         /// What a new account has beside INBOX. A name of a special use (Drafts, Sent, Junk, Trash,
-        /// Archive, Important) makes the mailbox that clients use so.
+        /// Archive, Important, Memos, Scheduled, Snoozed) makes the mailbox that clients use so.
         mailboxes: Vec<String> =
             ["Drafts", "Sent", "Junk", "Trash", "Archive"].map(str::to_owned).to_vec(),
         /// How long expunged messages can still be brought back.
@@ -282,6 +282,16 @@ sections! {
             client: "Microsoft Office 365".to_owned(),
             hide: vec!["UIDONLY".to_owned()],
         }],
+        /// What is otherwise on single addresses of listen.imap and listen.imaps. As { address =
+        /// "[::]:1143", hide = ["COMPRESS=DEFLATE"], utf8_only = true }; both of the last two may be left
+        /// out.
+        listeners: Vec<ImapListener> = Vec::new(),
+        /// Serve only clients that enable UTF8=ACCEPT (RFC 9755 UTF8=ONLY). Many do not.
+        utf8_only: bool = false,
+        /// The session resource of a JMAP server for the same mail (RFC 9698), if there is one where who signs
+        /// in here can sign in as well and every message and mailbox has the same id:
+        /// "https://jmap.example.org/session".
+        jmap_url: String = String::new(),
         /// A note about this server for its users (METADATA /shared/comment).
         comment: String = String::new(),
         /// How to reach its administrator, as a URI (METADATA /shared/admin): "mailto:postmaster@example.org".
@@ -317,6 +327,20 @@ pub struct HiddenFrom {
     pub client: String,
     /// The words.
     pub hide: Vec<String>,
+}
+
+/// What is otherwise on one address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImapListener {
+    /// The address, as `listen` has it.
+    pub address: SocketAddr,
+    /// Capabilities that are switched off there.
+    #[serde(default)]
+    pub hide: Vec<String>,
+    /// Whether only UTF-8 is spoken there.
+    #[serde(default)]
+    pub utf8_only: bool,
 }
 
 /// A certificate for some names.

@@ -159,6 +159,9 @@ fn log(request: &Request) {
         Request::UserQuota { name, limits } => {
             tracing::info!(user = %name, ?limits, "control: set quota");
         }
+        Request::UserHide { name, words } => {
+            tracing::info!(user = %name, ?words, "control: hide capabilities");
+        }
         Request::UserDisabled { name, disabled } => {
             tracing::info!(user = %name, disabled, "control: set disabled");
         }

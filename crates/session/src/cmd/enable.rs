@@ -13,7 +13,9 @@ use crate::state::State;
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, words: Vec<Atom>) -> Outcome {
     let mut enabled: Vec<&str> = Vec::new();
     for word in capability::ENABLEABLE {
-        if !words.iter().any(|asked| asked.is(word)) || cx.hides(word) {
+        // RFC 9755 §7: it is what UTF8=ONLY asks for.
+        let hidden = cx.hides(word) && !(*word == "UTF8=ACCEPT" && cx.utf8_only());
+        if hidden || !words.iter().any(|asked| asked.is(word)) {
             continue;
         }
         enabled.push(word);

@@ -125,19 +125,73 @@ impl<'t> Node<'t> {
     }
 }
 
+/// The name of the responses to a LIST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// LIST
+    List,
+    /// XLIST, with the attributes that Gmail had before RFC 6154.
+    Xlist,
+}
+
+impl Answer {
+    fn data(self, mut entry: ListEntry) -> UntaggedData {
+        if self == Answer::List {
+            return UntaggedData::List(entry);
+        }
+        let mut old: Vec<&str> = Vec::new();
+        if entry.mailbox.is_inbox() {
+            old.push("\\Inbox");
+        }
+        for attribute in &entry.attributes {
+            match attribute {
+                ListAttribute::SpecialUse(SpecialUse::All) => old.push("\\AllMail"),
+                ListAttribute::SpecialUse(SpecialUse::Flagged) => old.push("\\Starred"),
+                ListAttribute::SpecialUse(SpecialUse::Junk) => old.push("\\Spam"),
+                _ => {}
+            }
+        }
+        let old = old.into_iter().filter_map(ListAttribute::new);
+        entry.attributes.extend(old);
+        UntaggedData::Xlist(entry)
+    }
+
+    fn completed(self) -> Reply {
+        Reply::ok(match self {
+            Answer::List => "LIST completed",
+            Answer::Xlist => "XLIST completed",
+        })
+    }
+}
+
+/// XLIST: what clients of the time before RFC 6154 ask for special uses with. It is not advertised.
+pub(crate) async fn xlist(
+    cx: &mut Cx,
+    state: &mut State,
+    reference: String,
+    pattern: ListPattern,
+) -> Outcome {
+    let args = List {
+        reference,
+        patterns: vec![pattern],
+        ..List::default()
+    };
+    list(cx, state, args, Answer::Xlist).await
+}
+
 /// LIST.
-pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome {
+pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Answer) -> Outcome {
     let login = state.login()?.clone();
     let extended = args.is_extended() || cx.enabled.rev2();
     if !args.is_extended() && args.patterns.iter().all(|pattern| pattern.0.is_empty()) {
         // RFC 9051 §6.3.9: a request for the separator and the root of the reference.
-        cx.data(&UntaggedData::List(ListEntry {
+        cx.data(&answer.data(ListEntry {
             attributes: vec![ListAttribute::NoSelect],
             separator: Some(MailboxName::SEPARATOR),
             mailbox: restante_proto::types::MailboxName::new(""),
             extended: Vec::new(),
         }));
-        return Ok(Reply::ok("LIST completed"));
+        return Ok(answer.completed());
     }
     let select = args.select.unwrap_or_default();
     let returns = args.returns.unwrap_or_default();
@@ -202,7 +256,7 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome 
                 mailbox: convert::wire_name(name),
                 extended: extended_items,
             };
-            cx.data(&UntaggedData::List(entry));
+            cx.data(&answer.data(entry));
             if !own(&select, node) {
                 // Listed for what is below it only (RFC 5819 §2, RFC 9590 §4).
                 continue;
@@ -234,7 +288,7 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List) -> Outcome 
             }
         }
     }
-    Ok(Reply::ok("LIST completed"))
+    Ok(answer.completed())
 }
 
 /// Whether a name that matches the pattern is selected, and with which CHILDINFO: RFC 9051 §6.3.9.6,

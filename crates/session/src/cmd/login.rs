@@ -63,6 +63,7 @@ pub(crate) async fn admit(
         let reply = Reply::no("Too many connections of this user").code(Code::Limit);
         return Err(reply.into());
     };
+    cx.hidden_from_user = cx.env.mail.hidden_words(account).await?;
     let account = cx.env.mail.account(account).await?;
     tracing::info!(peer = %cx.peer, user = %name, how, secure = cx.conn.is_secure(), "login");
     record(cx, state, &name, Some(account.id()), how, None);

@@ -16,6 +16,7 @@ mod fetch;
 mod filters;
 mod fuzzy;
 mod id;
+mod jmap_access;
 mod language;
 pub(crate) mod list;
 mod list_match;
@@ -75,8 +76,12 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Rename { from, to } => Box::pin(rename::run(cx, state, from, to)).await,
         C::Subscribe(mailbox) => Box::pin(subscribe::subscribe(state, mailbox)).await,
         C::Unsubscribe(mailbox) => Box::pin(subscribe::unsubscribe(state, mailbox)).await,
-        C::List(args) => Box::pin(list::list(cx, state, args)).await,
+        C::List(args) => Box::pin(list::list(cx, state, args, list::Answer::List)).await,
         C::Lsub { reference, pattern } => Box::pin(list::lsub(cx, state, reference, pattern)).await,
+        C::Xlist { reference, pattern } => {
+            Box::pin(list::xlist(cx, state, reference, pattern)).await
+        }
+        C::GetJmapAccess => jmap_access::run(cx, state),
         C::Namespace => namespace::run(cx, state.login()?),
         C::Status { mailbox, items } => Box::pin(status::run(cx, state, mailbox, items)).await,
         C::Close => Box::pin(close::close(state)).await,
