@@ -8,7 +8,7 @@ use restante_proto::client::{
     encode_command,
 };
 use restante_proto::types::{
-    Code, Command, CommandBody, Condition, Response, StatusResponse, Tag, UntaggedData,
+    Code, Command, CommandBody, Condition, Response, StatusResponse, Tag, Uid, UntaggedData,
 };
 use tokio::net::{TcpStream, ToSocketAddrs};
 
@@ -63,6 +63,15 @@ const UNSOLICITED_MAX: usize = 100_000;
 
 type Handler = Box<dyn FnMut(Untagged) + Send>;
 
+/// The most messages of one command, and where a command stopped (RFC 9738 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageLimit {
+    /// The most messages of one command.
+    pub limit: u32,
+    /// The lowest UID that was processed, if the server says.
+    pub lowest: Option<Uid>,
+}
+
 /// A connection to an IMAP server. See the [crate] for an example.
 ///
 /// A call that is dropped before it is done leaves the connection in the middle of a command;
@@ -78,6 +87,8 @@ pub struct Client {
     capabilities: Option<Vec<String>>,
     /// How often the server told its capabilities.
     capabilities_told: u64,
+    /// What the server said last that it had cut a command to.
+    message_limit: Option<MessageLimit>,
     unsolicited: VecDeque<Untagged>,
     unsolicited_lost: u64,
     handler: Option<Handler>,
@@ -140,6 +151,7 @@ impl Client {
             capabilities_told: 0,
             unsolicited: VecDeque::new(),
             unsolicited_lost: 0,
+            message_limit: None,
             handler: None,
             bye: None,
             idling: false,
@@ -192,6 +204,13 @@ impl Client {
 
     pub(crate) fn knows_capabilities(&self) -> bool {
         self.capabilities.is_some()
+    }
+
+    /// Takes what the server said since the last call of a limit that a command met (RFC 9738): FETCH, SEARCH,
+    /// STORE, MOVE and UID EXPUNGE were done for the messages with the highest UIDs only, and are to be
+    /// repeated for those below; COPY and APPEND were not done.
+    pub fn take_message_limit(&mut self) -> Option<MessageLimit> {
+        self.message_limit.take()
     }
 
     /// Takes the unsolicited responses that came since the last call: those that no command
@@ -543,8 +562,15 @@ impl Client {
     }
 
     fn note_code(&mut self, code: Option<&Code>) {
-        if let Some(Code::Capability(capabilities)) = code {
-            self.tell_capabilities(capabilities);
+        match code {
+            Some(Code::Capability(capabilities)) => self.tell_capabilities(capabilities),
+            Some(Code::MessageLimit { limit, lowest }) => {
+                self.message_limit = Some(MessageLimit {
+                    limit: limit.get(),
+                    lowest: *lowest,
+                });
+            }
+            _ => {}
         }
     }
 

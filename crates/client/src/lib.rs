@@ -61,7 +61,7 @@ pub use restante_proto::types;
 
 pub use acl::ListedRights;
 pub use append::{AppendFrom, AppendUid};
-pub use client::{Client, ClientOptions, Reply, Started, Untagged};
+pub use client::{Client, ClientOptions, MessageLimit, Reply, Started, Untagged};
 pub use connection::Io;
 pub use error::{Error, Refusal, Result};
 pub use idle::Idle;

@@ -49,6 +49,56 @@ async fn with_greeting(
     )
 }
 
+/// RFC 9738 §3.1.
+#[tokio::test]
+async fn a_command_can_be_cut_to_some_messages() {
+    let (mut client, server) = client(&[
+        (
+            "r1 UID SEARCH UIDAFTER 21999 UNDELETED\r\n",
+            "* SEARCH 25000 24998 23221\r\n\
+             r1 OK [MESSAGELIMIT 1000 23221] SEARCH completed with 1000 partial results\r\n",
+        ),
+        (
+            "r2 UID COPY 18000:21000 Trash\r\n",
+            "r2 NO [MESSAGELIMIT 1000 20001] Too many messages to copy\r\n",
+        ),
+        (
+            "r3 NOOP\r\n",
+            "* NO [MESSAGELIMIT 1000 23221] Partial\r\nr3 OK done\r\n",
+        ),
+    ])
+    .await;
+    let cut = |lowest| {
+        Some(MessageLimit {
+            limit: 1000,
+            lowest: Uid::new(lowest),
+        })
+    };
+    let after = SearchKey::UidAfter(Uid::new(21_999).unwrap());
+    let search = Search {
+        uid: true,
+        returns: None,
+        charset: None,
+        key: SearchKey::And(vec![after, SearchKey::Undeleted]),
+    };
+    client.run(CommandBody::Search(search)).await.unwrap();
+    assert_eq!(client.take_message_limit(), cut(23_221));
+    assert_eq!(client.take_message_limit(), None);
+    let copy = CommandBody::Copy {
+        set: MessageSet::Uid(UidSet::from_ranges([(
+            Uid::new(18_000).unwrap(),
+            Uid::new(21_000).unwrap(),
+        )])),
+        mailbox: MailboxName::new("Trash"),
+    };
+    assert!(client.run(copy).await.is_err());
+    assert_eq!(client.take_message_limit(), cut(20_001));
+    client.run(CommandBody::Noop).await.unwrap();
+    assert_eq!(client.take_message_limit(), cut(23_221));
+    drop(client);
+    server.await.unwrap();
+}
+
 /// RFC 9698 §5.
 #[tokio::test]
 async fn asks_where_the_same_mail_is_by_jmap() {

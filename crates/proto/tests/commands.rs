@@ -228,6 +228,8 @@ fn key() -> impl Strategy<Value = SearchKey> {
         set().prop_map(K::Uid),
         nz().prop_map(K::Older),
         nz().prop_map(K::Younger),
+        nz().prop_map(|uid| K::UidAfter(Uid::new(uid.get()).unwrap())),
+        nz().prop_map(|uid| K::UidBefore(Uid::new(uid.get()).unwrap())),
         mod_seq().prop_map(|mod_seq| K::ModSeq {
             entry: None,
             mod_seq

@@ -1,6 +1,7 @@
 //! What connections are served with: made of the configuration, and made again when it is read again.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -262,6 +263,8 @@ fn session_env(
         command_bytes_max: size(set.command_size),
         append_bytes_max: config.mail.message_size_max.0,
         append_messages_max: set.append_messages,
+        messages_max: NonZeroU32::new(config.imap.message_limit),
+        saved_messages_max: NonZeroU32::new(config.imap.save_limit),
         set_ranges_max: set.set_ranges,
         nesting_max: set.nesting,
         ghosts_max: set.untold_expunges,

@@ -2,6 +2,8 @@
 //!
 //! A word is added here with the code behind it, never before.
 
+use std::num::NonZeroU32;
+
 use restante_auth::sasl::Channel;
 
 use crate::env::{Env, Offers};
@@ -103,6 +105,17 @@ fn jmap_access(facts: &Facts<'_>) -> bool {
     known && facts.authenticated && !facts.anonymous
 }
 
+fn message_limit(facts: &Facts<'_>) -> bool {
+    facts.env.limits.messages_max.is_some()
+}
+
+/// Instead of `MESSAGELIMIT`, not beside it (RFC 9738 §3).
+fn save_limit(facts: &Facts<'_>) -> bool {
+    let limits = &facts.env.limits;
+    let beside = limits.messages_max.is_some() && !hidden(facts, "MESSAGELIMIT");
+    limits.saved_messages_max.is_some() && !beside
+}
+
 fn no_password(facts: &Facts<'_>) -> bool {
     !facts.authenticated && !passwords(facts)
 }
@@ -192,6 +205,8 @@ const WORDS: &[(&str, Condition)] = &[
     ("UNAUTHENTICATE", after_login),
     ("JMAPACCESS", jmap_access),
     ("APPENDLIMIT=", always),
+    ("MESSAGELIMIT=", message_limit),
+    ("SAVELIMIT=", save_limit),
 ];
 
 /// What ENABLE accepts (RFC 5161 §3.1: only extensions that need it).
@@ -212,9 +227,15 @@ pub(crate) fn words(facts: &Facts<'_>) -> Vec<String> {
         .filter(|(word, holds)| holds(facts) && !hidden(facts, word))
         .map(|(word, _)| match *word {
             "APPENDLIMIT=" => format!("{word}{}", facts.env.limits.append_bytes_max),
+            "MESSAGELIMIT=" => numbered(word, facts.env.limits.messages_max),
+            "SAVELIMIT=" => numbered(word, facts.env.limits.saved_messages_max),
             word => word.to_owned(),
         })
         .collect()
+}
+
+fn numbered(word: &str, number: Option<NonZeroU32>) -> String {
+    format!("{word}{}", number.map_or(0, NonZeroU32::get))
 }
 
 /// Whether a SASL mechanism can be used now.

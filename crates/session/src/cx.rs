@@ -16,6 +16,7 @@ use crate::conn::Conn;
 use crate::enabled::Enabled;
 use crate::env::{Env, Peer};
 use crate::language::Language;
+use crate::message_limit::Limited;
 use crate::notify::Notify;
 use crate::reply::Reply;
 use crate::state::{Selected, State};
@@ -40,6 +41,8 @@ pub(crate) struct Cx {
     pub(crate) language: Language,
     /// What SEARCH, SORT and THREAD compare by.
     pub(crate) comparator: Comparator,
+    /// What the command that runs was cut to.
+    pub(crate) limited: Option<Limited>,
     /// The command that runs: its tag, and when its client was last told something of it.
     pub(crate) running: Option<(Tag, Instant)>,
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -306,6 +307,11 @@ pub struct Limits {
     pub append_bytes_max: u64,
     /// The most messages in one APPEND (RFC 3502), and the most bytes they may have together.
     pub append_messages_max: u32,
+    /// Messages in one SEARCH, FETCH, STORE, COPY, MOVE, APPEND or UID EXPUNGE (RFC 9738 MESSAGELIMIT); `None`
+    /// is no limit.
+    pub messages_max: Option<NonZeroU32>,
+    /// Messages in one COPY or APPEND (RFC 9738 SAVELIMIT); `None` is no limit.
+    pub saved_messages_max: Option<NonZeroU32>,
     /// Ranges in one sequence set.
     pub set_ranges_max: usize,
     /// Nesting of parentheses and of search keys.
@@ -345,6 +351,8 @@ impl Default for Limits {
             command_bytes_max: 1 << 20,
             append_bytes_max: 50 << 20,
             append_messages_max: 1000,
+            messages_max: None,
+            saved_messages_max: None,
             set_ranges_max: 64 << 10,
             nesting_max: 32,
             ghosts_max: 50_000,

@@ -70,6 +70,7 @@ mod env;
 mod flags;
 mod io;
 mod language;
+mod message_limit;
 mod notify;
 mod partial;
 mod place;

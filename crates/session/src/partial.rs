@@ -24,6 +24,12 @@ pub(crate) fn told(range: PartialRange) -> PartialRange {
     }
 }
 
+/// How many results a range names, if there are enough.
+pub(crate) fn size(range: PartialRange) -> u32 {
+    let (PartialRange::First(a, b) | PartialRange::Last(a, b)) = range;
+    a.max(b).get() - a.min(b).get() + 1
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
@@ -45,5 +51,7 @@ mod tests {
         assert!(last(11, 20, 10).is_empty());
         assert!(first(1, 1, 0).is_empty() && last(1, 1, 0).is_empty());
         assert_eq!(last(1, u32::MAX, 3), 0..3);
+        assert_eq!(size(PartialRange::Last(n(1), n(1500))), 1500);
+        assert_eq!(size(PartialRange::First(n(u32::MAX), n(1))), u32::MAX);
     }
 }

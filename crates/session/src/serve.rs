@@ -83,6 +83,7 @@ impl Session {
                 notify: None,
                 comparator: Default::default(),
                 language: Default::default(),
+                limited: None,
                 running: None,
             },
             state: State::NotAuthenticated(Default::default()),
@@ -360,6 +361,12 @@ impl Session {
             Err(Failure::Bye(bye)) => return self.bye(bye),
             Err(Failure::Io(error)) => return Err(error),
         };
+        let (reply, limited) = match self.cx.limited.take() {
+            Some(limited) if reply.code.is_none() && reply.condition == Condition::Ok => {
+                (reply.code(limited.code()), None)
+            }
+            limited => (reply, limited),
+        };
         if let Some(code) = &reply.code {
             self.cx.note_own(code);
         }
@@ -378,6 +385,12 @@ impl Session {
             code = ?reply.code,
             "command"
         );
+        if let Some(limited) = limited.filter(|_| reply.condition != Condition::Bad) {
+            // The tagged answer has another code (RFC 9738 §3.1).
+            let text = "Only some of the messages were processed";
+            let told = Reply::no(text).code(limited.code());
+            self.cx.status(None, &told);
+        }
         self.cx.status(Some(&tag), &reply);
         self.cx.conn.utf8_names(self.cx.enabled.utf8_names());
         self.touch();

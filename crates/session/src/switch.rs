@@ -235,6 +235,7 @@ fn returns_need(returns: Option<&SearchReturn>, context: &'static str, words: &m
 fn key_needs(key: &SearchKey, words: &mut Words) {
     match key {
         SearchKey::Older(_) | SearchKey::Younger(_) => words.push("WITHIN"),
+        SearchKey::UidAfter(_) | SearchKey::UidBefore(_) => words.push("MESSAGELIMIT"),
         SearchKey::ModSeq { .. } => words.push("CONDSTORE"),
         SearchKey::EmailId(_) | SearchKey::ThreadId(_) => words.push("OBJECTID"),
         SearchKey::SavedBefore(_)

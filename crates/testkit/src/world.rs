@@ -1,6 +1,7 @@
 //! A server in memory for one test.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -147,6 +148,8 @@ impl WorldOptions {
             "command_bytes_max" => limits.command_bytes_max = size,
             "append_bytes_max" => limits.append_bytes_max = number.into(),
             "append_messages_max" => limits.append_messages_max = number,
+            "message_limit" => limits.messages_max = NonZeroU32::new(number),
+            "save_limit" => limits.saved_messages_max = NonZeroU32::new(number),
             "notify_mailboxes_max" => limits.notify_mailboxes_max = size,
             "contexts_max" => limits.contexts_max = size,
             "context_numbers_max" => limits.context_numbers_max = size,

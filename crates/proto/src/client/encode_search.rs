@@ -213,6 +213,8 @@ fn compound_key(out: &mut Out, key: &SearchKey, depth: usize) -> Result {
         K::Smaller(size) => out.raw(format!("SMALLER {size}")),
         K::Older(seconds) => out.raw(format!("OLDER {seconds}")),
         K::Younger(seconds) => out.raw(format!("YOUNGER {seconds}")),
+        K::UidAfter(uid) => out.raw(format!("UIDAFTER {}", uid.get())),
+        K::UidBefore(uid) => out.raw(format!("UIDBEFORE {}", uid.get())),
         K::EmailId(id) => out.raw(format!("EMAILID {id}")),
         K::ThreadId(id) => out.raw(format!("THREADID {id}")),
         K::Sequence(set) => out.set(set)?,

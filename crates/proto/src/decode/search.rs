@@ -214,6 +214,8 @@ fn key_with_argument(p: &mut Parser<'_>, word: &[u8]) -> Result<SearchKey> {
         b"UID" => SearchKey::Uid(p.set()?),
         b"OLDER" => SearchKey::Older(p.nz_number()?),
         b"YOUNGER" => SearchKey::Younger(p.nz_number()?),
+        b"UIDAFTER" => SearchKey::UidAfter(p.nz_number()?.into()),
+        b"UIDBEFORE" => SearchKey::UidBefore(p.nz_number()?.into()),
         b"MODSEQ" => mod_seq(p)?,
         b"EMAILID" => SearchKey::EmailId(p.object_id()?),
         b"THREADID" => SearchKey::ThreadId(p.object_id()?),

@@ -6,7 +6,7 @@ use super::date::Date;
 use super::fetch::FetchAttribute;
 use super::flag::Keyword;
 use super::notify::MailboxFilter;
-use super::numbers::ModSeq;
+use super::numbers::{ModSeq, Uid};
 use super::sets::{SeqSet, UidSet};
 use super::strings::{Atom, ObjectId};
 
@@ -65,6 +65,10 @@ pub enum SearchKey {
     Older(NonZeroU32),
     /// RFC 5032: seconds.
     Younger(NonZeroU32),
+    /// RFC 9738 §3.2: a larger UID than this.
+    UidAfter(Uid),
+    /// RFC 9738 §3.2: a smaller UID than this.
+    UidBefore(Uid),
     /// RFC 7162 §3.1.5
     ModSeq {
         entry: Option<ModSeqEntry>,

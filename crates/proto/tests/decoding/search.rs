@@ -54,6 +54,13 @@ fn search_keys() {
             K::And(vec![K::Unseen, K::Younger(nz(259_200))]),
         ),
         (
+            "UIDAFTER 25000 UIDBEFORE 30000",
+            K::And(vec![
+                K::UidAfter(Uid::new(25_000).unwrap()),
+                K::UidBefore(Uid::new(30_000).unwrap()),
+            ]),
+        ),
+        (
             "MODSEQ 620162338",
             K::ModSeq {
                 entry: None,

@@ -273,6 +273,20 @@ impl Config {
                 return Err(("imap", "listeners", reason));
             }
         }
+        let limits = [
+            ("message_limit", imap.message_limit),
+            ("save_limit", imap.save_limit),
+        ];
+        for (key, limit) in limits {
+            if (1..1000).contains(&limit) {
+                // RFC 9738 §3
+                return Err(("imap", key, "must be 0, or at least 1000".to_owned()));
+            }
+        }
+        if (1..imap.message_limit).contains(&imap.save_limit) {
+            let reason = "must be 0, or at least imap.message_limit, which is the one that is told";
+            return Err(("imap", "save_limit", reason.to_owned()));
+        }
         let jmap = imap.jmap_url.as_str();
         let is_plain = jmap.bytes().all(|b| b.is_ascii_graphic());
         if !jmap.is_empty() && (!is_plain || crate::http::check_address(jmap).is_err()) {

@@ -292,6 +292,12 @@ sections! {
         /// in here can sign in as well and every message and mailbox has the same id:
         /// "https://jmap.example.org/session".
         jmap_url: String = String::new(),
+        /// Messages in one SEARCH, FETCH, STORE, COPY, MOVE, THREAD, APPEND or UID EXPUNGE (RFC 9738). Clients that
+        /// do not know MESSAGELIMIT see no more than so many of a larger mailbox. 0: no limit, otherwise at least
+        /// 1000.
+        message_limit: u32 = 0,
+        /// The same for COPY and APPEND alone (SAVELIMIT).
+        save_limit: u32 = 0,
         /// A note about this server for its users (METADATA /shared/comment).
         comment: String = String::new(),
         /// How to reach its administrator, as a URI (METADATA /shared/admin): "mailto:postmaster@example.org".

@@ -18,6 +18,7 @@ use super::fetch::SectionOctets;
 use super::store::expunge_issued;
 use crate::convert;
 use crate::cx::Cx;
+use crate::message_limit;
 use crate::place::{self, Place};
 use crate::reply::{Failure, Outcome, Reply, client_bug, try_create};
 use crate::state::{Login, State};
@@ -183,6 +184,12 @@ impl Taking<'_> {
                 return Err(Reply::no("Too many messages in one APPEND")
                     .code(Code::Limit)
                     .into());
+            }
+            if let Some(limit) = cx
+                .save_limit()
+                .filter(|limit| appends.len() >= limit.get() as usize)
+            {
+                return Err(message_limit::exceeded(limit));
             }
             switch::append(cx, &head)?;
             let mut flags = convert::flag_names(&head.flags)?;

@@ -11,6 +11,7 @@ use super::fetch::SectionOctets;
 use super::store::expunge_issued;
 use crate::convert;
 use crate::cx::Cx;
+use crate::message_limit;
 use crate::place::{Place, no_permission};
 use crate::reply::{Failure, Outcome, Reply, try_create};
 use crate::state::{Selected, State};
@@ -25,6 +26,12 @@ pub(crate) async fn copy(
 ) -> Outcome {
     let (login, selected) = state.selected()?;
     let uids = resolve(cx, selected, &set).await?;
+    if let Some(limit) = cx.save_limit()
+        && let Some(highest) = message_limit::highest(selected, Some(&uids), limit).await?
+    {
+        // All or nothing (RFC 9738 §3.1).
+        return Err(message_limit::limited(limit, &highest).refusal());
+    }
     let name = convert::mailbox_name(&mailbox)?;
     let place = Place::of(&cx.env, login, &name).await.map_err(try_create)?;
     let found = place.mailbox(Rights::INSERT).await;
@@ -77,6 +84,13 @@ pub(crate) async fn move_to(
     let found = place.mailbox(Rights::INSERT).await;
     let (to, rights) = found.map_err(try_create)?;
     let gone = uids.intersect(&selected.view.ghosts());
+    let mut uids = uids;
+    if let Some(limit) = cx.message_limit()
+        && let Some(highest) = message_limit::highest(selected, Some(&uids), limit).await?
+    {
+        cx.limit_to(limit, &highest);
+        uids = highest;
+    }
     let here = uids.difference(&gone);
     let kept = rights.flags();
     let (code, highest) = if !Arc::ptr_eq(to.account(), selected.mailbox.account()) {

@@ -10,6 +10,7 @@ mod message;
 mod octets;
 mod plan;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use restante_mailbox::{
@@ -26,7 +27,8 @@ use self::plan::{Item, Plan, RowItem};
 use crate::convert;
 use crate::cx::Cx;
 use crate::flags::FlagWriter;
-use crate::partial::positions;
+use crate::message_limit;
+use crate::partial::{positions, size};
 use crate::reply::{self, Failure, Outcome, Reply, client_bug};
 use crate::state::{Selected, State};
 use crate::sync::{self, Tell};
@@ -37,6 +39,17 @@ const BATCH: usize = 512;
 const BATCH_OCTETS: usize = 64;
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Fetch) -> Outcome {
+    let limit = cx.message_limit();
+    run_within(cx, state, args, limit).await
+}
+
+/// At most `limit` messages: those with the highest UIDs, the highest first (RFC 9738 §3.1).
+pub(super) async fn run_within(
+    cx: &mut Cx,
+    state: &mut State,
+    args: Fetch,
+    limit: Option<NonZeroU32>,
+) -> Outcome {
     let (_, selected) = state.selected()?;
     if args.modifiers.vanished && !cx.enabled.qresync() {
         // RFC 7162 §3.2.6
@@ -49,6 +62,9 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Fetch) -> Outcome 
     }
     let mut uids = selected.view.resolve(&args.set).await?;
     if let Some(range) = args.modifiers.partial {
+        if let Some(limit) = limit.filter(|limit| size(range) > limit.get()) {
+            return Err(message_limit::exceeded(limit));
+        }
         // RFC 9394 §3.4: the page comes first, what has changed in it afterwards.
         let rows = selected.view.rows(&uids).await?;
         let there: UidSet = rows.iter(&uids).map(|(_, row)| row.uid).collect();
@@ -61,11 +77,18 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Fetch) -> Outcome 
         }
         uids = changed_since(selected, since, &uids).await?;
     }
+    let mut downwards = false;
+    if let Some(limit) = limit
+        && let Some(cut) = message_limit::highest(selected, Some(&uids), limit).await?
+    {
+        cx.limit_to(limit, &cut);
+        (uids, downwards) = (cut, true);
+    }
     if !plan.needs_emails {
-        rows(cx, selected, &account, &plan, &uids).await?;
+        rows(cx, selected, &account, &plan, (&uids, downwards)).await?;
         return Ok(Reply::ok("FETCH completed"));
     }
-    match emails(cx, selected, &account, &plan, uids).await? {
+    match emails(cx, selected, &account, &plan, (uids, downwards)).await? {
         None => Ok(Reply::ok("FETCH completed")),
         Some(problem) => Err(problem.reply().into()),
     }
@@ -134,12 +157,18 @@ async fn rows(
     selected: &Selected,
     account: &Account,
     plan: &Plan,
-    uids: &UidSet,
+    (uids, downwards): (&UidSet, bool),
 ) -> Result<(), Failure> {
     let rows = selected.view.rows(uids).await?;
+    let mut upwards = rows.iter(uids);
+    let mut reversed = Vec::new();
+    if downwards {
+        reversed.extend(upwards.by_ref());
+    }
+    let all = upwards.chain(reversed.into_iter().rev());
     let keywords = selected.view.snapshot().keywords().clone();
     let mut writer = RowWriter::new(FlagWriter::new(&keywords), cx, selected, account);
-    for (index, (number, row)) in rows.iter(uids).enumerate() {
+    for (index, (number, row)) in all.enumerate() {
         let Some(mut items) = begin_items(cx, number, row.uid) else {
             continue;
         };
@@ -233,7 +262,7 @@ async fn emails(
     selected: &mut Selected,
     account: &Arc<Account>,
     plan: &Plan,
-    mut rest: UidSet,
+    (mut rest, downwards): (UidSet, bool),
 ) -> Result<Option<Problem>, Failure> {
     let batch = match plan.needs_octets {
         true => BATCH_OCTETS,
@@ -241,9 +270,17 @@ async fn emails(
     };
     let mut problem = None;
     loop {
+        let highest;
+        let part = match downwards {
+            false => &rest,
+            true => {
+                highest = rest.slice(rest.len().saturating_sub(batch as u64)..rest.len());
+                &highest
+            }
+        };
         let mut told: Vec<Told> = {
-            let rows = selected.view.rows(&rest).await?;
-            let rows = rows.iter(&rest).take(batch);
+            let rows = selected.view.rows(part).await?;
+            let rows = rows.iter(part).take(batch);
             rows.map(|(number, row)| Told {
                 number,
                 row,
@@ -254,7 +291,13 @@ async fn emails(
         let Some(last) = told.last().map(|told| told.row.uid) else {
             return Ok(problem);
         };
-        rest = rest.difference(&UidSet::from_range(Uid::MIN, last));
+        rest = match downwards {
+            false => rest.difference(&UidSet::from_range(Uid::MIN, last)),
+            true => rest.difference(part),
+        };
+        if downwards {
+            told.reverse();
+        }
         // RFC 4314 §4: who may not set it reads on without it.
         if plan.sets_seen && !selected.read_only && selected.rights.contains(Rights::SEEN) {
             set_seen(cx, selected, &mut told).await?;

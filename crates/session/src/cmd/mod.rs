@@ -148,7 +148,7 @@ pub(crate) async fn fetch_told(
         attributes: attributes.to_vec(),
         modifiers: FetchModifiers::default(),
     };
-    match Box::pin(fetch::run(cx, state, args)).await {
+    match Box::pin(fetch::run_within(cx, state, args, None)).await {
         Ok(_) | Err(Failure::Reply(_)) => Ok(()),
         Err(failure) => Err(failure),
     }

@@ -11,6 +11,7 @@ use super::search_program::Program;
 use super::search_run;
 use super::updates::{self, Request};
 use crate::cx::Cx;
+use crate::message_limit;
 use crate::partial::{positions, told};
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::{Login, Selected, State};
@@ -54,14 +55,17 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Search) -> O
     };
     let charset = args.charset.as_deref();
     let Some(mut returns) = returns else {
-        let program = Program::new(cx, login, selected, charset, args.key).await?;
+        let mut program = Program::new(cx, login, selected, charset, args.key).await?;
+        limit(cx, selected, &mut program).await?;
         let found = search_run::find(cx, selected, &program, false).await?;
         tell_numbers(cx, selected, args.uid, &found, program.tells_mod_seq).await?;
         return Ok(Reply::ok("SEARCH completed"));
     };
     let update = returns.update.take().map(|fetch| (fetch, args.key.clone()));
     let all = update.is_some();
-    let result = search_view(cx, login, selected, charset, args.key, &returns, all).await?;
+    let mut program = Program::new(cx, login, selected, charset, args.key).await?;
+    limit(cx, selected, &mut program).await?;
+    let result = run_program(cx, selected, &program, &returns, all).await?;
     let correlator = EsearchCorrelator {
         tag: Some(tag),
         ..EsearchCorrelator::default()
@@ -82,7 +86,12 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Search) -> O
     if returns.save {
         selected.view.save(picked(&returns, &result.found));
     }
-    if let Some((fetch, key)) = update {
+    if cx.limited.is_some()
+        && let Some(tag) = correlator.tag.as_ref().filter(|_| all)
+    {
+        // Part of a result cannot be kept up to date.
+        updates::refuse(cx, tag, "Too many messages for one command");
+    } else if let Some((fetch, key)) = update {
         let request = Request {
             correlator,
             uid: args.uid,
@@ -118,11 +127,21 @@ pub(super) async fn search_view(
     all: bool,
 ) -> Result<SearchResult, Failure> {
     let program = Program::new(cx, login, selected, charset, key).await?;
-    check_relevancy(returns.relevancy, &program)?;
+    run_program(cx, selected, &program, returns, all).await
+}
+
+async fn run_program(
+    cx: &mut Cx,
+    selected: &Selected,
+    program: &Program,
+    returns: &SearchReturn,
+    all: bool,
+) -> Result<SearchResult, Failure> {
+    check_relevancy(returns.relevancy, program)?;
     let first = returns.min && !returns.max && !needs_all(returns) && !all;
-    let found = search_run::find(cx, selected, &program, first).await?;
+    let found = search_run::find(cx, selected, program, first).await?;
     let scores = match returns.relevancy {
-        true => Some(search_run::scores(cx, selected, &program, &found).await?),
+        true => Some(search_run::scores(cx, selected, program, &found).await?),
         false => None,
     };
     Ok(SearchResult {
@@ -130,6 +149,18 @@ pub(super) async fn search_view(
         scores,
         found,
     })
+}
+
+/// Searches no more messages than one command may: those with the highest UIDs (RFC 9738 §3.1).
+async fn limit(cx: &mut Cx, selected: &Selected, program: &mut Program) -> Result<(), Failure> {
+    if let Some(limit) = cx.message_limit()
+        && !program.finds_nothing()
+        && let Some(highest) = message_limit::highest(selected, program.uids(), limit).await?
+    {
+        cx.limit_to(limit, &highest);
+        program.only_among(highest);
+    }
+    Ok(())
 }
 
 /// What names no result wants all.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use restante_mailbox::{
-    AccountId, EmailId, FlagFilter, Flags, Keywords, ModSeq, Row, ThreadId, UidSet,
+    AccountId, EmailId, FlagFilter, Flags, Keywords, ModSeq, Row, ThreadId, Uid, UidSet,
 };
 use restante_message::{CharsetDecoder, is_known_charset};
 use restante_proto::types::{Code, Date, Keyword, SearchKey};
@@ -156,6 +156,7 @@ impl Program {
             recent: cx.enabled.recent().then(|| selected.view.recent()),
             all_uids: selected.view.all_uids(),
             charset,
+            has_limit: cx.message_limit().is_some(),
             collation: cx.comparator.collation,
             fuzzy: false,
             now_s: login.account.now_ms().div_euclid(1000),
@@ -177,6 +178,23 @@ impl Program {
             cx.condstore_aware(Some(selected));
         }
         Ok(program)
+    }
+
+    /// The UIDs that every message found has, if the search says so.
+    pub(crate) fn uids(&self) -> Option<&UidSet> {
+        let tests = match &self.root {
+            Test::All(tests) => tests.as_slice(),
+            test => std::slice::from_ref(test),
+        };
+        tests.iter().find_map(|test| match test {
+            Test::Uids(uids) => Some(uids),
+            _ => None,
+        })
+    }
+
+    /// Whether it finds nothing, whatever there is.
+    pub(crate) fn finds_nothing(&self) -> bool {
+        matches!(self.root, Test::Always(false))
     }
 
     /// Finds none but these.
@@ -237,6 +255,8 @@ struct Compiler<'a> {
     recent: Option<&'a UidSet>,
     all_uids: UidSet,
     charset: Option<&'a str>,
+    /// MESSAGELIMIT is told, and its keys are known.
+    has_limit: bool,
     collation: Collation,
     /// Whether the key stands under FUZZY.
     fuzzy: bool,
@@ -290,6 +310,19 @@ impl Compiler<'_> {
             K::Larger(size) => Test::Size(size.saturating_add(1)..u64::MAX),
             K::Smaller(size) => Test::Size(0..size),
             K::Sequence(_) | K::Uid(_) => Test::Uids(self.sets.next().unwrap_or_default()),
+            K::UidAfter(_) | K::UidBefore(_) if !self.has_limit => {
+                return Err(client_bug("MESSAGELIMIT is not supported"));
+            }
+            K::UidAfter(uid) => Test::Uids(match Uid::new(uid.get().saturating_add(1)) {
+                Some(first) if uid.get() < u32::MAX => self
+                    .all_uids
+                    .intersect(&UidSet::from_range(first, Uid::MAX)),
+                _ => UidSet::new(),
+            }),
+            K::UidBefore(uid) => Test::Uids(match Uid::new(uid.get() - 1) {
+                Some(last) => self.all_uids.intersect(&UidSet::from_range(Uid::MIN, last)),
+                None => UidSet::new(),
+            }),
             // There is one modseq for all metadata of a message: the entry is ignored, as it must be.
             K::ModSeq { mod_seq, .. } => {
                 self.program.tells_mod_seq = true;

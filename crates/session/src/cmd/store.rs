@@ -5,6 +5,7 @@ use restante_proto::types::{Code, MessageSet, Store, StoreAction};
 
 use crate::convert;
 use crate::cx::Cx;
+use crate::message_limit;
 use crate::place::no_permission;
 use crate::reply::{Failure, Outcome, Reply};
 use crate::state::{Selected, State};
@@ -26,6 +27,9 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
         cx.condstore_aware(Some(selected));
     }
     let asked = selected.view.resolve(&args.set).await?;
+    // UID commands pass over what is gone (RFC 9051 §6.4.9).
+    let by_number = (!args.set.is_uid()).then(|| asked.clone());
+    let asked = limited(cx, selected, asked).await?;
     let command = StoreFlags {
         // An expunge that this client has not been told: its row is there to read, not to change.
         uids: asked.difference(&selected.view.ghosts()),
@@ -57,8 +61,8 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
         };
         sync::tell_flags(cx, selected, &told, tell).await?;
     }
-    // UID commands pass over what is gone (RFC 9051 §6.4.9).
-    let gone = !args.set.is_uid() && !asked.intersect(&selected.view.ghosts()).is_empty();
+    let ghosts = selected.view.ghosts();
+    let gone = by_number.is_some_and(|asked| !asked.intersect(&ghosts).is_empty());
     if !refused.is_empty() {
         let reply = match gone {
             true => Reply::no("Conditional STORE failed, some messages have been expunged"),
@@ -70,6 +74,20 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
         return Err(expunge_issued());
     }
     Ok(Reply::ok("STORE completed"))
+}
+
+/// As many of the messages as one command may change: those with the highest UIDs.
+async fn limited(cx: &mut Cx, selected: &Selected, asked: UidSet) -> Result<UidSet, Failure> {
+    let Some(limit) = cx.message_limit() else {
+        return Ok(asked);
+    };
+    match message_limit::highest(selected, Some(&asked), limit).await? {
+        Some(highest) => {
+            cx.limit_to(limit, &highest);
+            Ok(highest)
+        }
+        None => Ok(asked),
+    }
 }
 
 /// Some of the messages that were named by number have been expunged (RFC 5530, RFC 2180 §4.2).

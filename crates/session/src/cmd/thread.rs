@@ -12,6 +12,7 @@ use super::search::{self, Found};
 use super::search_program::Program;
 use super::search_run;
 use crate::cx::Cx;
+use crate::message_limit;
 use crate::reply::{Outcome, Reply, client_bug};
 use crate::state::State;
 
@@ -24,6 +25,14 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Thread) -> Outcome
         ThreadAlgorithm::Other(_) => return Err(client_bug("Unknown threading algorithm")),
     };
     let program = Program::new(cx, login, selected, Some(&args.charset), args.key).await?;
+    if let Some(limit) = cx.message_limit()
+        && message_limit::highest(selected, program.uids(), limit)
+            .await?
+            .is_some()
+    {
+        // RFC 9738 §3.3: threads of some of the messages would be others.
+        return Err(message_limit::exceeded(limit));
+    }
     let uids = search_run::find(cx, selected, &program, false).await?;
     let found = Found::read(selected, &uids).await?;
     let mut headers = Headers {
