@@ -9,6 +9,7 @@ mod checkpoint;
 mod clock;
 mod codec;
 mod commit;
+mod derived;
 mod directory;
 mod email;
 mod error;
@@ -49,6 +50,7 @@ pub use build::{ExpungeWhat, FlagAction, FlagNames, StoreFlags};
 pub use check::{CheckReport, CheckScope, Problem};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use codec::DecodeError;
+pub use derived::DerivedBlock;
 pub use directory::{NewUser, User, canonical_user_name};
 pub use email::{EmailDraft, EmailRow, NewEmail, clamp};
 pub use error::{Limit, MailError, Result};
@@ -69,7 +71,7 @@ pub use retention::RetentionReport;
 pub use scram::ScramRow;
 pub use snapshot::{
     Annotations, Checkpoint, ChunkRef, Diff, FlagFilter, FoldError, Import, ImportError, LoadError,
-    Loaded, NotLoaded, PartKey, PartKind, Parts, Rows, Snapshot, Wanted, chunks_of,
+    Loaded, NotLoaded, Number, PartKey, PartKind, Parts, Rows, Snapshot, Wanted, chunks_of,
 };
 pub use tail::{RootRef, Tail, TailState};
 pub use tree::{Entry, MetadataName, SpecialUse, Tree};

@@ -13,6 +13,7 @@ use restante_store::Store;
 
 use crate::{
     account::Account,
+    derived::DerivedCache,
     directory::User,
     email::{EmailCache, EmailIds},
     error::{MailError, Result},
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) options: MailOptions,
     pub(crate) email_ids: EmailIds,
     pub(crate) emails: EmailCache,
+    pub(crate) derived: DerivedCache,
     pub(crate) warm: Weak<Warm>,
     nonces: AtomicU64,
     /// Bytes of tails, checkpoints, parts and records that were read.
@@ -98,6 +100,7 @@ impl Mail {
         let core = Arc::new(Core {
             email_ids: EmailIds::new(options.node),
             emails: EmailCache::new(options.email_cache_bytes),
+            derived: DerivedCache::new(options.derived_cache_bytes),
             warm: Arc::downgrade(&warm),
             nonces: AtomicU64::new(RandomState::new().hash_one(0u8)),
             reads: AtomicU64::new(0),

@@ -29,6 +29,8 @@ pub struct MailOptions {
     pub snapshot_cache_bytes: u64,
     /// Memory for the rows of emails (ENVELOPE, BODYSTRUCTURE, …), in bytes.
     pub email_cache_bytes: u64,
+    /// Memory for what SEARCH, SORT and THREAD compare of emails, in bytes.
+    pub derived_cache_bytes: u64,
     /// The largest message, in bytes (RFC 7889).
     pub message_bytes_max: u64,
     /// The quota of users who have none of their own.
@@ -51,6 +53,7 @@ impl Default for MailOptions {
             grace: Duration::from_secs(24 * 3600),
             snapshot_cache_bytes: 64 << 20,
             email_cache_bytes: 16 << 20,
+            derived_cache_bytes: 32 << 20,
             message_bytes_max: 50 << 20,
             quota: QuotaLimits::default(),
             mailboxes: Vec::new(),

@@ -348,6 +348,9 @@ impl Mail {
                 for email in emails {
                     self.core.emails.remove(id, *email);
                 }
+                if purge.is_some() {
+                    self.core.derived.forget(id);
+                }
                 Ok(true)
             }
             Err(CommitError::Conflict { .. }) => Ok(false),

@@ -46,7 +46,7 @@ impl Collation {
 
     /// Appends a form for finding substrings: equal for the same texts as that of [`Collation::fold`],
     /// with small letters, as the finder's table of rare octets expects.
-    pub(crate) fn fold_to_find(self, text: &str, out: &mut Vec<u8>) {
+    pub fn fold_to_find(self, text: &str, out: &mut Vec<u8>) {
         let start = out.len();
         match self {
             Collation::UnicodeCasemap => casemap::fold_swapped(text, out),

@@ -24,6 +24,11 @@ impl Needle {
         }
     }
 
+    /// How it is compared.
+    pub fn collation(&self) -> Collation {
+        self.collation
+    }
+
     /// Whether the needle is found in every text.
     pub fn is_empty(&self) -> bool {
         self.finder.needle().is_empty()
@@ -39,6 +44,12 @@ impl Needle {
         scratch.clear();
         self.collation.fold_to_find(text, scratch);
         self.finder.find(scratch).is_some()
+    }
+
+    /// Where the needle begins in texts in the form of [`Collation::fold_to_find`] of its collation: one after the other, with octets between
+    /// them that are not of UTF-8, which it does not span.
+    pub fn find_in_form(&self, form: &[u8]) -> Option<usize> {
+        self.finder.find(form)
     }
 }
 

@@ -37,6 +37,17 @@ impl Texts {
     pub fn push(&mut self, text: &str) {
         let start = self.bytes.len();
         self.collation.fold(text, &mut self.bytes);
+        self.end(start);
+    }
+
+    /// As [`Texts::push`], of a text in the form that the collation makes of it.
+    pub fn push_folded(&mut self, folded: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(folded);
+        self.end(start);
+    }
+
+    fn end(&mut self, start: usize) {
         self.ends.push(self.bytes.len());
         let folded = &self.bytes[start..];
         let mut head = [0; 8];

@@ -61,6 +61,9 @@
 
 mod capability;
 mod cmd;
+mod columns;
+#[cfg(test)]
+mod columns_tests;
 mod conn;
 mod convert;
 mod cx;

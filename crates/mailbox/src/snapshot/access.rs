@@ -1,6 +1,6 @@
 //! Rows and positions of a loaded snapshot.
 
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds, RangeInclusive};
 
 use super::{
     Loaded, NotLoaded, Snapshot,
@@ -42,6 +42,19 @@ impl FlagFilter {
     pub const fn passes(self, flags: Flags) -> bool {
         flags.contains(self.all) && !flags.intersects(self.none)
     }
+}
+
+/// A number that a row has: dates in seconds, sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// The size.
+    Size,
+    /// The save date (RFC 8514).
+    SaveDate,
+    /// The internal date.
+    InternalDate,
+    /// The internal date on the clock of its own zone, as if that were UTC.
+    LocalDate,
 }
 
 /// The place of a row: page, chunk of the page, row of the chunk.
@@ -257,6 +270,28 @@ impl Loaded {
             mutable.each_word(0..chunk.rows(), |index, word| {
                 if passes[word] {
                     uids.insert(fixed.uid(index));
+                }
+            });
+        }
+        uids
+    }
+
+    /// The UIDs of the messages whose number lies in `range`, among those chunks that can have a message which passes
+    /// `filter`.
+    pub fn uids_between(
+        &self,
+        filter: FlagFilter,
+        number: Number,
+        range: &RangeInclusive<i64>,
+    ) -> UidSet {
+        let mut uids = UidSet::new();
+        for (_, chunk) in self.chunks(|summary| summary.can_pass(filter)) {
+            let fixed = loaded(chunk.fixed.get());
+            fixed.places_in(number, range, |places| {
+                if fixed.is_dense() {
+                    uids.insert_range(fixed.uid(places.start), fixed.uid(places.end - 1));
+                } else {
+                    fixed.each_uid(places, |_, uid| uids.insert(uid));
                 }
             });
         }

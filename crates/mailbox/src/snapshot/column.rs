@@ -1,6 +1,6 @@
 //! Columns of numbers as they lie in memory: a base, and offsets as narrow as they can be.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// Some numbers. It does not know how many when they are a run.
 #[derive(Clone, Debug)]
@@ -87,6 +87,60 @@ impl Column {
         }
     }
 
+    /// Calls `each` with the places, of `count`, whose values lie in `range`: runs of them, as long as they are.
+    pub(super) fn places_in(
+        &self,
+        count: usize,
+        range: &RangeInclusive<i64>,
+        each: impl FnMut(Range<usize>),
+    ) {
+        let (low, high) = (*range.start(), *range.end());
+        if low > high {
+            return;
+        }
+        // What is compared are the offsets, as they lie in memory.
+        fn narrow<T: TryFrom<u64> + Copy + PartialOrd>(
+            base: i64,
+            (low, high): (i64, i64),
+            largest: T,
+            offsets: &[T],
+            each: impl FnMut(Range<usize>),
+        ) {
+            if high < base {
+                return;
+            }
+            let Ok(low) = T::try_from(low.max(base).wrapping_sub(base) as u64) else {
+                return;
+            };
+            let high = T::try_from(high.wrapping_sub(base) as u64).unwrap_or(largest);
+            runs(
+                offsets
+                    .iter()
+                    .map(|offset| low <= *offset && *offset <= high),
+                each,
+            );
+        }
+        let ends = (low, high);
+        match self {
+            Self::Run { first, step } => {
+                let value = |place: usize| first.wrapping_add(step.wrapping_mul(place as i64));
+                runs((0..count).map(|place| range.contains(&value(place))), each);
+            }
+            Self::U8(base, offsets) => narrow(*base, ends, u8::MAX, offsets, each),
+            Self::U16(base, offsets) => narrow(*base, ends, u16::MAX, offsets, each),
+            Self::U32(base, offsets) => narrow(*base, ends, u32::MAX, offsets, each),
+            Self::I64(values) => runs(values.iter().map(|value| range.contains(value)), each),
+        }
+    }
+
+    /// The one value that all have, if that is seen at once.
+    pub(super) fn constant(&self) -> Option<i64> {
+        match self {
+            Self::Run { first, step: 0 } => Some(*first),
+            _ => None,
+        }
+    }
+
     /// All `count` values into `values`, which is emptied before.
     pub(super) fn read(&self, count: usize, values: &mut Vec<i64>) {
         values.clear();
@@ -163,6 +217,25 @@ impl Column {
     }
 }
 
+/// Calls `each` with the runs of places at which there is `true`.
+pub(super) fn runs(hits: impl Iterator<Item = bool>, mut each: impl FnMut(Range<usize>)) {
+    let (mut start, mut end) = (None, 0);
+    for (place, hit) in hits.enumerate() {
+        match (hit, start) {
+            (true, None) => start = Some(place),
+            (false, Some(first)) => {
+                each(first..place);
+                start = None;
+            }
+            _ => {}
+        }
+        end = place + 1;
+    }
+    if let Some(first) = start {
+        each(first..end);
+    }
+}
+
 fn joined<T: Copy>(old: &[T], more: impl ExactSizeIterator<Item = T>) -> Box<[T]> {
     let mut all = Vec::with_capacity(old.len() + more.len());
     all.extend_from_slice(old);
@@ -201,6 +274,23 @@ mod tests {
             let all = [&values[..], &more].concat();
             column.extended(values.len(), &more).read(all.len(), &mut read);
             prop_assert_eq!(read, all);
+        }
+
+        #[test]
+        fn places_like_a_vector(values in any_values(), ends in any::<(prop::sample::Index, prop::sample::Index)>(), off in -1..2_i64) {
+            let end = |index: prop::sample::Index| values[index.index(values.len())].saturating_add(off);
+            let open = [(i64::MIN, i64::MAX), (i64::MIN, end(ends.0)), (end(ends.0), i64::MAX)];
+            for (low, high) in [(end(ends.0), end(ends.1))].into_iter().chain(open) {
+                let (mut places, mut last) = (Vec::new(), None);
+                Column::new(&values).places_in(values.len(), &(low..=high), |run| {
+                    // As long as they are.
+                    assert!(!run.is_empty() && last.is_none_or(|last| run.start > last));
+                    last = Some(run.end);
+                    places.extend(run);
+                });
+                let model = (0..values.len()).filter(|place| (low..=high).contains(&values[*place]));
+                prop_assert_eq!(places, model.collect::<Vec<_>>());
+            }
         }
 
         #[test]

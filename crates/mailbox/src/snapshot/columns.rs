@@ -1,12 +1,16 @@
 //! The two parts of a chunk: columns that never change while its messages are there, and those that
 //! do.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::HashMap,
+    ops::{Range, RangeInclusive},
+};
 
 use bytes::Bytes;
 
 use super::{
-    column::Column,
+    access::Number,
+    column::{Column, runs},
     packed::{pack, unpack},
     summary::Summary,
 };
@@ -94,6 +98,38 @@ impl Fixed {
     #[inline]
     pub(super) fn each_uid(&self, range: Range<usize>, mut each: impl FnMut(usize, Uid)) {
         self.uid.each(range, |place, value| each(place, uid(value)));
+    }
+
+    /// Calls `each` with the places whose number lies in `range`: runs of them.
+    pub(super) fn places_in(
+        &self,
+        number: Number,
+        range: &RangeInclusive<i64>,
+        each: impl FnMut(Range<usize>),
+    ) {
+        let column = match number {
+            Number::Size => &self.size,
+            Number::SaveDate => &self.save_date_s,
+            Number::InternalDate => &self.date_s,
+            Number::LocalDate => match self.zone_min.constant() {
+                Some(zone) => {
+                    let (low, high) = (*range.start(), *range.end());
+                    let utc = low.saturating_sub(zone * 60)..=high.saturating_sub(zone * 60);
+                    // The ends are not seconds but no ends.
+                    let low = if low == i64::MIN { low } else { *utc.start() };
+                    let high = if high == i64::MAX { high } else { *utc.end() };
+                    return self.date_s.places_in(self.rows, &(low..=high), each);
+                }
+                None => {
+                    let local = |place| {
+                        let zone = self.zone_min.at(place) * 60;
+                        range.contains(&self.date_s.at(place).saturating_add(zone))
+                    };
+                    return runs((0..self.rows).map(local), each);
+                }
+            },
+        };
+        column.places_in(self.rows, range, each);
     }
 
     /// Fills the fixed columns of the rows from `start` on.

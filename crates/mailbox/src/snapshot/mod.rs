@@ -26,7 +26,7 @@ use bytes::Bytes;
 use self::chunk::{Page, starts};
 pub(crate) use self::part::Made;
 pub use self::{
-    access::{FlagFilter, Rows},
+    access::{FlagFilter, Number, Rows},
     checkpoint::Checkpoint,
     chunk::ChunkRef,
     diff::{Diff, NotLoaded},

@@ -281,6 +281,36 @@ fn check(loaded: &Loaded, model: &Model) {
         );
         assert_eq!(loaded.count_with(filter), passing().count() as u32);
     }
+    type Value = fn(&Row) -> i64;
+    let numbers: [(Number, Value); 4] = [
+        (Number::Size, |row| row.size as i64),
+        (Number::SaveDate, |row| row.save_date_s),
+        (Number::InternalDate, |row| row.internal_date.unix_s),
+        (Number::LocalDate, |row| {
+            let zone = i64::from(row.internal_date.zone_min) * 60;
+            row.internal_date.unix_s.saturating_add(zone)
+        }),
+    ];
+    for (number, value) in numbers {
+        let at = |place: usize| rows.get(place).map_or(7, value);
+        let (one, two) = (at(rows.len() / 3), at(rows.len() / 2));
+        for range in [one..=two, two..=one, i64::MIN..=one, one..=i64::MAX] {
+            let uids = loaded.uids_between(FlagFilter::default(), number, &range);
+            let between = rows.iter().filter(|row| range.contains(&value(row)));
+            assert_eq!(
+                uids,
+                between.map(|row| row.uid).collect(),
+                "{number:?} {range:?}"
+            );
+            let filter = FlagFilter::without(Flags::SEEN);
+            let uids = loaded.uids_between(filter, number, &range);
+            let passing = loaded.uids_with(filter).intersect(&uids);
+            let between = rows
+                .iter()
+                .filter(|row| range.contains(&value(row)) && filter.passes(row.flags));
+            assert_eq!(passing, between.map(|row| row.uid).collect());
+        }
+    }
     for modseq in [0, model.modseq.0 / 2, model.modseq.0].map(ModSeq) {
         let changed = rows.iter().copied().filter(|row| row.modseq > modseq);
         assert!(loaded.changed_since(modseq).eq(changed));

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use restante_mailbox::{Account, EmailId, EmailRow, MailError, ModSeq, Uid, UidSet};
+use restante_mailbox::{EmailId, Mailbox, ModSeq, Uid, UidSet};
 use restante_proto::types::{
     self as wire, Code, Condition, EsearchCorrelator, Search, SearchKey, SearchReturn, Tag,
 };
@@ -10,6 +10,7 @@ use restante_proto::types::{
 use super::search_program::Program;
 use super::search_run;
 use super::updates::{self, Request};
+use crate::columns::{self, Derived, Values};
 use crate::cx::Cx;
 use crate::message_limit;
 use crate::partial::{positions, told};
@@ -407,18 +408,17 @@ impl Found {
         modseqs.max().map(wire::ModSeq)
     }
 
-    /// Hands each message over with its email, in order; `None` if the email is not there any more.
-    pub(super) async fn each_email(
+    /// Reads columns, some messages at a time: `each` is given these messages and the values, by column.
+    pub(super) async fn each_block(
         &self,
-        account: &Account,
-        mut each: impl FnMut(&Message, Option<&EmailRow>) -> Result<(), MailError>,
+        mailbox: &Mailbox,
+        columns: &[Derived],
+        mut each: impl FnMut(&[Message], &[Values]) + Send,
     ) -> Result<(), Failure> {
         for messages in self.messages.chunks(EMAILS) {
-            let ids: Vec<EmailId> = messages.iter().map(|message| message.email).collect();
-            let emails = account.emails(&ids).await?;
-            for (message, email) in messages.iter().zip(&emails) {
-                each(message, email.as_deref())?;
-            }
+            let ids: Vec<_> = messages.iter().map(|m| (m.uid, m.email)).collect();
+            let values = columns::read(mailbox, columns, &ids).await?;
+            each(messages, &values);
             tokio::task::yield_now().await;
         }
         Ok(())

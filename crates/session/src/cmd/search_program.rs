@@ -7,12 +7,13 @@ use std::ops::Range;
 use restante_mailbox::{
     AccountId, EmailId, FlagFilter, Flags, Keywords, ModSeq, Row, ThreadId, Uid, UidSet,
 };
-use restante_message::{CharsetDecoder, is_known_charset};
+use restante_message::{CharsetDecoder, SentDate, is_known_charset};
 use restante_proto::types::{Code, Date, Keyword, SearchKey};
 use restante_search::{Collation, EnvelopeField, Needle};
 
 use super::filters;
 use super::fuzzy::{self, FuzzyKey};
+use crate::columns::{Answer, Derived, Values, sent_date, thread_id};
 use crate::convert;
 use crate::cx::Cx;
 use crate::reply::{Failure, Reply, client_bug};
@@ -21,7 +22,7 @@ use crate::state::{Login, Selected};
 /// Keys that look into the message, in one command. Each of them is looked for in each message.
 const LOOKS_MAX: usize = 1000;
 
-const DAY_S: i64 = 86_400;
+pub(super) const DAY_S: i64 = 86_400;
 
 /// The charsets that BADCHARSET names; there are more (RFC 9051 §7.1).
 const CHARSETS: &[&str] = &[
@@ -75,7 +76,7 @@ pub(crate) enum Test {
     Any(Vec<Test>),
 }
 
-/// A look into the email, cheapest first.
+/// A look into the email, cheapest first. What is in its row is in columns mostly ([`crate::columns`]).
 #[derive(Debug)]
 pub(crate) enum Look {
     /// Row: days since 1970 of the Date field, on the sender's calendar.
@@ -98,6 +99,40 @@ pub(crate) enum Look {
 }
 
 impl Look {
+    /// The column that answers, if there is one.
+    pub(crate) fn column(&self) -> Option<Derived> {
+        match self {
+            Look::Sent(_) => Some(Derived::Sent),
+            Look::Thread(_) => Some(Derived::Thread),
+            Look::Envelope(field, needle) => Some(Derived::Envelope(*field, needle.collation())),
+            Look::Header { .. } | Look::Body(_) | Look::Text(_) => None,
+        }
+    }
+
+    /// What the column says of messages with these UIDs.
+    pub(crate) fn ask(
+        &self,
+        values: &Values,
+        uid: impl Fn(usize) -> Uid,
+        answers: &mut Vec<Answer>,
+    ) {
+        let answer = |is: Option<bool>| is.map_or(Answer::Gone, Answer::Is);
+        match self {
+            Look::Sent(days) => values.each(uid, |_, value| {
+                // Without a Date there is nothing to compare (RFC 9051 §6.4.4).
+                let is = |date: SentDate| days.contains(&date.local_day());
+                answers.push(answer(value.map(|value| sent_date(value).is_some_and(is))));
+            }),
+            Look::Thread(thread) => values.each(uid, |_, value| {
+                answers.push(answer(
+                    value.map(|value| thread_id(value) == Some(thread.0)),
+                ));
+            }),
+            Look::Envelope(_, needle) => values.find(needle, uid, |_, is| answers.push(is)),
+            Look::Header { .. } | Look::Body(_) | Look::Text(_) => {}
+        }
+    }
+
     /// 1: the email's row, 2: the header, 3: the whole message.
     fn cost(&self) -> u8 {
         match self {
@@ -667,7 +702,7 @@ fn is_one(flags: Flags) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use restante_mailbox::{DateTime, Uid};
+    use restante_mailbox::DateTime;
 
     use super::*;
 

@@ -3,10 +3,15 @@
 //! Memory is bounded by a block of messages; the runtime gets its turn between blocks, and within
 //! large messages.
 
-use restante_mailbox::{FlagFilter, MailError, ModSeq, Row, UidSet, Wanted};
+use std::ops::{Range, RangeInclusive};
 
-use super::search_program::{Program, Test};
+use restante_mailbox::{
+    FlagFilter, Loaded, MailError, Mailbox, ModSeq, Number, Row, UidSet, Wanted,
+};
+
+use super::search_program::{DAY_S, Look, Program, Test};
 use super::search_text::Reader;
+use crate::columns::{self, Answer, Derived};
 use crate::cx::Cx;
 use crate::reply::Failure;
 use crate::state::Selected;
@@ -23,6 +28,8 @@ struct Columns<'p> {
     filter: FlagFilter,
     uids: Option<&'p UidSet>,
     since: ModSeq,
+    /// Numbers, and what they must be.
+    numbers: Vec<(Number, RangeInclusive<i64>)>,
     /// Whether that is all of the search.
     whole: bool,
 }
@@ -37,6 +44,7 @@ impl<'p> Columns<'p> {
             filter: FlagFilter::default(),
             uids: None,
             since: ModSeq::ZERO,
+            numbers: Vec::new(),
             whole: true,
         };
         for test in tests {
@@ -45,10 +53,62 @@ impl<'p> Columns<'p> {
                 Test::Uids(uids) => columns.uids = Some(uids),
                 Test::ModSeq(modseq) => columns.since = columns.since.max(*modseq),
                 Test::Always(true) => {}
-                _ => columns.whole = false,
+                test => match number(test) {
+                    Some(number) => columns.numbers.push(number),
+                    None => columns.whole = false,
+                },
             }
         }
         columns
+    }
+
+    /// The messages that are as flags, numbers and UIDs must be.
+    fn find(&self, rows: &Loaded) -> UidSet {
+        let mut found = match self.filter == FlagFilter::default() {
+            true => None,
+            false => Some(rows.uids_with(self.filter)),
+        };
+        for (number, range) in &self.numbers {
+            let uids = rows.uids_between(self.filter, *number, range);
+            found = Some(match found {
+                Some(found) => found.intersect(&uids),
+                None => uids,
+            });
+        }
+        let found = found.unwrap_or_else(|| rows.uids());
+        match self.uids {
+            Some(uids) => found.intersect(uids),
+            None => found,
+        }
+    }
+}
+
+/// A test of one number of the row.
+fn number(test: &Test) -> Option<(Number, RangeInclusive<i64>)> {
+    // The last second of a range whose end is not in it; `MAX` is no end.
+    let last = |end: i64| {
+        if end == i64::MAX {
+            end
+        } else {
+            end.saturating_sub(1)
+        }
+    };
+    let seconds =
+        |days: &Range<i64>| days.start.saturating_mul(DAY_S)..=last(days.end.saturating_mul(DAY_S));
+    match test {
+        Test::Arrived(days) => Some((Number::LocalDate, seconds(days))),
+        Test::ArrivedAt(moments) => {
+            let range = moments.start..=last(moments.end);
+            Some((Number::InternalDate, range))
+        }
+        Test::Saved(days) => Some((Number::SaveDate, seconds(days))),
+        Test::Size(bytes) => {
+            let low = i64::try_from(bytes.start).ok()?;
+            // No size is below 0.
+            let high = i64::try_from(bytes.end).map_or(i64::MAX, |end| end - 1);
+            Some((Number::Size, low..=high))
+        }
+        _ => None,
     }
 }
 
@@ -68,6 +128,7 @@ pub(crate) async fn find(
     let mut run = Run {
         cx,
         program,
+        mailbox: &selected.mailbox,
         reader: Reader::new(selected.mailbox.account(), program),
         block: Vec::new(),
         found: UidSet::new(),
@@ -78,23 +139,26 @@ pub(crate) async fn find(
     };
     let exists = u64::from(view.snapshot().exists());
     let has_filter = columns.filter != FlagFilter::default();
-    // A long range is no help where flags or modseqs tell which chunks to look at.
+    // A long range is no help where flags, numbers or modseqs tell which chunks to look at.
     let few = columns.uids.filter(|uids| {
         let long = uids.range_count() == 1 && uids.len() > exists / 4;
-        !(long && (has_filter || columns.since > ModSeq::ZERO))
+        let others = has_filter || !columns.numbers.is_empty() || columns.since > ModSeq::ZERO;
+        !(long && others)
     });
     if let Some(uids) = few {
         let rows = view.rows(uids).await?;
         run.pass(rows.loaded().rows_in(uids)).await?;
-    } else if has_filter {
+    } else if has_filter || (!columns.numbers.is_empty() && columns.since == ModSeq::ZERO) {
         let rows = view.load(Wanted::Flagged(columns.filter)).await?;
-        if columns.whole && columns.since == ModSeq::ZERO {
-            run.found = rows.loaded().uids_with(columns.filter);
-            if let Some(uids) = columns.uids {
-                run.found = run.found.intersect(uids);
-            }
-        } else {
+        let whole = columns.whole && columns.since == ModSeq::ZERO;
+        if !whole && columns.numbers.is_empty() {
             run.pass(rows.loaded().rows_with(columns.filter)).await?;
+        } else {
+            let found = columns.find(rows.loaded());
+            match whole {
+                true => run.found = found,
+                false => run.pass(rows.loaded().rows_in(&found)).await?,
+            }
         }
     } else if columns.since > ModSeq::ZERO {
         let before = ModSeq(columns.since.0 - 1);
@@ -159,6 +223,7 @@ pub(crate) async fn scores(
 struct Run<'a> {
     cx: &'a mut Cx,
     program: &'a Program,
+    mailbox: &'a Mailbox,
     reader: Reader<'a>,
     /// Messages that the columns do not decide about.
     block: Vec<Row>,
@@ -202,17 +267,42 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Decides about the messages of the block.
+    /// Decides about the messages of the block: by what is in memory of their emails, and then by the emails.
     async fn look(&mut self) -> Result<(), Failure> {
         if self.block.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = self.block.iter().map(|row| row.email).collect();
-        let emails = self.reader.account().emails(&ids).await?;
-        for (row, email) in self.block.drain(..).zip(emails) {
+        let answers = ask_columns(self.mailbox, self.program, &self.block).await?;
+        let answer = |index: usize, at: usize| match answers.get(index)?.get(at)? {
+            Answer::Is(is) => Some(*is),
+            _ => None,
+        };
+        let mut rest = Vec::new();
+        for (at, row) in self.block.iter().enumerate() {
             // Purged meanwhile: there is nothing to look at any more.
+            if answers
+                .iter()
+                .any(|answers| answers.get(at) == Some(&Answer::Gone))
+            {
+                continue;
+            }
+            match self.program.decide(row, &mut |index| answer(index, at)) {
+                Some(true) => self.late.insert(row.uid),
+                Some(false) => {}
+                None => rest.push(at),
+            }
+        }
+        let rows = std::mem::take(&mut self.block);
+        let ids: Vec<_> = rest.iter().map(|at| rows[*at].email).collect();
+        let emails = match ids.is_empty() {
+            true => Vec::new(),
+            false => self.reader.account().emails(&ids).await?,
+        };
+        for (at, email) in rest.into_iter().zip(emails) {
             let Some(email) = email else { continue };
-            match self.reader.matches(&row, &email).await {
+            let row = &rows[at];
+            let known = |index| answer(index, at);
+            match self.reader.matches(row, &email, known).await {
                 Ok(true) => self.late.insert(row.uid),
                 Ok(false) => {}
                 Err(MailError::Damaged { .. } | MailError::Expunged) => {
@@ -231,6 +321,32 @@ impl Run<'_> {
         self.cx.in_progress(self.seen, self.goal).await?;
         check_open(self.cx).await
     }
+}
+
+/// What columns say of messages, by look; nothing for looks that have no column.
+async fn ask_columns(
+    mailbox: &Mailbox,
+    program: &Program,
+    rows: &[Row],
+) -> Result<Vec<Vec<Answer>>, Failure> {
+    let mut columns: Vec<Derived> = Vec::new();
+    for column in program.looks.iter().filter_map(Look::column) {
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    let messages: Vec<_> = rows.iter().map(|row| (row.uid, row.email)).collect();
+    let values = columns::read(mailbox, &columns, &messages).await?;
+    let of_look = |look: &Look| {
+        let mut answers = Vec::with_capacity(rows.len());
+        let column = look.column();
+        let place = columns.iter().position(|other| Some(*other) == column);
+        if let Some(place) = place {
+            look.ask(&values[place], |at| rows[at].uid, &mut answers);
+        }
+        answers
+    };
+    Ok(program.looks.iter().map(of_look).collect())
 }
 
 /// Nobody waits for the result of a client that is gone.

@@ -53,9 +53,16 @@ impl<'a> Reader<'a> {
         self.account
     }
 
-    /// Whether the program finds this message.
-    pub(crate) async fn matches(&mut self, row: &Row, email: &EmailRow) -> Result<bool, MailError> {
-        self.known.fill(None);
+    /// Whether the program finds this message; `known` is what is known of it, by look.
+    pub(crate) async fn matches(
+        &mut self,
+        row: &Row,
+        email: &EmailRow,
+        known: impl Fn(usize) -> Option<bool>,
+    ) -> Result<bool, MailError> {
+        for (index, slot) in self.known.iter_mut().enumerate() {
+            *slot = known(index);
+        }
         if let Some(decided) = self.by_row(row, email) {
             return Ok(decided);
         }

@@ -3,18 +3,18 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use restante_mailbox::{Account, EmailRow, Uid, UidSet};
-use restante_message::SortKeys;
+use restante_mailbox::{Mailbox, Uid, UidSet};
 use restante_proto::types::{
     EsearchCorrelator, PartialRange, SearchReturn, Sort, SortCriterion, SortKey as Key, Tag,
 };
-use restante_search::{Column, Texts, order};
+use restante_search::{Collation, Column, Texts, order};
 
 use super::comparator::Comparator;
-use super::search::{self, Found};
+use super::search::{self, Found, Message};
 use super::search_program::Program;
 use super::search_run;
 use super::updates::{self, Request};
+use crate::columns::{Derived, SortText, Values, sent_date};
 use crate::cx::Cx;
 use crate::partial::{positions, told};
 use crate::reply::{Failure, Outcome, Reply};
@@ -53,8 +53,8 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Sort) -> Outco
         false => Vec::new(),
     };
     let found = Found::read(selected, &uids).await?;
-    let account = selected.mailbox.account();
-    let sorted = in_order(account, &found, &args.criteria, &scores, cx.comparator).await?;
+    let mailbox = &selected.mailbox;
+    let sorted = in_order(mailbox, &found, &args.criteria, &scores, cx.comparator).await?;
     let count = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
     let ids: Vec<NonZeroU32> = sorted
         .iter()
@@ -137,40 +137,26 @@ pub(super) async fn sorted(
     uids: &UidSet,
 ) -> Result<Vec<Uid>, Failure> {
     let found = Found::read(selected, uids).await?;
-    let sorted = in_order(
-        selected.mailbox.account(),
-        &found,
-        criteria,
-        &[],
-        comparator,
-    )
-    .await?;
+    let sorted = in_order(&selected.mailbox, &found, criteria, &[], comparator).await?;
     Ok(found.uids(&sorted))
 }
 
 /// Indexes of messages in the order of the criteria. `scores` are needed if relevance is one.
 async fn in_order(
-    account: &Account,
+    mailbox: &Mailbox,
     found: &Found,
     criteria: &[SortCriterion],
     scores: &[u8],
     comparator: Comparator,
 ) -> Result<Vec<u32>, Failure> {
     let mut columns = Columns::new(criteria, scores, comparator);
-    if columns.need_emails() {
-        found
-            .each_email(account, |message, email| {
-                let keys = email.map(EmailRow::sort_keys).transpose()?;
-                columns.push(message, &keys.unwrap_or_default());
-                Ok(())
-            })
-            .await?;
+    let of_key = |key: &Key| of_key(*key, comparator.collation);
+    let derived: Vec<Derived> = columns.1.iter().filter_map(of_key).collect();
+    if derived.is_empty() {
+        columns.push(found.messages(), &[]);
     } else {
-        let none = SortKeys::default();
-        found
-            .messages()
-            .iter()
-            .for_each(|message| columns.push(message, &none));
+        let push = |messages: &[Message], values: &[Values]| columns.push(messages, values);
+        found.each_block(mailbox, &derived, push).await?;
     }
     let count = u32::try_from(found.messages().len()).unwrap_or(u32::MAX);
     search::aside(count, move || order(&columns.0, count)).await
@@ -228,32 +214,50 @@ impl Columns {
         Columns(columns, keys)
     }
 
-    /// Whether more is needed than the mailbox's own columns.
-    fn need_emails(&self) -> bool {
-        let own = |key: &Key| matches!(key, Key::Arrival | Key::Size | Key::Relevancy);
-        !self.1.iter().all(own)
-    }
-
-    fn push(&mut self, message: &search::Message, keys: &SortKeys) {
+    /// Adds messages; `values` are those of the columns that are derived from emails.
+    fn push(&mut self, messages: &[Message], values: &[Values]) {
+        let mut values = values.iter();
         for ((column, _), key) in self.0.iter_mut().zip(&self.1) {
-            match column {
+            let derived = match key {
+                Key::Arrival | Key::Size | Key::Relevancy => None,
+                _ => values.next(),
+            };
+            let uid = |at: usize| messages[at].uid;
+            match (column, derived) {
+                (Column::Texts(texts), Some(values)) => values.each(uid, |_, text| {
+                    texts.push_folded(text.unwrap_or_default());
+                }),
+                // Without a date, the internal date is the sent date (RFC 5256 §2.2).
+                (Column::Numbers(numbers), Some(values)) => values.each(uid, |at, value| {
+                    let date = value.and_then(sent_date);
+                    numbers.push(date.map_or(messages[at].arrived, |date| date.unix_s));
+                }),
                 // They are all there already.
-                Column::Numbers(_) if *key == Key::Relevancy => {}
-                Column::Numbers(numbers) => numbers.push(match key {
-                    Key::Size => i64::try_from(message.size).unwrap_or(i64::MAX),
-                    // Without a date, the internal date is the sent date (RFC 5256 §2.2).
-                    Key::Date => keys.sent_date.map_or(message.arrived, |date| date.unix_s),
-                    _ => message.arrived,
-                }),
-                Column::Texts(texts) => texts.push(match key {
-                    Key::Cc => &keys.cc,
-                    Key::From => &keys.from,
-                    Key::To => &keys.to,
-                    Key::DisplayFrom => &keys.display_from,
-                    Key::DisplayTo => &keys.display_to,
-                    _ => &keys.base_subject,
-                }),
+                (Column::Numbers(_), None) if *key == Key::Relevancy => {}
+                (Column::Numbers(numbers), None) => {
+                    numbers.extend(messages.iter().map(|message| match key {
+                        Key::Size => i64::try_from(message.size).unwrap_or(i64::MAX),
+                        _ => message.arrived,
+                    }))
+                }
+                // Texts are derived.
+                (Column::Texts(texts), None) => messages.iter().for_each(|_| texts.push("")),
             }
         }
     }
+}
+
+/// What is compared for a key; none for the mailbox's own columns.
+fn of_key(key: Key, collation: Collation) -> Option<Derived> {
+    let text = match key {
+        Key::Arrival | Key::Size | Key::Relevancy => return None,
+        Key::Date => return Some(Derived::Sent),
+        Key::Cc => SortText::Cc,
+        Key::From => SortText::From,
+        Key::To => SortText::To,
+        Key::DisplayFrom => SortText::DisplayFrom,
+        Key::DisplayTo => SortText::DisplayTo,
+        Key::Subject => SortText::BaseSubject,
+    };
+    Some(Derived::Sort(text, collation))
 }

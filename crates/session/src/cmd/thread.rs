@@ -2,15 +2,14 @@
 
 use std::ops::Range;
 
-use restante_mailbox::EmailRow;
-use restante_message::{MessageIdHash, SortKeys};
+use restante_message::MessageIdHash;
 use restante_proto::types::{Thread, ThreadAlgorithm};
-use restante_search::Collation;
 use restante_search::thread::{Algorithm, Message, thread};
 
 use super::search::{self, Found};
 use super::search_program::Program;
 use super::search_run;
+use crate::columns::{Derived, References, SortText, Values, sent_date};
 use crate::cx::Cx;
 use crate::message_limit;
 use crate::reply::{Outcome, Reply, client_bug};
@@ -35,17 +34,14 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Thread) -> Outcome
     }
     let uids = search_run::find(cx, selected, &program, false).await?;
     let found = Found::read(selected, &uids).await?;
-    let mut headers = Headers {
-        collation: cx.comparator.collation,
-        ..Headers::default()
-    };
-    found
-        .each_email(selected.mailbox.account(), |message, email| {
-            let keys = email.map(EmailRow::sort_keys).transpose()?;
-            headers.push(message, &keys.unwrap_or_default());
-            Ok(())
-        })
-        .await?;
+    let mut headers = Headers::default();
+    let columns = [
+        Derived::References,
+        Derived::Sort(SortText::BaseSubject, cx.comparator.collation),
+        Derived::Sent,
+    ];
+    let push = |messages: &[search::Message], values: &[Values]| headers.push(messages, values);
+    found.each_block(&selected.mailbox, &columns, push).await?;
     let numbers: Vec<u32> = (0..headers.list.len())
         .map(|index| found.id(index, args.uid))
         .collect();
@@ -67,7 +63,6 @@ struct Headers {
     list: Vec<Header>,
     references: Vec<MessageIdHash>,
     subjects: Vec<u8>,
-    collation: Collation,
 }
 
 struct Header {
@@ -80,18 +75,35 @@ struct Header {
 }
 
 impl Headers {
-    fn push(&mut self, message: &search::Message, keys: &SortKeys) {
-        let references = self.references.len();
-        self.references.extend_from_slice(&keys.references);
-        let subject = self.subjects.len();
-        self.collation.fold(&keys.base_subject, &mut self.subjects);
-        self.list.push(Header {
-            message_id: keys.message_id,
-            references: references..self.references.len(),
-            subject: subject..self.subjects.len(),
-            is_reply: keys.is_reply,
-            sent: keys.sent_date.map_or(message.arrived, |date| date.unix_s),
-            arrived: message.arrived,
+    /// `values` are of the columns above.
+    fn push(&mut self, messages: &[search::Message], values: &[Values]) {
+        let [references, subjects, sent] = values else {
+            return;
+        };
+        let uid = |at: usize| messages[at].uid;
+        let first = self.list.len();
+        references.each(uid, |at, value| {
+            let value = References::of(value.unwrap_or_default());
+            let start = self.references.len();
+            self.references.extend(value.references());
+            self.list.push(Header {
+                message_id: value.message_id,
+                references: start..self.references.len(),
+                subject: 0..0,
+                is_reply: value.is_reply,
+                sent: messages[at].arrived,
+                arrived: messages[at].arrived,
+            });
+        });
+        subjects.each(uid, |at, value| {
+            let start = self.subjects.len();
+            self.subjects.extend_from_slice(value.unwrap_or_default());
+            self.list[first + at].subject = start..self.subjects.len();
+        });
+        sent.each(uid, |at, value| {
+            if let Some(date) = value.and_then(sent_date) {
+                self.list[first + at].sent = date.unix_s;
+            }
         });
     }
 

@@ -1,0 +1,395 @@
+//! What is derived from emails and asked for again and again, in columns: what SEARCH, SORT and THREAD compare.
+//!
+//! Reading the rows of 100,000 emails takes half a second, and they do not fit into memory; what one command
+//! compares of them does. This crate does not know what the values mean. A UID never names another email, so what
+//! was derived stays true; it is dropped when memory is short, and nothing is lost.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    account::Account,
+    types::{AccountId, MailboxId, Uid},
+};
+
+/// The UIDs of a block have all but so many bits in common.
+const BLOCK_BITS: u32 = 11;
+
+/// Values of a column for messages of a mailbox whose UIDs lie close together.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct DerivedBlock {
+    /// The low bits of the UIDs, ascending.
+    uids: Vec<u16>,
+    /// Where each value ends.
+    ends: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+impl DerivedBlock {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The block that a UID belongs to.
+    pub fn of(uid: Uid) -> u32 {
+        uid.get() >> BLOCK_BITS
+    }
+
+    /// Adds the value of a message: `derive` appends it. UIDs must ascend.
+    pub fn push(&mut self, uid: Uid, derive: impl FnOnce(&mut Vec<u8>)) {
+        derive(&mut self.bytes);
+        self.uids.push(low(uid));
+        self.ends.push(end(self.bytes.len()));
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.uids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.uids.is_empty()
+    }
+
+    /// The place of a message's value.
+    pub fn place(&self, uid: Uid) -> Option<usize> {
+        let low = low(uid);
+        // Mostly no UID is missing.
+        let guess = usize::from(low.checked_sub(*self.uids.first()?)?);
+        if self.uids.get(guess) == Some(&low) {
+            return Some(guess);
+        }
+        self.uids.binary_search(&low).ok()
+    }
+
+    /// The value at a place.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn value(&self, place: usize) -> &[u8] {
+        &self.bytes[self.range(place..place + 1)]
+    }
+
+    /// The values of these places, one after the other.
+    ///
+    /// # Panics
+    /// There are fewer.
+    pub fn values(&self, places: Range<usize>) -> &[u8] {
+        &self.bytes[self.range(places)]
+    }
+
+    /// The place of the value that the byte at `offset` of [`DerivedBlock::values`] of all places belongs to.
+    pub fn place_at(&self, offset: usize) -> usize {
+        self.ends.partition_point(|end| *end as usize <= offset)
+    }
+
+    /// Where the values of these places lie among all.
+    pub fn range(&self, places: Range<usize>) -> Range<usize> {
+        let at = |place: usize| match place.checked_sub(1) {
+            Some(before) => self.ends[before] as usize,
+            None => 0,
+        };
+        at(places.start)..at(places.end)
+    }
+
+    /// With the values of `other`, which has none of its messages.
+    #[must_use]
+    pub fn merged(&self, other: &Self) -> Self {
+        let mut merged = Self {
+            uids: Vec::with_capacity(self.len() + other.len()),
+            ends: Vec::with_capacity(self.len() + other.len()),
+            bytes: Vec::with_capacity(self.bytes.len() + other.bytes.len()),
+        };
+        let (mut a, mut b) = (0, 0);
+        while a < self.len() || b < other.len() {
+            let first = match (self.uids.get(a), other.uids.get(b)) {
+                (Some(one), Some(two)) => one < two,
+                (one, _) => one.is_some(),
+            };
+            let (from, place) = match first {
+                true => (self, &mut a),
+                false => (other, &mut b),
+            };
+            merged.bytes.extend_from_slice(from.value(*place));
+            merged.uids.push(from.uids[*place]);
+            merged.ends.push(end(merged.bytes.len()));
+            *place += 1;
+        }
+        merged
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        let own = size_of::<Self>() + size_of::<Slot>() + 64;
+        (own + 2 * self.uids.capacity() + 4 * self.ends.capacity() + self.bytes.capacity()) as u64
+    }
+
+    fn shrink(&mut self) {
+        self.uids.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        self.bytes.shrink_to_fit();
+    }
+}
+
+fn low(uid: Uid) -> u16 {
+    (uid.get() & ((1 << BLOCK_BITS) - 1)) as u16
+}
+
+/// A block has at most 2,048 values, each far below a MiB: derived from a row, or of a header.
+fn end(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// One for the process: blocks, bounded in bytes. What has not been used goes first.
+#[derive(Debug)]
+pub(crate) struct DerivedCache {
+    bytes_max: u64,
+    state: Mutex<State>,
+}
+
+/// An account's mailbox, and which of its columns.
+type ColumnKey = (AccountId, MailboxId, Arc<[u8]>);
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: u64,
+    columns: HashMap<ColumnKey, Blocks>,
+    /// In the order of insertion; one that was used meanwhile gets another turn.
+    queue: VecDeque<(ColumnKey, u32)>,
+}
+
+#[derive(Debug, Default)]
+struct Blocks {
+    bytes: u64,
+    slots: HashMap<u32, Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    block: Arc<DerivedBlock>,
+    bytes: u64,
+    used: bool,
+}
+
+impl DerivedCache {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self {
+            bytes_max,
+            state: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, key: &ColumnKey, number: u32) -> Option<Arc<DerivedBlock>> {
+        let mut state = self.lock();
+        let slot = state.columns.get_mut(key)?.slots.get_mut(&number)?;
+        slot.used = true;
+        Some(slot.block.clone())
+    }
+
+    /// A column takes at most half of the memory: of a longer one the first blocks stay, where the last would push
+    /// out the first before they are asked for again.
+    fn insert(&self, key: ColumnKey, number: u32, block: Arc<DerivedBlock>) {
+        let bytes = block.memory_bytes();
+        let mut state = self.lock();
+        let State {
+            bytes: all,
+            columns,
+            queue,
+        } = &mut *state;
+        let column = columns.entry(key.clone()).or_default();
+        let old = column.slots.get(&number).map(|slot| slot.bytes);
+        let before = old.unwrap_or(0);
+        if column.bytes - before + bytes > self.bytes_max / 2 {
+            if column.slots.is_empty() {
+                columns.remove(&key);
+            }
+            return;
+        }
+        column.bytes = column.bytes - before + bytes;
+        *all = *all - before + bytes;
+        let slot = Slot {
+            block,
+            bytes,
+            used: false,
+        };
+        column.slots.insert(number, slot);
+        if old.is_none() {
+            queue.push_back((key, number));
+        }
+        while *all > self.bytes_max {
+            let Some((key, number)) = queue.pop_front() else {
+                break;
+            };
+            let Some(column) = columns.get_mut(&key) else {
+                continue;
+            };
+            match column.slots.get_mut(&number) {
+                Some(slot) if slot.used => {
+                    slot.used = false;
+                    queue.push_back((key, number));
+                }
+                Some(slot) => {
+                    column.bytes -= slot.bytes;
+                    *all -= slot.bytes;
+                    column.slots.remove(&number);
+                    if column.slots.is_empty() {
+                        columns.remove(&key);
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Forgets what was derived from an account's emails: one of them is to leave no trace.
+    pub(crate) fn forget(&self, account: AccountId) {
+        let mut state = self.lock();
+        let State {
+            bytes,
+            columns,
+            queue,
+        } = &mut *state;
+        columns.retain(|key, blocks| {
+            let stays = key.0 != account;
+            if !stays {
+                *bytes -= blocks.bytes;
+            }
+            stays
+        });
+        queue.retain(|(key, _)| key.0 != account);
+    }
+}
+
+impl Account {
+    /// A block of a column of one of its mailboxes, if it is in memory. Messages may be missing in it.
+    pub fn derived(
+        &self,
+        mailbox: MailboxId,
+        column: &Arc<[u8]>,
+        number: u32,
+    ) -> Option<Arc<DerivedBlock>> {
+        let key = (self.id(), mailbox, column.clone());
+        self.core.derived.find(&key, number)
+    }
+
+    /// Keeps a block of a column in memory, as long as there is room.
+    pub fn keep_derived(
+        &self,
+        mailbox: MailboxId,
+        column: &Arc<[u8]>,
+        number: u32,
+        mut block: DerivedBlock,
+    ) -> Arc<DerivedBlock> {
+        block.shrink();
+        let block = Arc::new(block);
+        let key = (self.id(), mailbox, column.clone());
+        self.core.derived.insert(key, number, block.clone());
+        block
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn uid(uid: u32) -> Uid {
+        Uid::new(uid).unwrap_or(Uid::MAX)
+    }
+
+    fn block(uids: impl IntoIterator<Item = u32>) -> DerivedBlock {
+        let mut block = DerivedBlock::new();
+        for n in uids {
+            block.push(uid(n), |out| {
+                out.extend_from_slice(n.to_string().repeat(n as usize % 3).as_bytes())
+            });
+        }
+        block
+    }
+
+    fn key(account: u32, column: u8) -> ColumnKey {
+        (AccountId(account), MailboxId(1), Arc::from([column]))
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_as_if_made_at_once(
+            uids in prop::collection::btree_map(1..2048_u32, any::<bool>(), 0..60)
+        ) {
+            let all = block(uids.keys().copied());
+            let part = |which| block(uids.iter().filter(|(_, in_a)| **in_a == which).map(|(n, _)| *n));
+            prop_assert_eq!(&part(true).merged(&part(false)), &all);
+            for n in 1..2048 {
+                let place = uids.keys().position(|other| *other == n);
+                prop_assert_eq!(all.place(uid(n)), place);
+                if let Some(place) = place {
+                    let value = n.to_string().repeat(n as usize % 3);
+                    prop_assert_eq!(all.value(place), value.as_bytes());
+                    for offset in all.range(place..place + 1) {
+                        prop_assert_eq!(all.place_at(offset), place);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_are_of_uids_close_together() {
+        assert_eq!(DerivedBlock::of(uid(1)), 0);
+        assert_eq!(DerivedBlock::of(uid(2047)), 0);
+        assert_eq!(DerivedBlock::of(uid(2048)), 1);
+        assert_eq!(DerivedBlock::of(Uid::MAX), (1 << 21) - 1);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_used_stays() {
+        let one = block(1..500).memory_bytes();
+        let cache = DerivedCache::new(8 * one);
+        for number in 0..100 {
+            cache.insert(key(1, 0), number, Arc::new(block(1..500)));
+        }
+        let first = |number| cache.find(&key(1, 0), number).is_some();
+        assert!((0..4).all(first), "half of the memory is for one column");
+        assert!(!(4..100).any(first));
+        for column in 1..100 {
+            cache.insert(key(2, column), 7, Arc::new(block(1..500)));
+            assert!(cache.lock().bytes <= 8 * one);
+            assert!(
+                cache.find(&key(1, 0), 0).is_some(),
+                "it is used all the time"
+            );
+        }
+        assert!(cache.find(&key(1, 0), 3).is_none());
+        assert!(cache.lock().queue.len() <= 8);
+        cache.forget(AccountId(1));
+        assert!(cache.find(&key(1, 0), 0).is_none());
+        cache.forget(AccountId(2));
+        let state = cache.lock();
+        assert_eq!(
+            (state.bytes, state.columns.len(), state.queue.len()),
+            (0, 0, 0)
+        );
+    }
+
+    #[test]
+    fn a_larger_block_takes_the_place_of_a_smaller_one() {
+        let cache = DerivedCache::new(1 << 20);
+        for rows in [10, 100, 50] {
+            cache.insert(key(1, 0), 0, Arc::new(block(1..rows)));
+            let kept = cache.find(&key(1, 0), 0);
+            assert_eq!(kept.map(|kept| kept.len() as u32), Some(rows - 1));
+            let state = cache.lock();
+            assert_eq!(state.bytes, state.columns[&key(1, 0)].bytes);
+            assert_eq!(state.queue.len(), 1);
+        }
+    }
+}
