@@ -280,6 +280,12 @@ impl Account {
         self.core.derived.find(&key, number)
     }
 
+    /// A number that is another one when messages lie elsewhere in the store: what was derived of their places is
+    /// worth nothing then.
+    pub fn message_moves(&self) -> u64 {
+        self.core.moves()
+    }
+
     /// Keeps a block of a column in memory, as long as there is room.
     pub fn keep_derived(
         &self,

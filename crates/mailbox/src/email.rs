@@ -85,6 +85,29 @@ impl EmailRow {
         })
     }
 
+    /// Appends what is needed to read the message: [`EmailRow::of_place`] makes a row of it again.
+    pub fn put_place(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.blob.to_bytes());
+        out.extend_from_slice(&self.header_bytes.to_le_bytes());
+    }
+
+    /// A row without texts, of what [`EmailRow::put_place`] wrote: enough to read the message, also if the store has
+    /// moved it meanwhile.
+    pub fn of_place(id: EmailId, place: &[u8]) -> Option<Self> {
+        let (blob, header_bytes) = place.split_at_checked(BlobRef::BYTES)?;
+        let blob = BlobRef::from_bytes(blob)?;
+        Some(Self {
+            id,
+            blob,
+            thread: ThreadId(0),
+            message_id: 0,
+            size: blob.len(),
+            header_bytes: u64::from_le_bytes(header_bytes.try_into().ok()?),
+            ends: [0; SECTIONS],
+            value: Bytes::new(),
+        })
+    }
+
     /// Its number.
     pub fn id(&self) -> EmailId {
         self.id
@@ -609,6 +632,10 @@ impl EmailCache {
                 None => {}
             }
         }
+    }
+
+    pub(crate) fn clear(&self) {
+        *self.lock() = Cached::default();
     }
 
     /// An email was deleted.

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use restante_store::Store;
+use restante_store::{Budget, MaintenanceReport, Store, StoreError};
 
 use crate::{
     account::Account,
@@ -43,6 +43,8 @@ pub(crate) struct Core {
     pub(crate) email_ids: EmailIds,
     pub(crate) emails: EmailCache,
     pub(crate) derived: DerivedCache,
+    /// How often messages were moved in the store.
+    moves: AtomicU64,
     pub(crate) warm: Weak<Warm>,
     nonces: AtomicU64,
     /// Bytes of tails, checkpoints, parts and records that were read.
@@ -74,6 +76,16 @@ impl Core {
         due.take(&first)
     }
 
+    /// Messages lie elsewhere now. What is remembered of their places is not wrong, but looking there is in vain.
+    pub(crate) fn messages_moved(&self) {
+        self.emails.clear();
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn now_ms(&self) -> i64 {
         self.options.clock.now_ms()
     }
@@ -102,6 +114,7 @@ impl Mail {
             emails: EmailCache::new(options.email_cache_bytes),
             derived: DerivedCache::new(options.derived_cache_bytes),
             warm: Arc::downgrade(&warm),
+            moves: AtomicU64::new(0),
             nonces: AtomicU64::new(RandomState::new().hash_one(0u8)),
             reads: AtomicU64::new(0),
             retention: tokio::sync::Mutex::default(),
@@ -125,6 +138,21 @@ impl Mail {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.core.store
+    }
+
+    /// Does some of the store's upkeep: see [`Store::maintain`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn maintain(
+        &self,
+        budget: Budget,
+    ) -> std::result::Result<MaintenanceReport, StoreError> {
+        let report = self.core.store.maintain(budget).await?;
+        if report.segments_dropped > 0 {
+            self.core.messages_moved();
+        }
+        Ok(report)
     }
 
     /// Bytes that were read to open mailboxes: tails, checkpoints, their parts, and records. For metrics.

@@ -242,6 +242,7 @@ impl Mail {
             .map(|email| keys::email(account.id(), *email))
             .collect();
         report.bytes_freed = self.core.store.erase(rows).await?.bytes_freed;
+        self.core.messages_moved();
         // What was on its way before is there now.
         report.messages += account.expunge_emails(emails).await?;
         let mut batch = Batch::new(account.id().0);

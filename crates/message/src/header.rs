@@ -101,16 +101,50 @@ pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
 /// The blank line is always there, except when the header itself has none (a message without
 /// body and blank line, RFC 9051 §7.5.2).
 pub fn header_fields(header: &[u8], names: &[&[u8]], not: bool, out: &mut Vec<u8>) {
-    let mut fields = fields(header);
-    for field in &mut fields {
-        let named = names
-            .iter()
-            .any(|name| field.name.eq_ignore_ascii_case(name));
-        if named != not {
-            out.extend_from_slice(field.raw);
+    FieldNames::new(names.iter().copied()).select(header, not, out);
+}
+
+/// Names of header fields, made ready to be looked for in many headers.
+#[derive(Clone, Debug, Default)]
+pub struct FieldNames {
+    /// Of each name its length and its first letter: they rule out most.
+    heads: Vec<u16>,
+    names: Vec<Box<[u8]>>,
+}
+
+impl FieldNames {
+    /// These names.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n [u8]>) -> FieldNames {
+        let names: Vec<Box<[u8]>> = names.into_iter().map(Box::from).collect();
+        FieldNames {
+            heads: names.iter().map(|name| FieldNames::head(name)).collect(),
+            names,
         }
     }
-    if !fields.rest.is_empty() {
-        out.extend_from_slice(b"\r\n");
+
+    fn head(name: &[u8]) -> u16 {
+        let first = name.first().map_or(0, u8::to_ascii_lowercase);
+        // The whole lengths are compared with the names.
+        u16::from_le_bytes([first, name.len() as u8])
+    }
+
+    fn contains(&self, name: &[u8]) -> bool {
+        let head = FieldNames::head(name);
+        let mut heads = self.heads.iter().zip(&self.names);
+        heads.any(|(other, known)| *other == head && known.eq_ignore_ascii_case(name))
+    }
+
+    /// As [`header_fields`].
+    pub fn select(&self, header: &[u8], not: bool, out: &mut Vec<u8>) {
+        let mut fields = fields(header);
+        for field in &mut fields {
+            let named = self.contains(field.name);
+            if named != not {
+                out.extend_from_slice(field.raw);
+            }
+        }
+        if !fields.rest.is_empty() {
+            out.extend_from_slice(b"\r\n");
+        }
     }
 }

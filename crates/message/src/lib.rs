@@ -46,7 +46,7 @@ pub use address::{Address, addresses};
 pub use charset::{CharsetDecoder, TextDecoder, is_known_charset};
 pub use date::{SentDate, parse_date};
 pub use encoded_word::decode_header;
-pub use header::{Field, Fields, field, fields, header_fields, unfold};
+pub use header::{Field, FieldNames, Fields, field, fields, header_fields, unfold};
 pub use imap::Strings;
 pub use limits::Limits;
 pub use message::Message;

@@ -102,7 +102,7 @@ async fn checkpoints(mail: &Mail) {
 }
 
 async fn store(mail: &Mail) {
-    match mail.store().maintain(Budget::default()).await {
+    match mail.maintain(Budget::default()).await {
         Ok(report) => tracing::debug!(?report, "upkeep of the store"),
         Err(error) => tracing::error!(%error, "upkeep of the store failed"),
     }

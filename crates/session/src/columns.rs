@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use restante_mailbox::{DerivedBlock, EmailId, EmailRow, MailError, Mailbox, Uid};
+use restante_mailbox::{Account, DerivedBlock, EmailId, EmailRow, MailError, Mailbox, Uid};
 use restante_message::{MessageIdHash, SentDate, SortKeys};
 use restante_search::{Collation, EnvelopeField, Needle, envelope_text};
 
@@ -26,6 +26,8 @@ pub(crate) enum Derived {
     Thread,
     /// A text that is sorted by, folded.
     Sort(SortText, Collation),
+    /// Where the message lies.
+    Place,
     /// What threading needs beside the base subject and the date.
     References,
 }
@@ -44,18 +46,24 @@ pub(crate) enum SortText {
 
 impl Derived {
     /// Its name among the columns of a mailbox.
-    fn name(self) -> Arc<[u8]> {
+    fn name(self, account: &Account) -> Arc<[u8]> {
         let (kind, which) = match self {
             Derived::Envelope(field, _) => (0, field as u8),
             Derived::Sent => (1, 0),
             Derived::Thread => (2, 0),
             Derived::Sort(text, _) => (3, text as u8),
             Derived::References => (4, 0),
+            Derived::Place => (5, 0),
         };
         let collation = match self {
             Derived::Envelope(_, collation) | Derived::Sort(_, collation) => collation as u8,
             _ => 0,
         };
+        if self == Derived::Place {
+            let mut name = vec![kind];
+            name.extend_from_slice(&account.message_moves().to_le_bytes());
+            return name.into();
+        }
         Arc::from([kind, which, collation])
     }
 
@@ -86,6 +94,7 @@ impl Derived {
                     out.extend_from_slice(&date.zone_minutes.to_le_bytes());
                 }
             }
+            Derived::Place => email.put_place(out),
             Derived::Thread => out.extend_from_slice(&email.thread().0.to_le_bytes()),
             Derived::Sort(text, collation) => {
                 let keys = sort_keys(email, keys)?;
@@ -263,7 +272,7 @@ pub(crate) async fn read(
     messages: &[(Uid, EmailId)],
 ) -> Result<Vec<Values>, MailError> {
     let (account, mailbox) = (mailbox.account(), mailbox.id());
-    let names: Vec<_> = columns.iter().map(|column| column.name()).collect();
+    let names: Vec<_> = columns.iter().map(|column| column.name(account)).collect();
     let mut values: Vec<Values> = columns.iter().map(|_| Values::default()).collect();
     let mut missing = vec![false; messages.len()];
     let mut start = 0;

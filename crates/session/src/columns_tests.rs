@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use restante_mailbox::{
-    Append, DateTime, EmailId, FlagNames, Mail, MailOptions, Mailbox, MailboxName, Uid, Wanted,
+    Append, DateTime, EmailId, EmailRow, FlagNames, Mail, MailOptions, Mailbox, MailboxName, Uid,
+    Wanted,
 };
 use restante_search::{Collation, EnvelopeField, Needle, envelope_text};
 use restante_store::{MemoryOptions, Store};
@@ -115,7 +116,13 @@ async fn compare(mailbox: &Arc<Mailbox>, messages: &[(Uid, EmailId)], needles: &
     let ids: Vec<EmailId> = messages.iter().map(|message| message.1).collect();
     let emails = account.emails(&ids).await.expect("emails");
     let uid = |at: usize| messages[at].0;
-    let columns: Vec<Derived> = [Derived::Sent, Derived::Thread, Derived::References]
+    let of_rows = [
+        Derived::Sent,
+        Derived::Thread,
+        Derived::Place,
+        Derived::References,
+    ];
+    let columns: Vec<Derived> = of_rows
         .into_iter()
         .chain(by_collation(FIELDS, Derived::Envelope))
         .chain(by_collation(TEXTS, Derived::Sort))
@@ -134,6 +141,11 @@ async fn compare(mailbox: &Arc<Mailbox>, messages: &[(Uid, EmailId)], needles: &
             match column {
                 Derived::Sent => assert_eq!(sent_date(value), email.sent_date()),
                 Derived::Thread => assert_eq!(thread_id(value), Some(email.thread().0)),
+                Derived::Place => {
+                    let place = EmailRow::of_place(email.id(), value).expect("a place");
+                    let facts = |row: &EmailRow| (*row.blob(), row.size(), row.header_bytes());
+                    assert_eq!(facts(&place), facts(email));
+                }
                 Derived::References => {
                     let references = References::of(value);
                     assert_eq!(references.is_reply, keys.is_reply);

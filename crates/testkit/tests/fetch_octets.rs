@@ -226,3 +226,56 @@ async fn damaged_messages_leave_the_others_alone() {
             .is_ok()
     );
 }
+
+/// Where the messages lie is known of many at once, and then remembered: it makes no difference.
+#[tokio::test]
+async fn many_messages_at_once_are_as_one_by_one() {
+    let world = World::new(WorldOptions::default()).await;
+    world.mailbox("INBOX", 0).await.expect("a mailbox");
+    let message = |n: usize| {
+        let text = lines(n % 7);
+        format!("Subject: number {n}\r\nX-{n}: a\r\n b\r\nTO: x\r\n\r\n{text}")
+    };
+    for n in 1..=70 {
+        let text = message(n);
+        let taken = world.message("INBOX", &[], None, text.as_bytes()).await;
+        taken.expect("it is taken");
+    }
+    let mut client = client(&world).await;
+    let items = [
+        "BODY.PEEK[]",
+        "BODY.PEEK[HEADER.FIELDS (To x-7 \"subject\" X-70)]",
+        "BODY.PEEK[HEADER.FIELDS.NOT (To x-7)]",
+        "BODY.PEEK[HEADER.FIELDS (To)]<3.10>",
+        "BODY.PEEK[HEADER]",
+        "BODY.PEEK[TEXT]<10.40>",
+        "(BODY.PEEK[HEADER] BODY.PEEK[] ENVELOPE)",
+        "BODY.PEEK[1]",
+        "BINARY.PEEK[1]",
+    ];
+    for item in items {
+        let mut expected = Vec::new();
+        for n in 1..=70 {
+            let answer = client.command(&format!("FETCH {n} {item}")).await;
+            expected.extend(octets(&answer.expect("grammar")));
+        }
+        assert!(expected.len() >= 70, "{item}");
+        // The second time from memory; in between others of the same block.
+        for set in ["1:70", "20:40", "1:70"] {
+            let answer = client.command(&format!("FETCH {set} {item}")).await;
+            let answer = answer.expect("grammar");
+            assert!(answer.is_ok(), "{item}");
+            let each = expected.len() / 70;
+            let range = if set == "1:70" { 0..70 } else { 19..40 };
+            let range = range.start * each..range.end * each;
+            assert_eq!(octets(&answer), expected[range], "{item} of {set}");
+        }
+    }
+    let whole = client
+        .command("FETCH 1:70 BODY.PEEK[]")
+        .await
+        .expect("grammar");
+    for (n, text) in octets(&whole).into_iter().enumerate() {
+        assert_eq!(text, message(n + 1).as_bytes());
+    }
+}

@@ -155,6 +155,32 @@ impl FetchItems {
         write_literal_header(out, size);
     }
 
+    /// As [`FetchItems::section`], of a section that [`write_section`] wrote before: for many messages.
+    pub fn written_section(
+        &mut self,
+        out: &mut Vec<u8>,
+        section: &[u8],
+        origin: Option<u64>,
+        size: u64,
+    ) {
+        self.written_section_name(out, section, origin);
+        write_literal_header(out, size);
+    }
+
+    /// As [`FetchItems::section_nil`], likewise.
+    pub fn written_section_nil(&mut self, out: &mut Vec<u8>, section: &[u8], origin: Option<u64>) {
+        self.written_section_name(out, section, origin);
+        out.extend_from_slice(b"NIL");
+    }
+
+    fn written_section_name(&mut self, out: &mut Vec<u8>, section: &[u8], origin: Option<u64>) {
+        self.separate(out);
+        out.extend_from_slice(b"BODY");
+        out.extend_from_slice(section);
+        write_origin(out, origin);
+        out.push(b' ');
+    }
+
     /// Appends BODY[…] with NIL: there is no such part.
     pub fn section_nil(&mut self, out: &mut Vec<u8>, section: &Section, origin: Option<u64>) {
         self.section_name(out, section, origin);

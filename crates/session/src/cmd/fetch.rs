@@ -24,6 +24,7 @@ pub(crate) use self::binary::Mark;
 use self::message::Fetcher;
 pub(super) use self::octets::SectionOctets;
 use self::plan::{Item, Plan, RowItem};
+use crate::columns::{self, Derived};
 use crate::convert;
 use crate::cx::Cx;
 use crate::flags::FlagWriter;
@@ -37,6 +38,8 @@ use crate::sync::{self, Tell};
 const BATCH: usize = 512;
 /// The same where octets follow: a slow reader holds the rows for a while.
 const BATCH_OCTETS: usize = 64;
+/// From so many messages on it is worth the while to keep where they lie.
+const PLACES_MIN: usize = 16;
 
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Fetch) -> Outcome {
     let limit = cx.message_limit();
@@ -302,7 +305,14 @@ async fn emails(
         if plan.sets_seen && !selected.read_only && selected.rights.contains(Rights::SEEN) {
             set_seen(cx, selected, &mut told).await?;
         }
-        let found = email_rows(account, &told, &mut problem).await?;
+        let places = match !plan.needs_rows && told.len() >= PLACES_MIN {
+            true => places(selected, &told).await?,
+            false => None,
+        };
+        let found = match places {
+            Some(places) => places,
+            None => email_rows(account, &told, &mut problem).await?,
+        };
         let keywords = selected.view.snapshot().keywords().clone();
         let mut fetcher = Fetcher {
             writer: RowWriter::new(FlagWriter::new(&keywords), cx, selected, account),
@@ -378,6 +388,33 @@ async fn set_seen(cx: &mut Cx, selected: &mut Selected, told: &mut [Told]) -> Re
         }
     }
     Ok(())
+}
+
+/// Where the messages of a batch lie, in its order, in rows that have nothing else. None if they have to be looked at
+/// one by one.
+async fn places(
+    selected: &Selected,
+    told: &[Told],
+) -> Result<Option<Vec<Option<Arc<EmailRow>>>>, Failure> {
+    let messages: Vec<_> = told
+        .iter()
+        .map(|told| (told.row.uid, told.row.email))
+        .collect();
+    let places = match columns::read(&selected.mailbox, &[Derived::Place], &messages).await {
+        Err(MailError::Damaged { .. }) => return Ok(None),
+        places => places?,
+    };
+    let mut rows = Vec::with_capacity(told.len());
+    for values in &places {
+        values.each(
+            |at| messages[at].0,
+            |at, place| {
+                let row = place.and_then(|place| EmailRow::of_place(messages[at].1, place));
+                rows.push(row.map(Arc::new));
+            },
+        );
+    }
+    Ok(Some(rows))
 }
 
 /// The email rows of a batch, in its order. One that is damaged does not hide the others.

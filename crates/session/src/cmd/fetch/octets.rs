@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use restante_mailbox::{Account, EmailRow, MailError, clamp};
-use restante_message::{SectionText as Text, header_fields};
-use restante_proto::types::{Fetch, Partial, SectionText};
+use restante_message::SectionText as Text;
+use restante_proto::types::{Fetch, Partial};
 
 use super::message::{Fetcher, Message, Missing, Response};
 use super::plan::{Item, Name, Octets, Plan};
@@ -31,22 +31,22 @@ impl Fetcher<'_> {
         let origin = item.partial.map(|partial| partial.offset);
         let Some(range) = range(message, item)? else {
             if let Name::Section(section) = &item.name {
-                response.items.section_nil(cx.conn.out(), section, origin);
+                let out = cx.conn.out();
+                response.items.written_section_nil(out, section, origin);
             }
             return Ok(());
         };
         if let Name::Section(section) = &item.name
-            && let Some(SectionText::HeaderFields { names, not }) = &section.text
+            && let Some((names, not)) = &item.fields
         {
             let header = self.header(message, range).await?;
-            let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
             let mut text = std::mem::take(&mut self.text);
             text.clear();
-            header_fields(&header, &names, *not, &mut text);
+            names.select(&header, *not, &mut text);
             let part = cut(0..text.len() as u64, item.partial);
             let out = cx.conn.out();
             let size = part.end - part.start;
-            response.items.section(out, section, origin, size);
+            response.items.written_section(out, section, origin, size);
             push_text(out, &text[part.start as usize..part.end as usize]);
             self.text = text;
             return Ok(response.flush_if_large(cx).await?);
@@ -55,7 +55,9 @@ impl Fetcher<'_> {
         let first = self.read(message, step(&range)).await?;
         let (out, size) = (cx.conn.out(), range.end - range.start);
         match &item.name {
-            Name::Section(section) => response.items.section(out, section, origin, size),
+            Name::Section(section) => {
+                response.items.written_section(out, section, origin, size);
+            }
             Name::Rfc822(name) => response.items.rfc822(out, name, size),
         }
         self.stream(cx, response, message, range, first).await
@@ -152,14 +154,11 @@ impl SectionOctets {
         let Some(range) = range(&mut message, item)? else {
             return Ok(None);
         };
-        if let Name::Section(section) = &item.name
-            && let Some(SectionText::HeaderFields { names, not }) = &section.text
-        {
+        if let Some((names, not)) = &item.fields {
             let end = range.end.min(range.start.saturating_add(HEADER_MAX));
             let header = account.read(email, range.start..end).await?;
-            let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
             let mut text = Vec::new();
-            header_fields(&header, &names, *not, &mut text);
+            names.select(&header, *not, &mut text);
             let part = cut(0..text.len() as u64, item.partial);
             text.truncate(part.end as usize);
             text.drain(..part.start as usize);

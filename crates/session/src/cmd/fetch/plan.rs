@@ -1,7 +1,8 @@
 //! What a FETCH asks for, sorted by what has to be read for it.
 
-use restante_message::SectionText as Text;
-use restante_proto::types::{Fetch, FetchAttribute, Partial, Section, SectionPart, SectionText};
+use restante_message::{FieldNames, SectionText as Text};
+use restante_proto::encode::write_section;
+use restante_proto::types::{Fetch, FetchAttribute, Partial, SectionPart, SectionText};
 
 /// One data item of the answer.
 #[derive(Debug)]
@@ -43,12 +44,15 @@ pub(super) struct Octets {
     pub(super) path: Vec<u32>,
     pub(super) text: Text,
     pub(super) partial: Option<Partial>,
+    /// Of HEADER.FIELDS: the names, and whether all others are meant.
+    pub(super) fields: Option<(FieldNames, bool)>,
 }
 
 /// What the item is called in the answer.
 #[derive(Debug)]
 pub(super) enum Name {
-    Section(Section),
+    /// As it is written into each answer.
+    Section(Vec<u8>),
     Rfc822(&'static str),
 }
 
@@ -69,8 +73,10 @@ pub(super) struct Plan {
     pub(super) condstore: bool,
     /// Sets `\Seen` (RFC 9051 §6.4.5).
     pub(super) sets_seen: bool,
-    /// Needs the rows of the emails.
+    /// Needs something of the emails.
     pub(super) needs_emails: bool,
+    /// Needs their rows: not only octets of whole messages, of which it is enough to know where they lie.
+    pub(super) needs_rows: bool,
     /// Needs octets of the messages.
     pub(super) needs_octets: bool,
 }
@@ -83,6 +89,7 @@ impl Plan {
             condstore: args.modifiers.changed_since.is_some(),
             sets_seen: false,
             needs_emails: false,
+            needs_rows: false,
             needs_octets: false,
         };
         if args.set.is_uid() && !uid_only {
@@ -137,11 +144,21 @@ impl Plan {
                     Some(SectionText::Text) => Text::Text,
                     Some(SectionText::Mime) => Text::Mime,
                 };
+                let fields = match &section.text {
+                    Some(SectionText::HeaderFields { names, not }) => {
+                        let names = names.iter().map(Vec::as_slice);
+                        Some((FieldNames::new(names), *not))
+                    }
+                    _ => None,
+                };
+                let mut name = Vec::new();
+                write_section(&mut name, section);
                 let octets = Octets {
                     path: path(&section.part),
-                    name: Name::Section(section.clone()),
+                    name: Name::Section(name),
                     text,
                     partial: *partial,
+                    fields,
                 };
                 self.octets(Item::Octets(octets), !peek);
             }
@@ -165,6 +182,7 @@ impl Plan {
         let is = |have: &Item| matches!(have, Item::Email(have) if *have == item);
         if !self.items.iter().any(is) {
             self.needs_emails = true;
+            self.needs_rows = true;
             self.items.push(Item::Email(item));
         }
     }
@@ -175,6 +193,7 @@ impl Plan {
             path: Vec::new(),
             text,
             partial: None,
+            fields: None,
         };
         self.octets(Item::Octets(octets), seen);
     }
@@ -197,6 +216,10 @@ impl Plan {
 
     fn octets(&mut self, item: Item, seen: bool) {
         self.needs_emails = true;
+        self.needs_rows |= match &item {
+            Item::Octets(octets) => !octets.path.is_empty(),
+            _ => true,
+        };
         self.needs_octets = true;
         self.sets_seen |= seen;
         self.items.push(item);
