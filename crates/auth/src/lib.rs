@@ -18,6 +18,7 @@ mod prepare;
 pub mod sasl;
 pub mod schemes;
 mod secret;
+pub mod url_token;
 mod verify;
 
 pub use prepare::prepare;

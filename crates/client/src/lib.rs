@@ -55,6 +55,7 @@ mod messages;
 mod metadata;
 mod quota;
 mod tls;
+mod url_auth;
 
 pub use restante_proto::client::{AppendMessage, Mode, ResponseLimits};
 pub use restante_proto::types;

@@ -752,3 +752,37 @@ async fn access_rights() {
     drop(client);
     server.await.unwrap();
 }
+
+/// RFC 4467 §7.
+#[tokio::test]
+async fn urls_are_authorized_and_fetched() {
+    let (mut client, server) = client(&[
+        (
+            "r1 GENURLAUTH imap://joe@h/INBOX/;uid=20;urlauth=anonymous INTERNAL\r\n",
+            "* GENURLAUTH \"imap://joe@h/INBOX/;uid=20;urlauth=anonymous:internal:91\"\r\nr1 OK\r\n",
+        ),
+        (
+            "r2 URLFETCH imap://a@h/x/;uid=1 imap://b@h/x/;uid=2\r\n",
+            "* URLFETCH imap://b@h/x/;uid=2 {4}\r\na\r\nb \"imap://a@h/x/;uid=1\" NIL\r\nr2 OK\r\n",
+        ),
+        ("r3 RESETKEY INBOX\r\n", "r3 OK [URLMECH INTERNAL] mechs\r\n"),
+        ("r4 RESETKEY\r\n", "r4 OK All keys removed\r\n"),
+    ])
+    .await;
+    let urls = client
+        .authorize_urls(&["imap://joe@h/INBOX/;uid=20;urlauth=anonymous"])
+        .await
+        .unwrap();
+    assert_eq!(
+        urls,
+        ["imap://joe@h/INBOX/;uid=20;urlauth=anonymous:internal:91"]
+    );
+    let found = client.fetch_urls(&["imap://a@h/x/;uid=1", "imap://b@h/x/;uid=2"]);
+    let found = found.await.unwrap();
+    assert_eq!(found[0], None);
+    assert_eq!(found[1].as_deref(), Some(&b"a\r\nb"[..]));
+    client.reset_url_key(Some("INBOX")).await.unwrap();
+    client.reset_url_key(None).await.unwrap();
+    drop(client);
+    server.await.unwrap();
+}

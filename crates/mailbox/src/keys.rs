@@ -7,6 +7,7 @@
 //! | hidden words | – |
 //! | account tail | – |
 //! | account log, account root | modseq u64 |
+//! | URL key | account of the mailbox u32, mailbox u32 |
 //! | mailbox tail | mailbox u32 |
 //! | mailbox log | mailbox u32, modseq u64 |
 //! | mailbox root | mailbox u32, modseq u64 |
@@ -54,6 +55,8 @@ pub(crate) enum Table {
     AccountTail = 0x10,
     AccountLog = 0x11,
     AccountRoot = 0x12,
+    /// Account and number of a mailbox → the key that authorizes URLs to it.
+    UrlKey = 0x13,
     MailboxTail = 0x20,
     MailboxLog = 0x21,
     MailboxRoot = 0x22,
@@ -193,6 +196,14 @@ pub(crate) fn removed(account: AccountId) -> Key {
 pub(crate) fn counter(name: &str) -> Key {
     let mut key = key(SERVER, Table::Counter, name.len());
     key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// The key with which a user authorizes URLs to a mailbox.
+pub(crate) fn url_key(user: AccountId, (account, mailbox): (AccountId, MailboxId)) -> Key {
+    let mut key = key(user, Table::UrlKey, 8);
+    key.extend_from_slice(&account.0.to_be_bytes());
+    key.extend_from_slice(&mailbox.0.to_be_bytes());
     key
 }
 

@@ -8,7 +8,7 @@
 //! commands.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
 };
 
@@ -24,7 +24,7 @@ use crate::{
     snapshot::{LoadError, Loaded, PartKey, Parts, Snapshot, Wanted},
     stored::Stored,
     tail::{Tail, TailState},
-    types::{MailboxId, ModSeq},
+    types::{AccountId, MailboxId, ModSeq},
 };
 
 /// One mailbox. There is one of it in the process, however many have it open.
@@ -39,6 +39,8 @@ pub struct Mailbox {
     used_ms: std::sync::atomic::AtomicI64,
     /// UIDs from here on are `\Recent` for the next session that looks; see `vanished.rs`.
     pub(crate) recent_from: AtomicU32,
+    /// How often users replaced their keys of URLs to it, for their sessions that have it open.
+    url_key_resets: Mutex<BTreeMap<AccountId, u32>>,
 }
 
 /// A mailbox after some commit.
@@ -162,7 +164,24 @@ impl Mailbox {
             settled: Notify::new(),
             used_ms: std::sync::atomic::AtomicI64::new(0),
             recent_from: AtomicU32::new(0),
+            url_key_resets: Mutex::default(),
         })
+    }
+
+    /// How often a user's key of URLs to this mailbox was replaced since it was opened in this process.
+    pub fn url_key_resets(&self, user: AccountId) -> u32 {
+        let resets = self.url_key_resets.lock();
+        let resets = resets.unwrap_or_else(PoisonError::into_inner);
+        resets.get(&user).copied().unwrap_or_default()
+    }
+
+    /// Notes that a user's key of URLs to this mailbox was replaced; gives how often that happened.
+    pub fn note_url_key_reset(&self, user: AccountId) -> u32 {
+        let resets = self.url_key_resets.lock();
+        let mut resets = resets.unwrap_or_else(PoisonError::into_inner);
+        let count = resets.entry(user).or_default();
+        *count = count.wrapping_add(1);
+        *count
     }
 
     /// Its number in the account.

@@ -384,6 +384,7 @@ impl Mail {
                 let key = keys::tail(id, mailbox);
                 batch.require_equal.push((key.clone(), tail.encode()));
                 batch.delete.push(key);
+                batch.delete.push(keys::url_key(id, (id, mailbox)));
                 self.core.store.commit(batch).await?;
                 report.mailboxes += 1;
                 Ok(())

@@ -359,3 +359,35 @@ async fn the_oldest_go_above_the_cap_memory() {
 async fn the_oldest_go_above_the_cap_embedded() {
     the_oldest_go_above_the_cap(Engine::Embedded).await;
 }
+
+/// Keys of URLs: each mailbox has its own, kept by whoever was first, and gone with the mailbox.
+#[tokio::test]
+async fn keys_of_urls_live_as_long_as_their_mailbox() {
+    let world = World::new(Engine::Embedded).await;
+    let account = world.account().await;
+    account.create(&name("b"), SpecialUse::NONE).await.unwrap();
+    let inbox = (account.id(), world.inbox().await.id());
+    let b = account.mailbox(&name("b")).await.unwrap().id();
+    let b = (account.id(), b);
+    let user = account.id();
+    let mail = &world.mail;
+    let key = |octet| UrlKey([octet; 32]);
+    assert_eq!(mail.url_key(user, inbox).await.unwrap(), None);
+    assert_eq!(mail.url_key_or(user, inbox, key(1)).await.unwrap(), key(1));
+    assert_eq!(mail.url_key_or(user, inbox, key(2)).await.unwrap(), key(1));
+    mail.url_key_reset(user, b, key(3)).await.unwrap();
+    mail.url_key_reset(user, inbox, key(4)).await.unwrap();
+    world.check().await;
+    drop(account);
+    let world = world.crash().await;
+    let mail = &world.mail;
+    assert_eq!(mail.url_key(user, inbox).await.unwrap(), Some(key(4)));
+    let account = world.account().await;
+    account.delete(&name("b")).await.unwrap();
+    days(&world, 18).await;
+    assert_eq!(mail.url_key(user, b).await.unwrap(), None);
+    assert_eq!(mail.url_key(user, inbox).await.unwrap(), Some(key(4)));
+    mail.url_keys_remove(user).await.unwrap();
+    assert_eq!(mail.url_key(user, inbox).await.unwrap(), None);
+    assert!(!format!("{:?}", key(4)).contains('4'));
+}

@@ -297,6 +297,7 @@ fn session_env(
         jmap_url: Some(config.imap.jmap_url.clone()).filter(|url| !url.is_empty()),
         server_annotations,
         sharing: sharing(&config.sharing),
+        submission_users: config.imap.submission_users.clone(),
         shutdown,
     })
 }

@@ -162,6 +162,8 @@ const WORDS: &[(&str, Condition)] = &[
     ("MULTIAPPEND", always),
     ("CATENATE", always),
     ("REPLACE", always),
+    ("URLAUTH", always),
+    ("URL-PARTIAL", always),
     ("CONDSTORE", always),
     ("QRESYNC", always),
     ("UIDONLY", always),

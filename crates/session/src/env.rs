@@ -42,6 +42,8 @@ pub struct Env {
     pub server_annotations: Vec<(String, String)>,
     /// Which mailboxes of others can be seen.
     pub sharing: Sharing,
+    /// Users who are mail submission servers: they may fetch what `submit+` URLs name (RFC 4467 §3).
+    pub submission_users: Vec<String>,
     /// Becomes true when the server goes down: sessions say BYE and end.
     pub shutdown: watch::Receiver<bool>,
 }

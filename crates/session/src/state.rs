@@ -85,6 +85,8 @@ pub(crate) struct Selected {
     pub(crate) view: View,
     /// Where a client stands that fetches a decoded part piece by piece.
     pub(crate) decoded: Option<Box<DecodedMark>>,
+    /// How often its key of URLs had been replaced when this client was told.
+    pub(crate) url_key_resets: u32,
     /// Results that are kept up to date (UPDATE).
     pub(crate) updates: Option<Box<Updates>>,
 }
@@ -108,6 +110,7 @@ impl Selected {
             changes: mailbox.watch(),
             fetched_to: snapshot.uid_next(),
             view: View::new(mailbox.clone(), snapshot, UidSet::new()),
+            url_key_resets: 0,
             mailbox,
             decoded: None,
             updates: None,

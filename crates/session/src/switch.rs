@@ -143,6 +143,7 @@ fn needs(body: &CommandBody, words: &mut Words) {
         C::GetMetadata(args) => words.push(metadata(args.mailbox.as_str())),
         C::SetMetadata { mailbox, .. } => words.push(metadata(mailbox.as_str())),
         C::UidBatches { .. } => words.push("UIDBATCHES"),
+        C::GenUrlAuth(_) | C::ResetKey { .. } | C::UrlFetch(_) => words.push("URLAUTH"),
         C::Language(_) => words.push("LANGUAGE"),
         C::Comparator(_) => words.push("I18NLEVEL=2"),
         C::Unauthenticate => words.push("UNAUTHENTICATE"),

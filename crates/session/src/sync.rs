@@ -9,7 +9,7 @@ use std::sync::Arc;
 use restante_mailbox::{Flags, Snapshot, TailState, UidSet};
 use restante_proto::types::Code;
 
-use crate::cmd::updates;
+use crate::cmd::{updates, url_auth};
 use crate::cx::Cx;
 use crate::flags::{self, FlagWriter};
 use crate::reply::{Failure, Reply};
@@ -32,10 +32,11 @@ pub(crate) enum Tell {
 
 /// Tells the client everything that happened in its mailbox; expunges only if `expunge`.
 pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Result<(), Failure> {
-    let State::Selected(_, selected) = state else {
+    let State::Selected(login, selected) = state else {
         return Ok(());
     };
     selected.changes.borrow_and_update();
+    url_auth::tell_reset(cx, login, selected);
     let newest = selected.mailbox.snapshot().await?;
     let waiting = selected.view.ghost_count() > 0;
     let notify = cx.notify.as_deref();

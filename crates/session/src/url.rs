@@ -1,9 +1,11 @@
-//! IMAP URLs that name a message or a part of it, relative to this server and user (RFC 5092 §7; RFC 4469
-//! §3).
+//! IMAP URLs that name a message or a part of it: relative to this server and user (RFC 5092 §7; RFC 4469
+//! §3), or authorized for others (RFC 4467).
+
+use std::ops::Range;
 
 use restante_mailbox::Uid;
 use restante_proto::decode::{DecodeOptions, decode};
-use restante_proto::types::{CommandBody, Fetch, MailboxName};
+use restante_proto::types::{CommandBody, Date, Fetch, MailboxName, Month};
 
 /// What a URL names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,167 @@ impl MessageUrl {
             fetch: fetch(&section, partial)?,
         })
     }
+}
+
+/// Who may use an authorized URL (RFC 4467 §3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Whoever has it.
+    Anonymous,
+    /// Who has logged in as somebody.
+    AuthUser,
+    /// One user.
+    User(String),
+    /// Mail submission, for one user.
+    Submit(String),
+}
+
+/// A URL that authorizes, or is to (RFC 4467 §9 `authimapurlfull`, `authimapurlrump`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AuthUrl<'u> {
+    /// Whose mailbox it is, and whose key.
+    pub(crate) owner: String,
+    /// What it names.
+    pub(crate) message: MessageUrl,
+    /// The last second in which it is valid, since 1970.
+    pub(crate) expires_s: Option<i64>,
+    pub(crate) access: Access,
+    /// The URL up to and with the access: what the token is made of, octet for octet.
+    pub(crate) rump: &'u [u8],
+    /// Mechanism and token, if it has them.
+    pub(crate) authorization: Option<(&'u str, &'u str)>,
+}
+
+/// What a URL lacks that was to be one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UrlFault {
+    Malformed,
+    NoOwner,
+    NoAccess,
+    NoMessage,
+}
+
+impl<'u> AuthUrl<'u> {
+    /// Reads a URL such as
+    /// `imap://joe@example.com/INBOX/;UID=20/;SECTION=1.2;EXPIRE=2026-12-31T23:59:59Z;URLAUTH=authuser:INTERNAL:…`.
+    pub(crate) fn parse(url: &'u [u8]) -> Result<AuthUrl<'u>, UrlFault> {
+        const SCHEME: &str = "imap://";
+        let text = std::str::from_utf8(url).map_err(|_| UrlFault::Malformed)?;
+        let plain = url.len() <= URL_BYTES_MAX && url.iter().all(u8::is_ascii_graphic);
+        let scheme = text.get(..SCHEME.len()).unwrap_or_default();
+        if !plain || !scheme.eq_ignore_ascii_case(SCHEME) {
+            return Err(UrlFault::Malformed);
+        }
+        let rest = &text[SCHEME.len()..];
+        let at = rest.find('/').ok_or(UrlFault::NoMessage)?;
+        let (server, path) = rest.split_at(at);
+        let (user, host) = server.rsplit_once('@').ok_or(UrlFault::NoOwner)?;
+        // How to log in does not matter here.
+        let user = user.split_once(';').map_or(user, |(user, _)| user);
+        let owner = decoded(user).filter(|user| !user.is_empty());
+        let owner = owner.ok_or(UrlFault::NoOwner)?;
+        if host.is_empty() || user.contains(':') {
+            return Err(UrlFault::Malformed);
+        }
+        let at = rfind(path, ";URLAUTH=").ok_or(UrlFault::NoAccess)?;
+        let (head, auth) = path.split_at(at);
+        let auth = &auth[";URLAUTH=".len()..];
+        let (access, authorization) = match auth.split_once(':') {
+            Some((access, rest)) => {
+                let pair = rest.split_once(':').ok_or(UrlFault::Malformed)?;
+                (access, Some(pair))
+            }
+            None => (auth, None),
+        };
+        let rump = &url[..url.len() - (auth.len() - access.len())];
+        let access = self::access(access).ok_or(UrlFault::NoAccess)?;
+        let (head, expires_s) = match rfind(head, ";EXPIRE=") {
+            Some(at) => {
+                let (head, expire) = head.split_at(at);
+                let expire = seconds(&expire[";EXPIRE=".len()..]);
+                (head, Some(expire.ok_or(UrlFault::Malformed)?))
+            }
+            None => (head, None),
+        };
+        let message = MessageUrl::parse(head.as_bytes());
+        let message = message.filter(|message| message.mailbox.is_some());
+        Ok(AuthUrl {
+            owner,
+            message: message.ok_or(UrlFault::NoMessage)?,
+            expires_s,
+            access,
+            rump,
+            authorization,
+        })
+    }
+}
+
+/// `("submit+" enc-user) / ("user+" enc-user) / "authuser" / "anonymous"`
+fn access(text: &str) -> Option<Access> {
+    if text.eq_ignore_ascii_case("anonymous") {
+        return Some(Access::Anonymous);
+    }
+    if text.eq_ignore_ascii_case("authuser") {
+        return Some(Access::AuthUser);
+    }
+    let (kind, user) = text.split_once('+')?;
+    let user = decoded(user).filter(|user| !user.is_empty())?;
+    match () {
+        () if kind.eq_ignore_ascii_case("user") => Some(Access::User(user)),
+        () if kind.eq_ignore_ascii_case("submit") => Some(Access::Submit(user)),
+        () => None,
+    }
+}
+
+/// A date-time (RFC 3339 §5.6) as seconds since 1970.
+fn seconds(text: &str) -> Option<i64> {
+    let number = |range: Range<usize>| -> Option<u32> {
+        let digits = text.get(range)?;
+        let all = digits.bytes().all(|byte| byte.is_ascii_digit());
+        all.then(|| digits.parse().ok()).flatten()
+    };
+    let signs = [(4, "-"), (7, "-"), (13, ":"), (16, ":")];
+    let separated = |(at, sign): &(usize, &str)| text.get(*at..at + 1) == Some(*sign);
+    let t = text.get(10..11)?;
+    if !signs.iter().all(separated) || !t.eq_ignore_ascii_case("T") {
+        return None;
+    }
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let month = Month::new(month.try_into().ok()?)?;
+    let date = Date::new(year.try_into().ok()?, month, day.try_into().ok()?).ok()?;
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let mut rest = text.get(19..)?;
+    if let Some(fraction) = rest.strip_prefix('.') {
+        let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+        rest = fraction.get(digits..).filter(|_| digits > 0)?;
+    }
+    let zone_min = match rest.as_bytes() {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let digits = [*h1, *h2, *m1, *m2];
+            if !digits.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+            let [h1, h2, m1, m2] = digits.map(|digit| i64::from(digit - b'0'));
+            let minutes = (h1 * 10 + h2) * 60 + m1 * 10 + m2;
+            if *sign == b'-' { -minutes } else { minutes }
+        }
+        _ => return None,
+    };
+    let of_day = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+    Some(date.days_since_epoch() * 86_400 + of_day - zone_min * 60)
+}
+
+/// Where `what` begins last, in any case.
+fn rfind(text: &str, what: &str) -> Option<usize> {
+    let windows = text.as_bytes().windows(what.len()).enumerate();
+    windows
+        .rev()
+        .find(|(_, window)| window.eq_ignore_ascii_case(what.as_bytes()))
+        .map(|(at, _)| at)
 }
 
 /// The FETCH that asks for a section. Its grammar is that of the command, so the command's decoder reads it.
@@ -197,7 +360,127 @@ mod tests {
         }
     }
 
+    fn auth(url: &str) -> Result<AuthUrl<'_>, UrlFault> {
+        AuthUrl::parse(url.as_bytes())
+    }
+
+    #[test]
+    fn urls_that_authorize() {
+        // RFC 4467 §7, RFC 5550 §8.4.
+        let url = "imap://joe@example.com/INBOX/;uid=20/;section=1.2;urlauth=submit+fred:internal:91354a473744909de610943775f92038";
+        let parsed = auth(url).expect("a URL");
+        assert_eq!(parsed.owner, "joe");
+        assert_eq!(parsed.access, Access::Submit("fred".to_owned()));
+        assert_eq!(
+            parsed.authorization,
+            Some(("internal", "91354a473744909de610943775f92038"))
+        );
+        assert!(url.as_bytes().starts_with(parsed.rump) && parsed.rump.ends_with(b"+fred"));
+        assert_eq!(parsed.expires_s, None);
+        let url = "IMAP://bob%2Ear;AUTH=*@example.org:143/Sent;UIDVALIDITY=387899045/;uid=45/;expire=2005-10-28T23:59:59Z;urlauth=USER+bob.ar";
+        let parsed = auth(url).expect("a URL");
+        assert_eq!(
+            (parsed.owner.as_str(), parsed.expires_s),
+            ("bob.ar", Some(1_130_543_999))
+        );
+        assert_eq!(parsed.message.uid_validity, Some(387_899_045));
+        assert_eq!((parsed.rump, parsed.authorization), (url.as_bytes(), None));
+        assert_eq!(parsed.access, Access::User("bob.ar".to_owned()));
+    }
+
+    #[test]
+    fn urls_that_do_not() {
+        let cases = [
+            ("/INBOX/;uid=20;urlauth=anonymous", UrlFault::Malformed),
+            (
+                "http://joe@example.com/INBOX/;uid=20;urlauth=anonymous",
+                UrlFault::Malformed,
+            ),
+            (
+                "imap://joe@/INBOX/;uid=20;urlauth=anonymous",
+                UrlFault::Malformed,
+            ),
+            (
+                "imap://joe:secret@h/INBOX/;uid=20;urlauth=anonymous",
+                UrlFault::Malformed,
+            ),
+            (
+                "imap://joe@h/INBOX/;uid=20;urlauth=anonymous:internal",
+                UrlFault::Malformed,
+            ),
+            (
+                "imap://joe@h/INBOX/;uid=20;expire=soon;urlauth=anonymous",
+                UrlFault::Malformed,
+            ),
+            (
+                "imap://joe@h/INBOX/;uid= 20;urlauth=anonymous",
+                UrlFault::Malformed,
+            ),
+            (
+                "imap://h/INBOX/;uid=20;urlauth=anonymous",
+                UrlFault::NoOwner,
+            ),
+            (
+                "imap://@h/INBOX/;uid=20;urlauth=anonymous",
+                UrlFault::NoOwner,
+            ),
+            (
+                "imap://;AUTH=*@h/INBOX/;uid=20;urlauth=anonymous",
+                UrlFault::NoOwner,
+            ),
+            ("imap://joe@h/INBOX/;uid=20", UrlFault::NoAccess),
+            ("imap://joe@h/INBOX/;uid=20;urlauth=", UrlFault::NoAccess),
+            (
+                "imap://joe@h/INBOX/;uid=20;urlauth=user+",
+                UrlFault::NoAccess,
+            ),
+            (
+                "imap://joe@h/INBOX/;uid=20;urlauth=root+joe",
+                UrlFault::NoAccess,
+            ),
+            ("imap://joe@h", UrlFault::NoMessage),
+            ("imap://joe@h/;urlauth=anonymous", UrlFault::NoMessage),
+            ("imap://joe@h/INBOX;urlauth=anonymous", UrlFault::NoMessage),
+            (
+                "imap://joe@h/INBOX?SUBJECT%20x;urlauth=anonymous",
+                UrlFault::NoMessage,
+            ),
+            (
+                "imap://joe@h/;uid=20;urlauth=anonymous",
+                UrlFault::NoMessage,
+            ),
+        ];
+        for (url, fault) in cases {
+            assert_eq!(auth(url), Err(fault), "{url}");
+        }
+    }
+
+    #[test]
+    fn dates_of_expiry() {
+        assert_eq!(seconds("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(seconds("1985-04-12T23:20:50.52Z"), Some(482_196_050));
+        assert_eq!(seconds("1996-12-19T16:39:57-08:00"), Some(851_042_397));
+        for bad in [
+            "",
+            "1996-12-19",
+            "1996-12-19T16:39:57",
+            "1996-13-19T16:39:57Z",
+            "1996-12-19T24:39:57Z",
+            "1996-12-19T16:39:57.Z",
+            "1996-12-19T16:39:57+8:00",
+            "+996-12-19T16:39:57Z",
+            "1996-12-19 16:39:57Z",
+        ] {
+            assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn no_authorized_url_panics(url in "imap://[a-z;@:%]{0,9}/?[A-Z;=/]{0,9}(;EXPIRE=[0-9TZ:-]{0,22})?;URLAUTH=[a-z+:%]{0,20}\\PC{0,3}") {
+            let _ = AuthUrl::parse(url.as_bytes());
+        }
+
         #[test]
         fn no_url_panics(url in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
             let _ = MessageUrl::parse(&url);

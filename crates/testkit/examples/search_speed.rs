@@ -184,6 +184,7 @@ async fn connect(mail: &Arc<Mail>, account: AccountId) -> DuplexStream {
         jmap_url: None,
         server_annotations: Vec::new(),
         sharing: restante_session::Sharing::default(),
+        submission_users: Vec::new(),
         shutdown,
     });
     // The sender is to live as long as the process.

@@ -220,6 +220,7 @@ impl World {
                 "A world for tests".to_owned(),
             )],
             sharing: options.sharing,
+            submission_users: vec!["submit".to_owned()],
             shutdown: down,
         });
         let tls = options.tls.then(Tls::new).transpose();
@@ -525,6 +526,10 @@ impl Authenticator for Users {
 
     fn check<'a>(&'a self, credentials: &'a Credentials, _peer: &'a Peer) -> Verdict<'a> {
         Box::pin(async { self.check_now(credentials) })
+    }
+
+    fn identity<'a>(&'a self, user: &'a str) -> Verdict<'a> {
+        Box::pin(async { Ok(self.find(user)?.1) })
     }
 
     fn scram_keys<'a>(

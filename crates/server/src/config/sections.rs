@@ -298,6 +298,9 @@ sections! {
         message_limit: u32 = 0,
         /// The same for COPY and APPEND alone (SAVELIMIT).
         save_limit: u32 = 0,
+        /// Users who are mail submission servers (BURL): they may fetch what URLs name that were authorized for
+        /// submission.
+        submission_users: Vec<String> = Vec::new(),
         /// A note about this server for its users (METADATA /shared/comment).
         comment: String = String::new(),
         /// How to reach its administrator, as a URI (METADATA /shared/admin): "mailto:postmaster@example.org".

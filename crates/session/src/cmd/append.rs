@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use restante_mailbox::{
     Account, Append, DateTime, EmailDraft, Flags, Mailbox, NewEmail, Reservation, Rights, Uid,
-    UidSet, Wanted,
+    UidSet,
 };
 use restante_proto::types::{
     AppendData, AppendHead, CatenatePart, Code, LiteralHead, ReplaceTarget, SetEnd,
@@ -16,6 +16,7 @@ use restante_proto::types::{
 
 use super::fetch::SectionOctets;
 use super::store::expunge_issued;
+use super::url_auth::{self, Part};
 use crate::convert;
 use crate::cx::Cx;
 use crate::message_limit;
@@ -294,30 +295,31 @@ impl Taking<'_> {
         before: u64,
     ) -> Result<(), Failure> {
         let bad = || bad_url(url);
-        let named = MessageUrl::parse(url).ok_or_else(bad)?;
-        let mailbox = match &named.mailbox {
-            None => self.selected.clone().ok_or_else(bad)?,
-            Some(name) => {
-                let name = convert::mailbox_name(name).map_err(|_| bad())?;
-                let place = Place::of(&cx.env, self.login, &name)
-                    .await
-                    .map_err(|_| bad())?;
-                let found = place.mailbox(Rights::READ).await;
-                found.map_err(|_| bad())?.0
+        let part = match MessageUrl::parse(url) {
+            Some(named) => {
+                let mailbox = match &named.mailbox {
+                    None => self.selected.clone().ok_or_else(bad)?,
+                    Some(name) => {
+                        let name = convert::mailbox_name(name).map_err(|_| bad())?;
+                        let place = Place::of(&cx.env, self.login, &name)
+                            .await
+                            .map_err(|_| bad())?;
+                        let found = place.mailbox(Rights::READ).await;
+                        found.map_err(|_| bad())?.0
+                    }
+                };
+                url_auth::part(&mailbox, &named).await?
             }
+            // One that others have authorized (RFC 4467).
+            None if !cx.hides("URLAUTH") => url_auth::open(cx, self.login, url).await?,
+            None => None,
         };
-        let account = mailbox.account();
-        let snapshot = mailbox.snapshot().await?;
-        let valid = snapshot.uid_validity().get();
-        if named.uid_validity.is_some_and(|asked| asked != valid) {
-            return Err(bad());
-        }
-        let uids: UidSet = [named.uid].into_iter().collect();
-        let loaded = mailbox.ensure(&snapshot, Wanted::Uids(&uids)).await?;
-        let row = loaded.row(named.uid).ok_or_else(bad)?;
-        let email = account.email(row.email).await?;
-        let octets = SectionOctets::of(account, &email, &named.fetch).await?;
-        match octets.ok_or_else(bad)? {
+        let Part {
+            account,
+            email,
+            octets,
+        } = part.ok_or_else(bad)?;
+        match octets {
             SectionOctets::Text(text) => {
                 self.grow(cx, room, draft, before, text.len() as u64)?;
                 draft.write(&text).await?;

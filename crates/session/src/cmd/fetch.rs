@@ -22,7 +22,7 @@ use restante_proto::types::{self as wire, Code, Fetch};
 
 pub(crate) use self::binary::Mark;
 use self::message::Fetcher;
-pub(super) use self::octets::SectionOctets;
+pub(super) use self::octets::{SectionOctets, push_text};
 use self::plan::{Item, Plan, RowItem};
 use crate::columns::{self, Derived};
 use crate::convert;

@@ -42,6 +42,7 @@ mod thread;
 mod uid_batches;
 mod unauthenticate;
 pub(crate) mod updates;
+pub(crate) mod url_auth;
 
 pub(crate) use self::fetch::Mark as DecodedMark;
 
@@ -91,6 +92,12 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Search(args) => Box::pin(search::run(cx, state, command.tag, args)).await,
         C::Esearch(args) => Box::pin(multisearch::run(cx, state, command.tag, args)).await,
         C::Sort(args) => Box::pin(sort::run(cx, state, command.tag, args)).await,
+        C::GenUrlAuth(urls) => Box::pin(url_auth::generate(cx, state, urls)).await,
+        C::ResetKey {
+            mailbox,
+            mechanisms,
+        } => Box::pin(url_auth::reset(cx, state, mailbox, &mechanisms)).await,
+        C::UrlFetch(urls) => Box::pin(url_auth::fetch(cx, state, &urls)).await,
         C::Language(ranges) => language::run(cx, state, &ranges),
         C::Comparator(wanted) => comparator::run(cx, &wanted),
         C::CancelUpdate(tags) => updates::cancel(cx, state, &tags),

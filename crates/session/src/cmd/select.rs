@@ -6,6 +6,7 @@ use restante_proto::types::{
     Code, ListAttribute, ListEntry, QResync, Select, SeqSet, UidSet as WireUidSet, UntaggedData,
 };
 
+use super::url_auth;
 use crate::convert;
 use crate::cx::Cx;
 use crate::flags::FlagWriter;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
     let recent = mailbox.recent(snapshot.uid_next(), !args.read_only);
     let view = View::new(mailbox.clone(), snapshot, recent);
     let mut selected = Selected {
+        url_key_resets: mailbox.url_key_resets(login.account.id()),
         mailbox,
         // RFC 4314 §5.2
         read_only: args.read_only || !rights.intersects(changing()),
@@ -61,6 +63,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
     };
 
     tell_size(cx, &mut selected).await?;
+    url_auth::tell_mechanisms(cx, &login, &selected.mailbox).await?;
     if cx.enabled.select_lists() {
         let tree = place.account.tree().await?;
         let own = place.is_own().then(|| tree.get(&name)).flatten();

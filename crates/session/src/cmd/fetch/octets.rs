@@ -176,7 +176,7 @@ impl SectionOctets {
 /// Appends octets of a literal. No literal can hold a NUL, and a length that was announced must stay
 /// (RFC 9051 §4.3, §9 `literal`, `CHAR8`): it is sent as 0x80, as other servers do. `BINARY[…]` has it as
 /// it is.
-fn push_text(out: &mut Vec<u8>, octets: &[u8]) {
+pub(crate) fn push_text(out: &mut Vec<u8>, octets: &[u8]) {
     let start = out.len();
     out.extend_from_slice(octets);
     if octets.contains(&0) {

@@ -1,0 +1,61 @@
+//! URLs that let others read one message or part of it (RFC 4467).
+
+use bytes::Bytes;
+use restante_proto::types::{Atom, CommandBody, MailboxName, UntaggedData};
+
+use crate::client::Client;
+use crate::error::{Error, Result};
+
+impl Client {
+    /// GENURLAUTH (RFC 4467 §7): authorizes URLs such as
+    /// `imap://joe@example.com/INBOX/;uid=20/;section=1.2;urlauth=submit+joe`, by the mechanism INTERNAL.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run): BAD if the server does not take one of them.
+    pub async fn authorize_urls(&mut self, urls: &[&str]) -> Result<Vec<String>> {
+        let mechanism = Atom::new("INTERNAL").ok_or(Error::Misuse("no mechanism"))?;
+        let urls = urls.iter();
+        let urls = urls.map(|url| (url.as_bytes().to_vec(), mechanism.clone()));
+        let reply = self.run(CommandBody::GenUrlAuth(urls.collect())).await?;
+        let told = self.sort(reply.untagged, |data| match data {
+            UntaggedData::GenUrlAuth(urls) => Ok(urls),
+            other => Err(other),
+        });
+        let text = |url: &Vec<u8>| String::from_utf8_lossy(url).into_owned();
+        Ok(told.iter().flatten().map(text).collect())
+    }
+
+    /// RESETKEY (RFC 4467 §7): takes back all that was authorized in a mailbox, or in all.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn reset_url_key(&mut self, mailbox: Option<&str>) -> Result<()> {
+        self.simple(CommandBody::ResetKey {
+            mailbox: mailbox.map(MailboxName::new),
+            mechanisms: Vec::new(),
+        })
+        .await
+    }
+
+    /// URLFETCH (RFC 4467 §7): what authorized URLs name, in their order; `None` where the server gives
+    /// nothing for one.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn fetch_urls(&mut self, urls: &[&str]) -> Result<Vec<Option<Bytes>>> {
+        let wanted = urls.iter().map(|url| url.as_bytes().to_vec());
+        let reply = self.run(CommandBody::UrlFetch(wanted.collect())).await?;
+        let told = self.sort(reply.untagged, |data| match data {
+            UntaggedData::UrlFetch(urls) => Ok(urls),
+            other => Err(other),
+        });
+        let mut told: Vec<_> = told.into_iter().flatten().collect();
+        let mut found = Vec::with_capacity(urls.len());
+        for url in urls {
+            let at = told.iter().position(|(told, _)| told == url.as_bytes());
+            let data = at.and_then(|at| told.swap_remove(at).1);
+            found.push(data.map(Bytes::from));
+        }
+        Ok(found)
+    }
+}
