@@ -1,7 +1,7 @@
 //! URLs that let others read one message or part of it (RFC 4467).
 
 use bytes::Bytes;
-use restante_proto::types::{Atom, CommandBody, MailboxName, UntaggedData};
+use restante_proto::types::{Atom, CommandBody, MailboxName, UntaggedData, UrlContent, UrlFetch};
 
 use crate::client::Client;
 use crate::error::{Error, Result};
@@ -43,8 +43,22 @@ impl Client {
     /// # Errors
     /// As [`run`](Self::run).
     pub async fn fetch_urls(&mut self, urls: &[&str]) -> Result<Vec<Option<Bytes>>> {
-        let wanted = urls.iter().map(|url| url.as_bytes().to_vec());
-        let reply = self.run(CommandBody::UrlFetch(wanted.collect())).await?;
+        let wanted = urls.iter().map(|url| UrlFetch::simple(*url));
+        let found = self.fetch_urls_with(wanted.collect()).await?;
+        let octets = found.into_iter().map(|content| match content {
+            UrlContent::Plain(data) => data.map(Bytes::from),
+            UrlContent::Items { .. } => None,
+        });
+        Ok(octets.collect())
+    }
+
+    /// URLFETCH with the structure of parts, or decoded (RFC 5524 §3): what each URL names, in their order.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn fetch_urls_with(&mut self, wanted: Vec<UrlFetch>) -> Result<Vec<UrlContent>> {
+        let urls: Vec<Vec<u8>> = wanted.iter().map(|wanted| wanted.url.clone()).collect();
+        let reply = self.run(CommandBody::UrlFetch(wanted)).await?;
         let told = self.sort(reply.untagged, |data| match data {
             UntaggedData::UrlFetch(urls) => Ok(urls),
             other => Err(other),
@@ -52,9 +66,9 @@ impl Client {
         let mut told: Vec<_> = told.into_iter().flatten().collect();
         let mut found = Vec::with_capacity(urls.len());
         for url in urls {
-            let at = told.iter().position(|(told, _)| told == url.as_bytes());
-            let data = at.and_then(|at| told.swap_remove(at).1);
-            found.push(data.map(Bytes::from));
+            let at = told.iter().position(|told| told.url == url);
+            let content = at.map(|at| told.swap_remove(at).content);
+            found.push(content.unwrap_or(UrlContent::Plain(None)));
         }
         Ok(found)
     }

@@ -786,3 +786,32 @@ async fn urls_are_authorized_and_fetched() {
     drop(client);
     server.await.unwrap();
 }
+
+/// RFC 5524 §4.
+#[tokio::test]
+async fn urls_are_fetched_decoded() {
+    let (mut client, server) = client(&[(
+        "r1 URLFETCH (imap://a@h/x/;uid=1 BODYPARTSTRUCTURE BINARY)\r\n",
+        "* URLFETCH imap://a@h/x/;uid=1 (BODYPARTSTRUCTURE (\"IMAGE\" \"PNG\" NIL NIL NIL \"BINARY\" 3)) \
+         (BINARY ~{3}\r\na\0b)\r\nr1 OK\r\n",
+    )])
+    .await;
+    let wanted = UrlFetch {
+        structure: true,
+        data: Some(UrlData::Binary),
+        ..UrlFetch::simple("imap://a@h/x/;uid=1")
+    };
+    let found = client.fetch_urls_with(vec![wanted]).await.unwrap();
+    let [
+        UrlContent::Items {
+            structure: Some(_),
+            data,
+        },
+    ] = &found[..]
+    else {
+        panic!("{found:?}")
+    };
+    assert_eq!(data, &Some((UrlData::Binary, Some(b"a\0b".to_vec()))));
+    drop(client);
+    server.await.unwrap();
+}

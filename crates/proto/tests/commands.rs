@@ -617,7 +617,15 @@ fn others() -> impl Strategy<Value = CommandBody> {
             .prop_map(|(size, batches)| C::UidBatches { size, batches }),
         some(text(), 0..3).prop_map(C::Language),
         some(text(), 0..3).prop_map(C::Comparator),
-        some(text(), 1..3).prop_map(C::UrlFetch),
+        some(
+            (text(), any::<bool>(), 0..3u8).prop_map(|(url, structure, data)| UrlFetch {
+                url,
+                structure,
+                data: [None, Some(UrlData::Body), Some(UrlData::Binary)][usize::from(data)],
+            }),
+            1..3
+        )
+        .prop_map(C::UrlFetch),
         some("[a-z0-9]{1,5}".prop_map(String::into_bytes), 1..3).prop_map(C::CancelUpdate),
         some((text(), atom()), 1..3).prop_map(C::GenUrlAuth),
         (mailbox(), some(atom(), 0..3)).prop_map(|(mailbox, mechanisms)| C::ResetKey {

@@ -163,6 +163,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("CATENATE", always),
     ("REPLACE", always),
     ("URLAUTH", always),
+    ("URLAUTH=BINARY", always),
     ("URL-PARTIAL", always),
     ("CONDSTORE", always),
     ("QRESYNC", always),

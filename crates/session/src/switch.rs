@@ -2,7 +2,7 @@
 
 use restante_proto::types::{
     AppendData, AppendHead, CommandBody, FetchAttribute, List, SearchKey, SearchReturn, SortKey,
-    StatusItem, ThreadAlgorithm,
+    StatusItem, ThreadAlgorithm, UrlFetch,
 };
 
 use crate::capability::mechanism_word;
@@ -143,7 +143,13 @@ fn needs(body: &CommandBody, words: &mut Words) {
         C::GetMetadata(args) => words.push(metadata(args.mailbox.as_str())),
         C::SetMetadata { mailbox, .. } => words.push(metadata(mailbox.as_str())),
         C::UidBatches { .. } => words.push("UIDBATCHES"),
-        C::GenUrlAuth(_) | C::ResetKey { .. } | C::UrlFetch(_) => words.push("URLAUTH"),
+        C::GenUrlAuth(_) | C::ResetKey { .. } => words.push("URLAUTH"),
+        C::UrlFetch(urls) => {
+            words.push("URLAUTH");
+            if urls.iter().any(UrlFetch::is_extended) {
+                words.push("URLAUTH=BINARY");
+            }
+        }
         C::Language(_) => words.push("LANGUAGE"),
         C::Comparator(_) => words.push("I18NLEVEL=2"),
         C::Unauthenticate => words.push("UNAUTHENTICATE"),

@@ -9,7 +9,7 @@ use crate::types::{
     Command, CommandBody, DateTime, Fetch, FetchAttribute, Flag, GetMetadata, IdParameters, List,
     MailboxName, MessageSet, MetadataDepth, MetadataEntry, Notify, NotifyEvent, NotifyEvents,
     PartialRange, ReplaceTarget, RightsChange, Section, SectionPart, SectionText, Select, SetAcl,
-    SetEnd, SetQuota, Store, StoreAction, Tag,
+    SetEnd, SetQuota, Store, StoreAction, Tag, UrlData,
 };
 
 /// Writes a whole command with its CRLF.
@@ -274,9 +274,28 @@ fn arguments(out: &mut Out, body: &CommandBody) -> Result {
                 out.raw(format!(" {first}:{last}"));
             }
         }
-        C::Language(words) | C::Comparator(words) | C::UrlFetch(words) => {
+        C::Language(words) | C::Comparator(words) => {
             for word in words {
                 out.sp_astring(word)?;
+            }
+        }
+        C::UrlFetch(urls) => {
+            for fetch in urls {
+                if !fetch.is_extended() {
+                    out.sp_astring(&fetch.url)?;
+                    continue;
+                }
+                out.raw(" (");
+                out.astring(&fetch.url)?;
+                if fetch.structure {
+                    out.raw(" BODYPARTSTRUCTURE");
+                }
+                match fetch.data {
+                    Some(UrlData::Body) => out.raw(" BODY"),
+                    Some(UrlData::Binary) => out.raw(" BINARY"),
+                    None => {}
+                }
+                out.raw(")");
             }
         }
         C::GenUrlAuth(pairs) => {

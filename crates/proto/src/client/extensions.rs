@@ -1,10 +1,12 @@
 //! Decodes untagged data of ID, ACL, QUOTA, METADATA, LANGUAGE, URLAUTH, UIDBATCHES.
 
-use super::cursor::{Cursor, Result};
+use super::body_decode::body;
+use super::cursor::{Cursor, Result, Value};
 use super::data::correlator;
 use super::parts::{astring, id, list1, mailbox, many, nstring, owned};
 use crate::types::{
-    AclEntry, IdParameters, MetadataEntry, QuotaLimit, QuotaResource, UntaggedData,
+    AclEntry, FetchedUrl, IdParameters, MetadataEntry, QuotaLimit, QuotaResource, UntaggedData,
+    UrlContent, UrlData,
 };
 
 /// `"ID" SP ("(" [string SP nstring *(SP string SP nstring)] ")" / nil)` (RFC 2971 §4)
@@ -169,18 +171,68 @@ pub(super) fn gen_url_auth(c: &mut Cursor<'_>) -> Result<UntaggedData> {
     }
 }
 
-/// `"URLFETCH" 1*(SP url-full SP nstring)` (RFC 4467 §9)
+/// ```abnf
+/// urlfetch-data = "URLFETCH" 1*(SP url-full SP (nstring / url-metadata-el *(SP url-metadata-el)))
+/// ```
+/// RFC 4467 §9, RFC 5524 §5
 pub(super) fn url_fetch(c: &mut Cursor<'_>) -> Result<UntaggedData> {
     let urls = many(c, |c| {
         let url = astring(c)?;
         c.space()?;
-        Ok((url, nstring(c)?))
+        let content = match c.peek() {
+            Some(b'(') => url_items(c)?,
+            _ => UrlContent::Plain(nstring(c)?),
+        };
+        Ok(FetchedUrl { url, content })
     })?;
     if urls.is_empty() {
         c.error("URL")
     } else {
         Ok(UntaggedData::UrlFetch(urls))
     }
+}
+
+/// ```abnf
+/// url-metadata    = 1*(SP "(" url-metadata-el ")")
+/// url-metadata-el = "BODYPARTSTRUCTURE" SP body / "BODY" SP nstring / "BINARY" SP (nstring / literal8)
+/// ```
+/// RFC 5524 §5
+fn url_items(c: &mut Cursor<'_>) -> Result<UrlContent> {
+    let (mut structure, mut data) = (None, None);
+    loop {
+        c.byte(b'(', "item of a URL")?;
+        let start = c.clone();
+        match &c.token()?.to_ascii_uppercase()[..] {
+            b"BODYPARTSTRUCTURE" => {
+                c.space()?;
+                structure = Some(Box::new(body(c)?));
+            }
+            b"BODY" => {
+                c.space()?;
+                data = Some((UrlData::Body, octets(c, false)?));
+            }
+            b"BINARY" => {
+                c.space()?;
+                data = Some((UrlData::Binary, octets(c, true)?));
+            }
+            _ => return start.error("BODYPARTSTRUCTURE, BODY or BINARY"),
+        }
+        c.byte(b')', "end of an item")?;
+        let mut next = c.clone();
+        if next.peek() != Some(b' ') || next.space().is_err() || next.peek() != Some(b'(') {
+            return Ok(UrlContent::Items { structure, data });
+        }
+        *c = next;
+    }
+}
+
+fn octets(c: &mut Cursor<'_>, binary: bool) -> Result<Option<Vec<u8>>> {
+    Ok(match c.value(binary)? {
+        Value::Nil => None,
+        Value::Bytes(bytes) => Some(bytes.to_vec()),
+        // Only those of FETCH are streamed.
+        Value::Streamed(_) => return c.error("literal in memory"),
+    })
 }
 
 /// `"UIDBATCHES" search-correlator [SP uid-range *("," uid-range)]` (RFC 10022 §4)

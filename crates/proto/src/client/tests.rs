@@ -735,3 +735,48 @@ fn extension_data() {
         );
     }
 }
+
+/// The examples of RFC 5524 §4.
+#[test]
+fn urls_with_items() {
+    let line = "* URLFETCH \"imap://a\" (BINARY {28}\r\nSi vis pacem, para bellum.\r\n) \
+        \"imap://b\" (BODYPARTSTRUCTURE (\"IMAGE\" \"PNG\" NIL NIL NIL \"BINARY\" 3)) \
+        (BINARY ~{3}\r\na\0b) imap://c NIL imap://d (BODYPARTSTRUCTURE (\"IMAGE\" \"PNG\" NIL NIL \
+        NIL \"X-BLURDYBLOOP\" 123)) (BINARY NIL) imap://e {2}\r\nab\r\n";
+    let UntaggedData::UrlFetch(urls) = strict_data(line) else {
+        panic!()
+    };
+    let told: Vec<String> = urls
+        .iter()
+        .map(|fetched| match &fetched.content {
+            UrlContent::Plain(data) => format!("{data:?}"),
+            UrlContent::Items { structure, data } => {
+                let size = structure.as_ref().map(|structure| match &**structure {
+                    BodyStructure::Single(part) => part.basic.size,
+                    BodyStructure::Multi(_) => 0,
+                });
+                let data = data.as_ref();
+                let length = data.map(|(kind, data)| (kind, data.as_ref().map(Vec::len)));
+                format!("{size:?} {length:?}")
+            }
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "None Some((Binary, Some(28)))",
+            "Some(3) Some((Binary, Some(3)))",
+            "None",
+            "Some(123) Some((Binary, None))",
+            "Some([97, 98])"
+        ]
+    );
+    for bad in [
+        "* URLFETCH imap://a ()\r\n",
+        "* URLFETCH imap://a (BODY ~{1}\r\na)\r\n",
+        "* URLFETCH imap://a (WHAT 1)\r\n",
+        "* URLFETCH imap://a\r\n",
+    ] {
+        assert!(decode(bad, Mode::Strict).is_err(), "{bad}");
+    }
+}

@@ -5,7 +5,7 @@ use super::{fetch, mailbox_argument, search};
 use crate::types::{
     CommandBody, EsearchCommand, EventGroup, EventName, GetMetadata, MailboxFilter, MailboxName,
     MetadataDepth, MetadataEntry, Notify, NotifyEvent, NotifyEvents, QuotaResource, RightsChange,
-    SearchScope, SetAcl, SetQuota,
+    SearchScope, SetAcl, SetQuota, UrlData, UrlFetch,
 };
 
 /// The command named `word`, if it is one of these.
@@ -45,7 +45,7 @@ pub(super) fn command(word: &[u8], p: &mut Parser<'_>) -> Result<Option<CommandB
         b"COMPARATOR" => CommandBody::Comparator(strings_if_any(p)?),
         b"GENURLAUTH" => gen_url_auth(p)?,
         b"RESETKEY" => reset_key(p)?,
-        b"URLFETCH" => CommandBody::UrlFetch(strings(p)?),
+        b"URLFETCH" => url_fetch(p)?,
         b"GETJMAPACCESS" => CommandBody::GetJmapAccess,
         _ => return Ok(None),
     }))
@@ -394,6 +394,42 @@ fn gen_url_auth(p: &mut Parser<'_>) -> Result<CommandBody> {
         Ok((url, p.atom()?))
     })
     .map(CommandBody::GenUrlAuth)
+}
+
+/// ```abnf
+/// urlfetch         = "URLFETCH" 1*(SP url-fetch-arg)               ; RFC 5524 §5
+/// url-fetch-arg    = url-full / "(" url-full *(SP url-fetch-param) ")"
+/// url-fetch-param  = "BODY" / "BINARY" / "BODYPARTSTRUCTURE" / atom
+/// ```
+fn url_fetch(p: &mut Parser<'_>) -> Result<CommandBody> {
+    p.space()?;
+    p.until_end(|p| {
+        let mut fetch = UrlFetch::default();
+        if !p.eat(b'(') {
+            fetch.url = p.astring_owned()?;
+            return Ok(fetch);
+        }
+        fetch.url = p.astring_owned()?;
+        while p.eat(b' ') {
+            let word = p.word();
+            let data = match word.as_bytes() {
+                b"BODYPARTSTRUCTURE" if !fetch.structure => {
+                    fetch.structure = true;
+                    continue;
+                }
+                b"BODY" => UrlData::Body,
+                b"BINARY" => UrlData::Binary,
+                _ => return p.syntax("unknown parameter of a URL, or twice the same"),
+            };
+            // RFC 5524 §3.1: not twice, and not both.
+            if fetch.data.replace(data).is_some() {
+                return p.syntax("more than one of BODY and BINARY");
+            }
+        }
+        p.expect(b')', "expected \")\"")?;
+        Ok(fetch)
+    })
+    .map(CommandBody::UrlFetch)
 }
 
 /// ```abnf

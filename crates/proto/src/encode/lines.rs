@@ -2,8 +2,9 @@
 
 use super::Writer;
 use crate::types::{
-    AclEntry, ChildInfo, Flag, ListAttribute, ListEntry, ListExtended, MailboxName, MetadataEntry,
-    NamespaceEntry, Namespaces, Number, QuotaLimit, SeqNum, StatusValue, Tag, Uid,
+    AclEntry, ChildInfo, FetchedUrl, Flag, ListAttribute, ListEntry, ListExtended, MailboxName,
+    MetadataEntry, NamespaceEntry, Namespaces, Number, QuotaLimit, SeqNum, StatusValue, Tag, Uid,
+    UrlContent, UrlData,
 };
 
 impl Writer<'_> {
@@ -367,12 +368,36 @@ impl Writer<'_> {
     }
 
     /// Appends URLFETCH (RFC 4467 §7).
-    pub fn url_fetch(&mut self, urls: &[(Vec<u8>, Option<Vec<u8>>)]) {
+    pub fn url_fetch(&mut self, urls: &[FetchedUrl]) {
         self.raw(b"* URLFETCH");
-        for (url, data) in urls {
+        for FetchedUrl { url, content } in urls {
             self.astrings([url]);
             self.space();
-            self.nstring(data.as_deref());
+            match content {
+                UrlContent::Plain(data) => self.nstring(data.as_deref()),
+                UrlContent::Items { structure, data } => {
+                    if let Some(structure) = structure {
+                        self.raw(b"(BODYPARTSTRUCTURE ");
+                        self.body_structure(structure);
+                        self.raw(if data.is_some() { b") " } else { b")" });
+                    }
+                    if let Some((kind, data)) = data {
+                        self.raw(match kind {
+                            UrlData::Body => b"(BODY ",
+                            UrlData::Binary => b"(BINARY ",
+                        });
+                        match data {
+                            // RFC 5524 §5: NUL needs a literal8.
+                            Some(data) if data.contains(&0) => {
+                                self.raw(format!("~{{{}}}\r\n", data.len()).as_bytes());
+                                self.raw(data);
+                            }
+                            data => self.nstring(data.as_deref()),
+                        }
+                        self.raw(b")");
+                    }
+                }
+            }
         }
         self.end_line();
     }

@@ -157,7 +157,7 @@ pub enum CommandBody {
         mechanisms: Vec<Atom>,
     },
     /// RFC 4467 §6
-    UrlFetch(Vec<Vec<u8>>),
+    UrlFetch(Vec<UrlFetch>),
     /// RFC 9698 §4
     GetJmapAccess,
 }
@@ -331,4 +331,40 @@ pub enum StoreAction {
     Add,
     /// -FLAGS
     Remove,
+}
+
+/// What a URLFETCH wants of a URL (RFC 4467 §7; RFC 5524 §3.1). With neither of both it is the simple
+/// form: octets alone.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UrlFetch {
+    /// The URL.
+    pub url: Vec<u8>,
+    /// BODYPARTSTRUCTURE
+    pub structure: bool,
+    /// BODY or BINARY
+    pub data: Option<UrlData>,
+}
+
+impl UrlFetch {
+    /// The simple form.
+    pub fn simple(url: impl Into<Vec<u8>>) -> Self {
+        Self {
+            url: url.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is not the simple form.
+    pub fn is_extended(&self) -> bool {
+        self.structure || self.data.is_some()
+    }
+}
+
+/// In what form the octets of a part come (RFC 5524 §3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum UrlData {
+    /// BODY: as the message has them.
+    Body,
+    /// BINARY: decoded.
+    Binary,
 }

@@ -30,7 +30,7 @@ pub use body::{
 pub use code::{Code, CopyUid, MetadataCode, UrlMechanism};
 pub use command::{
     Authenticate, Command, CommandBody, Fetch, FetchModifiers, MessageSet, QResync, Select, Store,
-    StoreAction,
+    StoreAction, UrlData, UrlFetch,
 };
 pub use date::{Date, DateError, DateTime, Month};
 pub use extensions::{
@@ -49,8 +49,8 @@ pub use notify::{
 };
 pub use numbers::{ModSeq, Number, SeqNum, Uid, UidValidity};
 pub use response::{
-    Condition, Esearch, EsearchCorrelator, NamespaceEntry, Namespaces, PartialResult, Response,
-    ResultChange, StatusResponse, ThreadNode, UntaggedData,
+    Condition, Esearch, EsearchCorrelator, FetchedUrl, NamespaceEntry, Namespaces, PartialResult,
+    Response, ResultChange, StatusResponse, ThreadNode, UntaggedData, UrlContent,
 };
 pub use search::{
     EntryType, Esearch as EsearchCommand, ModSeqEntry, PartialRange, Search, SearchKey,

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU32;
 
+use super::body::BodyStructure;
 use super::code::Code;
+use super::command::UrlData;
 use super::extensions::{AclEntry, IdParameters, MetadataEntry, QuotaLimit};
 use super::fetch::FetchItem;
 use super::flag::Flag;
@@ -142,7 +144,7 @@ pub enum UntaggedData {
     /// RFC 4467 §7
     GenUrlAuth(Vec<Vec<u8>>),
     /// RFC 4467 §7
-    UrlFetch(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+    UrlFetch(Vec<FetchedUrl>),
     /// RFC 10022 §3.1
     UidBatches {
         tag: Tag,
@@ -189,6 +191,29 @@ pub struct ResultChange {
     pub position: u32,
     /// The messages, in the order of the result.
     pub ids: IdSet,
+}
+
+/// What URLFETCH gave for a URL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FetchedUrl {
+    /// The URL.
+    pub url: Vec<u8>,
+    /// What it names.
+    pub content: UrlContent,
+}
+
+/// What a URL names (RFC 4467 §8; RFC 5524 §3.2).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UrlContent {
+    /// The octets; `None` also where the URL gives nothing in the other form.
+    Plain(Option<Vec<u8>>),
+    /// What was asked for.
+    Items {
+        /// BODYPARTSTRUCTURE
+        structure: Option<Box<BodyStructure>>,
+        /// BODY or BINARY; `None`: it cannot be decoded.
+        data: Option<(UrlData, Option<Vec<u8>>)>,
+    },
 }
 
 impl ResultChange {

@@ -140,7 +140,19 @@ fn other_extensions() {
         ),
         (
             "URLFETCH \"imap://x\"",
-            CommandBody::UrlFetch(vec![b"imap://x".to_vec()]),
+            CommandBody::UrlFetch(vec![UrlFetch::simple("imap://x")]),
+        ),
+        (
+            "URLFETCH (\"imap://x\") imap://y (imap://z BODYPARTSTRUCTURE binary)",
+            CommandBody::UrlFetch(vec![
+                UrlFetch::simple("imap://x"),
+                UrlFetch::simple("imap://y"),
+                UrlFetch {
+                    structure: true,
+                    data: Some(UrlData::Binary),
+                    ..UrlFetch::simple("imap://z")
+                },
+            ]),
         ),
         (
             "GENURLAUTH \"imap://x\" INTERNAL",

@@ -356,8 +356,26 @@ fn extension_data() {
         "GENURLAUTH imap://x",
     );
     data(
-        UntaggedData::UrlFetch(vec![(b"imap://x".to_vec(), Some(b"a\r\nb".to_vec()))]),
+        UntaggedData::UrlFetch(vec![FetchedUrl {
+            url: b"imap://x".to_vec(),
+            content: UrlContent::Plain(Some(b"a\r\nb".to_vec())),
+        }]),
         "URLFETCH imap://x {4}\r\na\r\nb",
+    );
+    let fetched = |url: &str, data, octets: Option<&[u8]>| FetchedUrl {
+        url: url.as_bytes().to_vec(),
+        content: UrlContent::Items {
+            structure: None,
+            data: Some((data, octets.map(<[u8]>::to_vec))),
+        },
+    };
+    data(
+        UntaggedData::UrlFetch(vec![
+            fetched("imap://x", UrlData::Binary, Some(b"a\0b")),
+            fetched("imap://y", UrlData::Body, Some(b"ab")),
+            fetched("imap://z", UrlData::Binary, None),
+        ]),
+        "URLFETCH imap://x (BINARY ~{3}\r\na\0b) imap://y (BODY \"ab\") imap://z (BINARY NIL)",
     );
     data(
         UntaggedData::UidBatches {

@@ -318,6 +318,7 @@ impl Taking<'_> {
             account,
             email,
             octets,
+            ..
         } = part.ok_or_else(bad)?;
         match octets {
             SectionOctets::Text(text) => {

@@ -43,6 +43,7 @@ mod uid_batches;
 mod unauthenticate;
 pub(crate) mod updates;
 pub(crate) mod url_auth;
+mod url_items;
 
 pub(crate) use self::fetch::Mark as DecodedMark;
 

@@ -7,9 +7,10 @@ use restante_mailbox::{
     Account, AccountId, EmailRow, MailError, Mailbox, MailboxId, Rights, UidSet, UrlKey, Wanted,
     canonical_user_name,
 };
-use restante_proto::types::{Atom, Code, MailboxName, UntaggedData};
+use restante_proto::types::{Atom, Code, Fetch, MailboxName, UntaggedData, UrlFetch};
 
 use super::fetch::{SectionOctets, push_text};
+use super::url_items::{Items, extended};
 use crate::convert;
 use crate::cx::Cx;
 use crate::env::{LoginError, Seat};
@@ -95,32 +96,40 @@ pub(super) async fn reset(
     Ok(Reply::ok("The key is replaced").code(mechanism_code()))
 }
 
-/// URLFETCH (RFC 4467 §7): NIL for what is no authorized URL, whatever the reason.
-pub(super) async fn fetch(cx: &mut Cx, state: &State, urls: &[Vec<u8>]) -> Outcome {
+/// URLFETCH (RFC 4467 §7; RFC 5524): NIL for what is no authorized URL, whatever the reason.
+pub(super) async fn fetch(cx: &mut Cx, state: &State, urls: &[UrlFetch]) -> Outcome {
     let login = state.login()?;
     check_count(urls.len())?;
     // All before the first octet of the response: from there on nothing can be refused.
     let mut parts = Vec::with_capacity(urls.len());
-    for url in urls {
-        let part = match open(cx, login, url).await? {
-            Some(part) => part.small().await?,
+    for wanted in urls {
+        let part = match open(cx, login, &wanted.url).await? {
+            Some(part) if wanted.is_extended() => extended(part, wanted).await?.map(Given::Items),
+            Some(part) => part.small().await?.map(Given::Plain),
             None => None,
         };
         parts.push(part);
     }
     cx.writer().raw(b"* URLFETCH");
-    for (url, part) in urls.iter().zip(parts) {
+    for (wanted, part) in urls.iter().zip(parts) {
         let mut writer = cx.writer();
         writer.raw(b" ");
-        writer.astring(url);
+        writer.astring(&wanted.url);
         writer.raw(b" ");
         match part {
-            None => cx.writer().nstring(None),
-            Some(part) => part.tell(cx).await?,
+            None => writer.nstring(None),
+            Some(Given::Plain(part)) => part.tell(cx).await?,
+            Some(Given::Items(items)) => items.tell(cx).await?,
         }
     }
     cx.line(format_args!(""));
     Ok(Reply::ok("URLFETCH completed"))
+}
+
+/// What is given for a URL.
+enum Given {
+    Plain(Part),
+    Items(Items),
 }
 
 /// On SELECT: with what URLs to the mailbox are authorized, if any may be (RFC 4467 §8 URLMECH).
@@ -159,11 +168,13 @@ pub(super) struct Part {
     pub(super) account: Arc<Account>,
     pub(super) email: Arc<EmailRow>,
     pub(super) octets: SectionOctets,
+    /// The FETCH that would ask for it.
+    pub(super) named: Fetch,
 }
 
 impl Part {
     /// The same, with its octets in memory if they are few. `None`: they cannot be read.
-    async fn small(mut self) -> Result<Option<Part>, Failure> {
+    pub(super) async fn small(mut self) -> Result<Option<Part>, Failure> {
         if let SectionOctets::Range(range) = &self.octets
             && range.end - range.start <= WHOLE_BYTES
         {
@@ -177,7 +188,7 @@ impl Part {
     }
 
     /// Its octets as a string.
-    async fn tell(self, cx: &mut Cx) -> Result<(), Failure> {
+    pub(super) async fn tell(self, cx: &mut Cx) -> Result<(), Failure> {
         match self.octets {
             SectionOctets::Text(text) if text.is_empty() => cx.writer().raw(b"\"\""),
             SectionOctets::Text(text) => {
@@ -259,6 +270,7 @@ pub(super) async fn part(
         account: account.clone(),
         email,
         octets,
+        named: named.fetch.clone(),
     }))
 }
 
