@@ -2,9 +2,11 @@
 //!
 //! - [`world`]: a server in memory: a store, users, mailboxes with messages, sessions over in-memory
 //!   streams. Nothing listens, nothing is written to disk.
+//! - [`door`]: a server that lets nobody in.
 //! - [`strict`]: a client that insists on the grammar.
 //! - [`transcript`]: dialogues as tests, one rule of an RFC in each file.
 
+pub mod door;
 pub mod strict;
 mod tls;
 pub mod transcript;
