@@ -24,12 +24,14 @@ def free_port():
 class Server:
     """One `restante serve` process and what a test needs to reach it."""
 
-    def __init__(self, directory, settings=""):
+    def __init__(self, directory, settings="", **ports):
         self.data = directory / "data"
         self.config = directory / "restante.toml"
         self.config.write_text(settings)
         self.log = directory / "restante.log"
         self.imap, self.imaps, self.lmtp = free_port(), free_port(), free_port()
+        for service, port in ports.items():
+            setattr(self, service, port)
         self.process = None
 
     def start(self):
@@ -87,10 +89,10 @@ def make_server(tmp_path):
     """Servers of one test's own, with settings."""
     running = []
 
-    def make(settings=""):
+    def make(settings="", **ports):
         directory = tmp_path / f"server{len(running)}"
         directory.mkdir()
-        running.append(Server(directory, settings).start())
+        running.append(Server(directory, settings, **ports).start())
         return running[-1]
 
     yield make

@@ -117,11 +117,32 @@ impl Http {
         .await
     }
 
-    /// On a thread that may wait; only so many at a time.
-    async fn run(
+    /// Any request, and whatever its answer is.
+    pub(crate) async fn exchange(
         &self,
-        work: impl FnOnce() -> Result<Value, HttpError> + Send + 'static,
-    ) -> Result<Value, HttpError> {
+        request: ureq::http::Request<Vec<u8>>,
+    ) -> Result<ureq::http::Response<Vec<u8>>, HttpError> {
+        check_address(&request.uri().to_string())?;
+        let agent = self.agent.clone();
+        self.run(move || {
+            let transport = |error: ureq::Error| HttpError::Transport(error.to_string());
+            let response = match request.body().is_empty() {
+                true => agent.run(request.map(drop)),
+                false => agent.run(request),
+            };
+            let (parts, mut body) = response.map_err(transport)?.into_parts();
+            let body = body.with_config().limit(BODY_BYTES_MAX).read_to_vec();
+            let body = body.map_err(transport)?;
+            Ok(ureq::http::Response::from_parts(parts, body))
+        })
+        .await
+    }
+
+    /// On a thread that may wait; only so many at a time.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, HttpError> + Send + 'static,
+    ) -> Result<T, HttpError> {
         let permit = Arc::clone(&self.running).acquire_owned().await;
         let permit = permit.map_err(|error| HttpError::Transport(error.to_string()))?;
         let work = tokio::task::spawn_blocking(move || {

@@ -5,6 +5,7 @@
 //! are in `restante-session`; here are sockets, time, files and processes.
 
 mod acl;
+mod acme;
 pub mod admin;
 pub mod app_passwords;
 mod authenticator;

@@ -41,7 +41,8 @@ impl Live {
 }
 
 /// Settings that only a restart brings in: sections, or keys of them.
-const NEED_RESTART: [&str; 13] = [
+const NEED_RESTART: [&str; 14] = [
+    "acme",
     "server",
     "service",
     "listen",
@@ -381,7 +382,7 @@ mod tests {
                     listeners = [{ address = \"127.0.0.1:1143\", hide = [\"NOTIFY\"], utf8_only = true }]\n";
         let config = Config::parse(std::path::Path::new("test"), text).unwrap();
         let (_down, shutdown) = watch::channel(false);
-        let current = Current::new(&config, &mail, Admission::new(10, 10), shutdown).await;
+        let current = Current::new(&config, &mail, Admission::new(10, 10), None, shutdown).await;
         let live = current.unwrap().live();
         let there = live.session_at(config.listen.imap[0]);
         assert_eq!(there.hidden_capabilities, ["SORT", "NOTIFY"]);

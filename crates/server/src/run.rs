@@ -13,7 +13,7 @@ use restante_session::Peer;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -25,8 +25,8 @@ use crate::oauth::OAuthError;
 use crate::service::{HOW_TO_READ, ServiceError};
 use crate::sources::pam;
 use crate::storage::{self, StorageError};
-use crate::tls::{CertificateSet, Configured, TlsError, server_config};
-use crate::{background, control, lmtp, mta, sandbox, service, system};
+use crate::tls::{CertificateSet, Configured, TlsError, TlsSetup};
+use crate::{acme, background, control, lmtp, mta, sandbox, service, system, tls};
 
 /// How long connections have to end when the server goes down.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -201,6 +201,8 @@ struct Server {
     tasks: Vec<JoinHandle<()>>,
     current: Arc<Current>,
     reload_asked: mpsc::Receiver<ReloadAsked>,
+    /// Told to order a certificate without waiting longer.
+    acme_now: Arc<Notify>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +210,8 @@ enum Service {
     Imap,
     Imaps,
     Lmtp,
+    /// For ACME challenges only.
+    Http,
 }
 
 impl Service {
@@ -216,6 +220,7 @@ impl Service {
             Service::Imap => "IMAP",
             Service::Imaps => "IMAP over TLS",
             Service::Lmtp => "LMTP",
+            Service::Http => "ACME challenges",
         }
     }
 }
@@ -224,7 +229,8 @@ impl Service {
 #[derive(Clone)]
 struct Shared {
     current: Arc<Current>,
-    tls: Arc<rustls::ServerConfig>,
+    tls: Arc<TlsSetup>,
+    challenges: Arc<acme::Challenges>,
     admission: Admission,
     /// Load balancers.
     proxy_from: Arc<[Network]>,
@@ -245,7 +251,7 @@ impl Server {
         let data = config.data_dir();
         let mail = storage::open(config).await?;
         let certificates = Arc::new(certificates.complete(config)?);
-        let tls = server_config(Arc::clone(&certificates), config)?;
+        let tls = Arc::new(tls::setup(Arc::clone(&certificates), config)?);
         let control = control::listen(&data).map_err(ServeError::Control)?;
         let limits = &config.limits;
         let admission = Admission::new(limits.connections, limits.connections_per_address);
@@ -258,11 +264,15 @@ impl Server {
         let shared = Shared {
             current: Arc::clone(&current),
             tls,
+            challenges: Arc::clone(certificates.challenges()),
             admission: admission.clone(),
             proxy_from: config.listen.proxy_from.clone().into(),
             alive,
         };
         let mut tasks = background::start(&mail, &current.watch, &down);
+        let acme_now = Arc::new(Notify::new());
+        let keeper = acme::Keeper::new(config, &certificates, &acme_now);
+        tasks.extend(keeper.map(|keeper| tokio::spawn(keeper.run(down.clone()))));
         let mut addresses = Vec::new();
         for (service, address, bound) in bound {
             let listener = bound
@@ -306,6 +316,7 @@ impl Server {
             tasks,
             current,
             reload_asked,
+            acme_now,
         })
     }
 
@@ -321,6 +332,7 @@ impl Server {
                 Service::Imap => "IMAP with STARTTLS",
                 Service::Imaps => "IMAP over TLS",
                 Service::Lmtp => "LMTP (mail comes in here, from your mail server)",
+                Service::Http => "HTTP for ACME challenges",
             };
             lines.push(format!("  {what}: {address}"));
         }
@@ -383,6 +395,7 @@ impl Server {
             handle.set(&level);
         }
         self.reload_certificates(true);
+        self.acme_now.notify_one();
         let list = |names: &[String]| match names {
             [] => "nothing".to_owned(),
             names => names.join(", "),
@@ -436,6 +449,7 @@ fn bind_all(config: &Config) -> Result<Vec<(Service, SocketAddr, Bound)>, ServeE
         (Service::Imap, &listen.imap),
         (Service::Imaps, &listen.imaps),
         (Service::Lmtp, &listen.lmtp),
+        (Service::Http, &listen.http),
     ];
     let mut all = Vec::new();
     for (service, addresses) in services {
@@ -490,7 +504,7 @@ fn accepted(
     peer: SocketAddr,
 ) {
     let is_balancer = shared.proxy_from.iter().any(|net| net.contains(peer.ip()));
-    if listener.0 == Service::Lmtp || !is_balancer {
+    if matches!(listener.0, Service::Lmtp | Service::Http) || !is_balancer {
         return begin(shared, listener, tcp, peer);
     }
     let shared = shared.clone();
@@ -524,8 +538,13 @@ fn begin(
             current,
             tls,
             alive,
+            challenges,
             ..
         } = shared;
+        if service == Service::Http {
+            return acme::answer(tcp, &challenges).await;
+        }
+        drop(challenges);
         let live = current.live();
         drop(current);
         let session = live.session_at(address);
@@ -539,6 +558,7 @@ fn begin(
         match service {
             Service::Lmtp => Box::pin(lmtp::serve(stream, lmtp, Some(peer.ip()))).await,
             Service::Imap => imap(stream, session, peer).await,
+            Service::Http => {}
             Service::Imaps => {
                 // Boxed, so that the handshake's state is not kept as long as the connection.
                 let handshake = Box::pin(timeout(handshake_timeout, stream.into_tls())).await;
@@ -575,6 +595,7 @@ fn refuse(service: Service, tcp: &TcpStream, peer: SocketAddr, refused: Refused)
         // RFC 9051 §7.1.5; the code is of RFC 5530.
         Service::Imap => b"* BYE [LIMIT] Too many connections\r\n",
         Service::Imaps => b"",
+        Service::Http => b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n",
         Service::Lmtp => b"421 4.3.2 Too many connections, try again\r\n",
     };
     let _ = tcp.try_write(line);

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType};
@@ -21,7 +21,9 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::acme::{self, ACME_TLS, Challenges};
 use crate::config::{Config, TlsVersion};
 use crate::files;
 use crate::net::host_names;
@@ -201,6 +203,11 @@ pub struct CertificateSet {
     /// For who asks for no name, or for one that no other has.
     default: Certificates,
     others: Vec<Certificates>,
+    /// The one that an ACME authority gave, once there is one. For its names, and in place of a self-signed
+    /// default.
+    acme: OnceLock<Certificates>,
+    /// What is proved to that authority at the moment.
+    challenges: Arc<Challenges>,
     /// The authorities of client certificates, if they are asked for.
     client_roots: Option<RootCertStore>,
 }
@@ -247,11 +254,21 @@ impl Configured {
             let files = CertificateFiles::self_signed(&config.data_dir());
             Certificates::open(files, &config.hostname())
         };
-        Ok(CertificateSet {
+        let set = CertificateSet {
             default: self.default.map_or_else(own, Ok)?,
             others: self.others,
+            acme: OnceLock::new(),
+            challenges: Arc::default(),
             client_roots: self.client_roots,
-        })
+        };
+        let files = acme::certificate_files(&config.data_dir());
+        if !config.acme.domains.is_empty() && files.certificate.exists() {
+            // Another one can be had.
+            if let Err(error) = set.load_acme(files) {
+                tracing::error!(%error, "the certificate of the ACME authority cannot be used");
+            }
+        }
+        Ok(set)
     }
 }
 
@@ -279,7 +296,33 @@ impl CertificateSet {
 
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Certificates> {
-        std::iter::once(&self.default).chain(&self.others)
+        let default = std::iter::once(&self.default);
+        default.chain(&self.others).chain(self.acme.get())
+    }
+
+    /// What is proved to an ACME authority at the moment.
+    pub(crate) fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
+    }
+
+    /// Reads the certificate of the ACME authority: the next connection gets it.
+    pub(crate) fn load_acme(&self, files: CertificateFiles) -> Result<(), TlsError> {
+        match self.acme.get() {
+            Some(there) => there.reload(true).map(drop),
+            None => {
+                let new = Certificates::open(files, "")?;
+                self.acme.get_or_init(|| new);
+                Ok(())
+            }
+        }
+    }
+
+    /// The names of the ACME authority's certificate, and its time; `None` if there is none.
+    pub(crate) fn acme_names(&self) -> Option<(Vec<String>, Lifetime)> {
+        let current = self.acme.get()?.current.read();
+        let current = current.unwrap_or_else(PoisonError::into_inner);
+        let lifetime = lifetime(current.key.cert.first()?)?;
+        Some((current.names.clone(), lifetime))
     }
 }
 
@@ -289,44 +332,82 @@ impl ResolvesServerCert for CertificateSet {
             let mut all = self.all();
             all.find(|one| one.current.read().is_ok_and(|now| now.is_for(name)))
         });
-        Some(named.unwrap_or(&self.default).key())
+        let default = match self.default.files.self_signed {
+            true => self.acme.get().unwrap_or(&self.default),
+            false => &self.default,
+        };
+        Some(named.unwrap_or(default).key())
     }
 }
 
-/// The configuration of TLS for all listeners: stateless session tickets, client certificates if there is
-/// an authority for them.
+/// What TLS begins with.
+#[derive(Debug)]
+pub(crate) struct TlsSetup {
+    /// For clients: stateless session tickets, client certificates if there is an authority for them.
+    pub(crate) usual: Arc<ServerConfig>,
+    /// For an ACME authority that looks at a challenge.
+    pub(crate) challenge: Arc<ServerConfig>,
+}
+
+/// The configuration of TLS for all listeners.
 ///
 /// # Errors
 /// The library refuses the configuration or gives no random bytes; the file of the authority.
-pub fn server_config(
+pub(crate) fn setup(
     certificates: Arc<CertificateSet>,
     config: &Config,
-) -> Result<Arc<ServerConfig>, TlsError> {
+) -> Result<TlsSetup, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let versions: &[_] = match config.tls.min_version {
         TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         TlsVersion::Tls13 => &[&rustls::version::TLS13],
     };
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-    let builder = builder.with_protocol_versions(versions)?;
+    let builder = || {
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        builder.with_protocol_versions(versions)
+    };
+    let challenges = Arc::clone(certificates.challenges());
+    let challenge = builder()?.with_no_client_auth();
+    let mut challenge = challenge.with_cert_resolver(challenges);
+    challenge.alpn_protocols = vec![ACME_TLS.to_vec()];
     let builder = match certificates.client_roots.clone() {
-        None => builder.with_no_client_auth(),
+        None => builder()?.with_no_client_auth(),
         Some(roots) => {
             // A client without a certificate has other ways to sign in.
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
             let verifier = verifier.allow_unauthenticated().build();
             let unusable = |error: rustls::server::VerifierBuilderError| TlsError::Content {
                 path: config.tls.client_ca.clone(),
                 reason: error.to_string(),
             };
-            builder.with_client_cert_verifier(verifier.map_err(unusable)?)
+            builder()?.with_client_cert_verifier(verifier.map_err(unusable)?)
         }
     };
-    let mut config = builder.with_cert_resolver(certificates);
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 1;
-    Ok(Arc::new(config))
+    let mut usual = builder.with_cert_resolver(certificates);
+    usual.ticketer = aws_lc_rs::Ticketer::new()?;
+    usual.session_storage = Arc::new(NoServerSessionStorage {});
+    usual.send_tls13_tickets = 1;
+    Ok(TlsSetup {
+        usual: Arc::new(usual),
+        challenge: Arc::new(challenge),
+    })
+}
+
+/// When a certificate begins and ends, in seconds from 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
+}
+
+fn lifetime(der: &[u8]) -> Option<Lifetime> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let validity = certificate.validity();
+    Some(Lifetime {
+        not_before: validity.not_before.timestamp(),
+        not_after: validity.not_after.timestamp(),
+    })
 }
 
 fn stamp(files: &CertificateFiles) -> [Option<SystemTime>; 2] {

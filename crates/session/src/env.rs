@@ -48,6 +48,31 @@ pub struct Env {
     pub shutdown: watch::Receiver<bool>,
 }
 
+impl Env {
+    /// The defaults: `Env { limits, ..Env::new(mail, authenticator, shutdown) }`.
+    pub fn new(
+        mail: Arc<Mail>,
+        authenticator: Arc<dyn Authenticator>,
+        shutdown: watch::Receiver<bool>,
+    ) -> Env {
+        Env {
+            mail,
+            authenticator,
+            limits: Limits::default(),
+            server_id: vec![("name".to_owned(), "Restante".to_owned())],
+            allow_plaintext_login: false,
+            hidden_capabilities: Vec::new(),
+            hidden_from_clients: Vec::new(),
+            utf8_only: false,
+            jmap_url: None,
+            server_annotations: Vec::new(),
+            sharing: Sharing::default(),
+            submission_users: Vec::new(),
+            shutdown,
+        }
+    }
+}
+
 /// Capabilities that clients with a certain name are not shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HiddenFrom {

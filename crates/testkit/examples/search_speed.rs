@@ -11,7 +11,7 @@ use restante_auth::sasl::Credentials;
 use restante_mailbox::{
     AccountId, Append, DateTime, FlagNames, Flags, Mail, MailOptions, MailboxName,
 };
-use restante_session::{Authenticator, Env, Identity, Limits, Peer, PlainIo, Verdict, serve};
+use restante_session::{Authenticator, Env, Identity, Peer, PlainIo, Verdict, serve};
 use restante_store::{EmbeddedOptions, MemoryOptions, Store};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
@@ -173,19 +173,8 @@ fn processor_time() -> Duration {
 async fn connect(mail: &Arc<Mail>, account: AccountId) -> DuplexStream {
     let (_down, shutdown) = tokio::sync::watch::channel(false);
     let env = Arc::new(Env {
-        mail: mail.clone(),
-        authenticator: Arc::new(Anybody(account)),
-        limits: Limits::default(),
-        server_id: Vec::new(),
         allow_plaintext_login: true,
-        hidden_capabilities: Vec::new(),
-        hidden_from_clients: Vec::new(),
-        utf8_only: false,
-        jmap_url: None,
-        server_annotations: Vec::new(),
-        sharing: restante_session::Sharing::default(),
-        submission_users: Vec::new(),
-        shutdown,
+        ..Env::new(mail.clone(), Arc::new(Anybody(account)), shutdown)
     });
     // The sender is to live as long as the process.
     std::mem::forget(_down);

@@ -50,16 +50,8 @@ impl Door {
         };
         Door {
             env: Arc::new(Env {
-                mail: mail.expect("an empty store opens"),
-                authenticator: Arc::new(Nobody),
                 limits,
-                server_id: vec![("name".to_owned(), "Restante".to_owned())],
-                allow_plaintext_login: false,
-                hidden_capabilities: Vec::new(),
-                hidden_from_clients: Vec::new(),
-                server_annotations: Vec::new(),
-                sharing: restante_session::Sharing::default(),
-                shutdown: down,
+                ..Env::new(mail.expect("an empty store opens"), Arc::new(Nobody), down)
             }),
             channel: Channel {
                 exporter: Some(vec![7; 32]),

@@ -203,11 +203,7 @@ impl World {
         });
         let (shutdown, down) = watch::channel(false);
         let env = Arc::new(Env {
-            mail: mail.clone(),
-            authenticator: users.clone(),
             limits: options.limits,
-            server_id: vec![("name".to_owned(), "Restante".to_owned())],
-            allow_plaintext_login: false,
             hidden_capabilities: options.hidden_capabilities,
             hidden_from_clients: vec![restante_session::HiddenFrom {
                 client: "Microsoft Office 365".to_owned(),
@@ -221,7 +217,7 @@ impl World {
             )],
             sharing: options.sharing,
             submission_users: vec!["submit".to_owned()],
-            shutdown: down,
+            ..Env::new(mail.clone(), users.clone(), down)
         });
         let tls = options.tls.then(Tls::new).transpose();
         let world = World {

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 pub use error::ConfigError;
 pub use example::example;
 pub use sections::{
-    Config, HiddenFrom, Imap, Limits, Listen, Log, LogFormat, Login, Mail, Master,
-    NamedCertificate, OAuth, Sandbox, Server, Service, Sharing, Tls, TlsVersion,
+    Acme, AcmeChallenge, Config, HiddenFrom, Imap, Limits, Listen, Log, LogFormat, Login, Mail,
+    Master, NamedCertificate, OAuth, Sandbox, Server, Service, Sharing, Tls, TlsVersion,
 };
 pub use toml::ser::Error as SetError;
 pub use units::{Endpoint, Network, Size, Span};
@@ -105,6 +105,7 @@ impl Config {
                 &mut self.oauth.client_secret_file,
             ),
             ("oauth.ca_file", &mut self.oauth.ca_file),
+            ("acme.ca_file", &mut self.acme.ca_file),
         ];
         for one in &mut tls.certificates {
             all.push(("tls.certificates", &mut one.certificate));
@@ -320,6 +321,7 @@ impl Config {
             _ => {}
         }
         self.validate_sharing()?;
+        self.validate_acme()?;
         self.validate_login()?;
         self.validate_oauth()?;
         self.cost()
@@ -377,6 +379,48 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    fn validate_acme(&self) -> Result<(), (&'static str, &'static str, String)> {
+        let acme = &self.acme;
+        let wrong = |key, reason: &str| Err(("acme", key, reason.to_owned()));
+        if acme.domains.is_empty() {
+            return Ok(());
+        }
+        for domain in &acme.domains {
+            let label = |label: &str| {
+                let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+                let bytes = label.bytes().all(|byte| plain(byte) || byte == b'-');
+                !label.is_empty() && label.len() <= 63 && bytes
+            };
+            let host = domain.len() <= 253 && domain.contains('.') && domain.split('.').all(label);
+            if !host {
+                let reason = format!(
+                    "`{domain}` is no host name in lower case (as xn-- if it is not ASCII; a * needs dns-01, \
+                     which there is not)"
+                );
+                return Err(("acme", "domains", reason));
+            }
+        }
+        if !acme.agree_terms {
+            return wrong(
+                "agree_terms",
+                "must be true, once you have read the authority's terms of service",
+            );
+        }
+        if let Err(error) = crate::http::check_address(&acme.directory) {
+            return wrong("directory", &error.to_string());
+        }
+        match acme.challenge {
+            AcmeChallenge::Http01 if self.listen.http.is_empty() => wrong(
+                "challenge",
+                "http-01 needs listen.http, such as [\"[::]:80\"]",
+            ),
+            AcmeChallenge::TlsAlpn01 if self.listen.imaps.is_empty() => {
+                wrong("challenge", "tls-alpn-01 needs listen.imaps")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn validate_login(&self) -> Result<(), (&'static str, &'static str, String)> {

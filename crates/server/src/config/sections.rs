@@ -110,6 +110,8 @@ sections! {
         policy: Vec<Endpoint> = Vec::new(),
         /// Where Postfix looks up whether there is a user for an address (socketmap).
         socketmap: Vec<Endpoint> = Vec::new(),
+        /// HTTP for the challenges of [acme], and nothing else: ["[::]:80"].
+        http: Vec<SocketAddr> = Vec::new(),
         /// Load balancers in front of IMAP, which tell who the client is by the PROXY protocol (version 1
         /// or 2): networks such as ["192.0.2.0/28"]. Connections from there must begin with it.
         proxy_from: Vec<Network> = Vec::new(),
@@ -129,6 +131,25 @@ sections! {
         /// The authorities of client certificates, in PEM: who has one signs in with EXTERNAL. Empty:
         /// none are asked for.
         client_ca: PathBuf = PathBuf::new(),
+    }
+
+    /// A certificate from an ACME authority such as Let's Encrypt, ordered and renewed by the server and kept
+    /// in DATA/tls/acme. Until there is one, clients get the one of [tls]. `restante reload` has what failed
+    /// tried again at once.
+    acme: Acme {
+        /// The names that the certificate is for. Empty: no ACME.
+        domains: Vec<String> = Vec::new(),
+        /// You agree to the authority's terms of service.
+        agree_terms: bool = false,
+        /// Mail addresses that the authority may write to.
+        contact: Vec<String> = Vec::new(),
+        /// The authority's directory. To try it out: https://acme-staging-v02.api.letsencrypt.org/directory
+        directory: String = "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+        /// Certificates to trust for the authority's own address, in PEM. Empty: the system's.
+        ca_file: PathBuf = PathBuf::new(),
+        /// How the authority sees that the domains are yours. http-01: it asks at port 80 of each, which must
+        /// lead to listen.http. tls-alpn-01: it asks at port 443, which must lead to listen.imaps.
+        challenge: AcmeChallenge = AcmeChallenge::Http01,
     }
 
     /// Signing in.
@@ -360,6 +381,17 @@ pub struct NamedCertificate {
     pub certificate: PathBuf,
     /// The private key in PEM.
     pub key: PathBuf,
+}
+
+/// How an ACME authority sees that a domain is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AcmeChallenge {
+    /// RFC 8555 §8.3.
+    #[serde(rename = "http-01")]
+    Http01,
+    /// RFC 8737.
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
 }
 
 /// Whether the process gives up what it does not need.

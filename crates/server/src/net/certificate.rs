@@ -100,6 +100,7 @@ mod tests {
     #[tokio::test]
     async fn both_ends_agree() {
         use crate::net::Stream;
+        use crate::tls::TlsSetup;
         use restante_session::Io as _;
         use rustls::crypto::aws_lc_rs::default_provider;
         use rustls::server::WebPkiClientVerifier;
@@ -134,7 +135,9 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let accepted = tokio::spawn(async move {
             let (tcp, _) = listener.accept().await.unwrap();
-            Stream::Plain(tcp, Some(Arc::new(config)))
+            let usual = Arc::new(config);
+            let challenge = Arc::clone(&usual);
+            Stream::Plain(tcp, Some(Arc::new(TlsSetup { usual, challenge })))
                 .into_tls()
                 .await
                 .unwrap()

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use restante_session::{Channel, Io, StartTls};
-use rustls::server::Acceptor;
+use rustls::server::{Acceptor, ClientHello};
 use rustls::sign::CertifiedKey;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate::channel;
+use crate::acme::ACME_TLS;
+use crate::tls::TlsSetup;
 
 /// TCP, possibly with TLS on it. What is not needed while a client idles is behind a pointer.
 pub(crate) enum Stream {
     /// Plain text; with what it takes to begin TLS, if that is offered.
-    Plain(TcpStream, Option<Arc<rustls::ServerConfig>>),
+    Plain(TcpStream, Option<Arc<TlsSetup>>),
     /// Inside TLS.
     Tls(Box<TlsStream<TcpStream>>, Option<Arc<CertifiedKey>>),
 }
@@ -28,8 +30,15 @@ impl Stream {
     /// that is inside TLS already, cannot.
     pub(crate) async fn into_tls(self) -> io::Result<Stream> {
         match self {
-            Stream::Plain(tcp, Some(config)) => {
+            Stream::Plain(tcp, Some(setup)) => {
                 let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+                if is_challenge(&start.client_hello()) {
+                    // RFC 8737 §3: the handshake is the answer, and nothing follows.
+                    let challenge = Arc::clone(&setup.challenge);
+                    start.into_stream(challenge).await?.shutdown().await?;
+                    return Err(io::Error::other("an ACME challenge was answered"));
+                }
+                let config = Arc::clone(&setup.usual);
                 // What the resolver gives a moment later in the handshake: logins are bound to it.
                 let certificate = config.cert_resolver.resolve(start.client_hello());
                 let stream = start
@@ -46,6 +55,13 @@ impl Stream {
             )),
         }
     }
+}
+
+/// Whether this is an ACME authority, which offers one protocol.
+fn is_challenge(hello: &ClientHello<'_>) -> bool {
+    hello
+        .alpn()
+        .is_some_and(|mut offered| offered.next() == Some(ACME_TLS) && offered.next().is_none())
 }
 
 macro_rules! either {
