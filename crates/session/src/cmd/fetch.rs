@@ -400,6 +400,10 @@ async fn places(
         .iter()
         .map(|told| (told.row.uid, told.row.email))
         .collect();
+    // The highest first (RFC 9738 §3.1): columns go the other way.
+    if !messages.is_sorted() {
+        return Ok(None);
+    }
     let places = match columns::read(&selected.mailbox, &[Derived::Place], &messages).await {
         Err(MailError::Damaged { .. }) => return Ok(None),
         places => places?,
