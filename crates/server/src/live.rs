@@ -294,6 +294,7 @@ fn session_env(
         allow_plaintext_login: config.login.allow_plaintext,
         hidden_capabilities: config.imap.hidden_capabilities.clone(),
         hidden_from_clients: hidden_from_clients(config),
+        referrals: referrals(config),
         utf8_only: config.imap.utf8_only,
         jmap_url: Some(config.imap.jmap_url.clone()).filter(|url| !url.is_empty()),
         server_annotations,
@@ -310,6 +311,15 @@ fn sharing(set: &crate::config::Sharing) -> restante_session::Sharing {
         shared: given(&set.shared_user).map(|user| (set.shared.clone(), user)),
         groups: set.groups.clone(),
     }
+}
+
+fn referrals(config: &Config) -> Vec<restante_session::Referral> {
+    let referrals = config.imap.referrals.iter();
+    let referrals = referrals.map(|referral| restante_session::Referral {
+        users: referral.users.clone(),
+        server: referral.server.clone(),
+    });
+    referrals.collect()
 }
 
 fn hidden_from_clients(config: &Config) -> Vec<restante_session::HiddenFrom> {

@@ -105,6 +105,10 @@ fn jmap_access(facts: &Facts<'_>) -> bool {
     known && facts.authenticated && !facts.anonymous
 }
 
+fn login_referrals(facts: &Facts<'_>) -> bool {
+    !facts.authenticated && !facts.env.referrals.is_empty()
+}
+
 fn message_limit(facts: &Facts<'_>) -> bool {
     facts.env.limits.messages_max.is_some()
 }
@@ -132,6 +136,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("IMAP4rev1", always),
     ("IMAP4rev2", always),
     ("SASL-IR", before_login),
+    ("LOGIN-REFERRALS", login_referrals),
     ("STARTTLS", starttls),
     ("LOGINDISABLED", no_password),
     ("AUTH=SCRAM-SHA-256-PLUS", scram_sha256_plus),

@@ -14,6 +14,8 @@ use restante_auth::sasl::{Credentials, ScramHash, ScramKeys};
 use restante_mailbox::{AccountId, Mail};
 use tokio::sync::watch;
 
+use crate::referral::Referral;
+
 use crate::place::Sharing;
 
 /// Everything that the sessions of one listener share.
@@ -33,6 +35,8 @@ pub struct Env {
     pub hidden_capabilities: Vec<String>,
     /// Capabilities that are not shown to some clients, because they cannot live with them.
     pub hidden_from_clients: Vec<HiddenFrom>,
+    /// Users whose mail is on another server (RFC 2221).
+    pub referrals: Vec<Referral>,
     /// Clients must speak UTF-8: `UTF8=ONLY` is told (RFC 9755 §7).
     pub utf8_only: bool,
     /// The session resource of a JMAP server that gives access to the same mail, with the same ids, to who
@@ -63,6 +67,7 @@ impl Env {
             allow_plaintext_login: false,
             hidden_capabilities: Vec::new(),
             hidden_from_clients: Vec::new(),
+            referrals: Vec::new(),
             utf8_only: false,
             jmap_url: None,
             server_annotations: Vec::new(),

@@ -77,6 +77,7 @@ mod message_limit;
 mod notify;
 mod partial;
 mod place;
+mod referral;
 mod reply;
 mod serve;
 mod state;
@@ -99,4 +100,5 @@ pub use env::{
 };
 pub use io::{Io, PlainIo, StartTls};
 pub use place::Sharing;
+pub use referral::Referral;
 pub use serve::serve;

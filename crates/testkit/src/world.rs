@@ -30,6 +30,8 @@ pub struct WorldOptions {
     pub hidden_capabilities: Vec<String>,
     /// Capabilities that are hidden from alice.
     pub hidden_from_alice: Vec<String>,
+    /// Where the mail of users is that is not here.
+    pub referrals: Vec<restante_session::Referral>,
     /// Whether only UTF-8 is spoken.
     pub utf8_only: bool,
     /// Where the same mail is to be had by JMAP.
@@ -56,6 +58,7 @@ impl Default for WorldOptions {
             limits,
             hidden_capabilities: Vec::new(),
             hidden_from_alice: Vec::new(),
+            referrals: Vec::new(),
             utf8_only: false,
             jmap_url: None,
             quota: QuotaLimits::default(),
@@ -103,6 +106,14 @@ impl WorldOptions {
             }
             "hidden_from_alice" => {
                 self.hidden_from_alice.push(value.to_owned());
+                return Ok(());
+            }
+            "referral" => {
+                let (user, server) = value.split_once('@').ok_or("USER@SERVER")?;
+                self.referrals.push(restante_session::Referral {
+                    users: vec![user.to_owned()],
+                    server: server.to_owned(),
+                });
                 return Ok(());
             }
             "jmap_url" => {
@@ -209,6 +220,7 @@ impl World {
                 client: "Microsoft Office 365".to_owned(),
                 hide: vec!["UIDONLY".to_owned()],
             }],
+            referrals: options.referrals,
             utf8_only: options.utf8_only,
             jmap_url: options.jmap_url,
             server_annotations: vec![(

@@ -274,6 +274,18 @@ impl Config {
                 return Err(("imap", "listeners", reason));
             }
         }
+        for referral in &imap.referrals {
+            let domain = |pattern: &String| pattern.starts_with("*@") && pattern.len() > 2;
+            let is_plain = |user: &String| !user.is_empty() && !user.contains('*');
+            if !referral.users.iter().all(|u| is_plain(u) || domain(u)) {
+                let reason = "users are names or \"*@DOMAIN\"".to_owned();
+                return Err(("imap", "referrals", reason));
+            }
+            if !restante_session::Referral::is_server(&referral.server) {
+                let reason = "server must be such as \"imap://imap2.example.org/\"".to_owned();
+                return Err(("imap", "referrals", reason));
+            }
+        }
         let limits = [
             ("message_limit", imap.message_limit),
             ("save_limit", imap.save_limit),

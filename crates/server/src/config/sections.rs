@@ -307,6 +307,9 @@ sections! {
         /// "[::]:1143", hide = ["COMPRESS=DEFLATE"], utf8_only = true }; both of the last two may be left
         /// out.
         listeners: Vec<ImapListener> = Vec::new(),
+        /// Users whose mail is on another server, where their clients are sent once they have signed in (RFC 2221).
+        /// As { users = ["bob", "*@example.org"], server = "imap://imap2.example.org/" }.
+        referrals: Vec<ImapReferral> = Vec::new(),
         /// Serve only clients that enable UTF8=ACCEPT (RFC 9755 UTF8=ONLY). Many do not.
         utf8_only: bool = false,
         /// The session resource of a JMAP server for the same mail (RFC 9698), if there is one where who signs
@@ -357,6 +360,16 @@ pub struct HiddenFrom {
     pub client: String,
     /// The words.
     pub hide: Vec<String>,
+}
+
+/// Users whose mail is on another server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImapReferral {
+    /// Names and `*@DOMAIN`.
+    pub users: Vec<String>,
+    /// The server.
+    pub server: String,
 }
 
 /// What is otherwise on one address.

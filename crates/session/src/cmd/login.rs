@@ -8,6 +8,7 @@ use restante_proto::types::{Code, Secret};
 
 use crate::cx::Cx;
 use crate::env::{Identity, LoginError, LoginSeen};
+use crate::referral;
 use crate::reply::{Failure, Outcome, Reply};
 use crate::state::{Login, State};
 
@@ -58,6 +59,16 @@ pub(crate) async fn admit(
     identity: Identity,
 ) -> Outcome {
     let Identity { name, account } = identity;
+    // Only whose credentials are right learns it (RFC 2221 §6).
+    if let Some(url) = referral::url_of(&cx.env.referrals, &name) {
+        tracing::info!(peer = %cx.peer, user = %name, how, url, "login referred to another server");
+        let reply = Reply::no("Your mail is on another server");
+        return Err(match cx.hides("LOGIN-REFERRALS") {
+            true => reply,
+            false => reply.code(Code::Referral(url.into_bytes())),
+        }
+        .into());
+    }
     let Some(seat) = cx.env.authenticator.seat(account) else {
         tracing::warn!(peer = %cx.peer, user = %name, "login refused: too many sessions");
         let reply = Reply::no("Too many connections of this user").code(Code::Limit);
