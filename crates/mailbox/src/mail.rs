@@ -49,6 +49,8 @@ pub(crate) struct Core {
     nonces: AtomicU64,
     /// Bytes of tails, checkpoints, parts and records that were read.
     pub(crate) reads: AtomicU64,
+    /// How often some user's keys of URLs were removed: what mailboxes remember of them is too old then.
+    pub(crate) url_keys_removed: AtomicU64,
     /// Retention does one thing at a time.
     /// Held while it runs; remembers which accounts kept less than they may.
     pub(crate) retention: tokio::sync::Mutex<std::collections::HashMap<crate::AccountId, u64>>,
@@ -116,6 +118,7 @@ impl Mail {
             warm: Arc::downgrade(&warm),
             moves: AtomicU64::new(0),
             nonces: AtomicU64::new(RandomState::new().hash_one(0u8)),
+            url_keys_removed: AtomicU64::new(0),
             reads: AtomicU64::new(0),
             retention: tokio::sync::Mutex::default(),
             due: Mutex::default(),

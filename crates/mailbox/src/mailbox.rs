@@ -39,8 +39,17 @@ pub struct Mailbox {
     used_ms: std::sync::atomic::AtomicI64,
     /// UIDs from here on are `\Recent` for the next session that looks; see `vanished.rs`.
     pub(crate) recent_from: AtomicU32,
-    /// How often users replaced their keys of URLs to it, for their sessions that have it open.
-    url_key_resets: Mutex<BTreeMap<AccountId, u32>>,
+    /// What is known of users' keys of URLs to it.
+    url_keys: Mutex<BTreeMap<AccountId, KnownUrlKey>>,
+}
+
+/// What is known of a user's key of URLs to a mailbox.
+#[derive(Debug, Default)]
+struct KnownUrlKey {
+    /// How often it was replaced.
+    resets: u32,
+    /// Whether there is one, and how often keys had been removed when that was found out.
+    has: Option<(u64, bool)>,
 }
 
 /// A mailbox after some commit.
@@ -164,24 +173,36 @@ impl Mailbox {
             settled: Notify::new(),
             used_ms: std::sync::atomic::AtomicI64::new(0),
             recent_from: AtomicU32::new(0),
-            url_key_resets: Mutex::default(),
+            url_keys: Mutex::default(),
         })
+    }
+
+    fn url_keys(&self) -> MutexGuard<'_, BTreeMap<AccountId, KnownUrlKey>> {
+        self.url_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often a user's key of URLs to this mailbox was replaced since it was opened in this process.
     pub fn url_key_resets(&self, user: AccountId) -> u32 {
-        let resets = self.url_key_resets.lock();
-        let resets = resets.unwrap_or_else(PoisonError::into_inner);
-        resets.get(&user).copied().unwrap_or_default()
+        self.url_keys().get(&user).map_or(0, |known| known.resets)
     }
 
-    /// Notes that a user's key of URLs to this mailbox was replaced; gives how often that happened.
-    pub fn note_url_key_reset(&self, user: AccountId) -> u32 {
-        let resets = self.url_key_resets.lock();
-        let mut resets = resets.unwrap_or_else(PoisonError::into_inner);
-        let count = resets.entry(user).or_default();
-        *count = count.wrapping_add(1);
-        *count
+    /// Notes that a user's key was replaced; gives how often that happened.
+    pub(crate) fn note_url_key_reset(&self, user: AccountId) -> u32 {
+        let mut keys = self.url_keys();
+        let known = keys.entry(user).or_default();
+        known.resets = known.resets.wrapping_add(1);
+        known.resets
+    }
+
+    /// Whether a user has a key, if that is known and not older than `age`.
+    pub(crate) fn knows_url_key(&self, user: AccountId, age: u64) -> Option<bool> {
+        let (at, has) = self.url_keys().get(&user)?.has?;
+        (at == age).then_some(has)
+    }
+
+    /// Notes whether a user has a key.
+    pub(crate) fn note_url_key(&self, user: AccountId, age: u64, has: bool) {
+        self.url_keys().entry(user).or_default().has = Some((age, has));
     }
 
     /// Its number in the account.

@@ -1,6 +1,6 @@
 //! The keys with which users authorize URLs to mailboxes (RFC 4467 §2.2): each user has one for each mailbox.
 
-use std::fmt;
+use std::{fmt, sync::atomic::Ordering};
 
 use restante_store::{Batch, CommitError, Direction};
 
@@ -8,6 +8,7 @@ use crate::{
     error::{MailError, Result},
     keys::{self, Table},
     mail::Mail,
+    mailbox::Mailbox,
     types::{AccountId, MailboxId},
 };
 
@@ -55,26 +56,46 @@ impl Mail {
         row.map(|row| UrlKey::decode(&row)).transpose()
     }
 
-    /// The same; if there is none, `fresh` becomes it.
+    /// Whether a user has a key for a mailbox. Costs nothing once it is known.
+    ///
+    /// # Errors
+    /// As [`Mail::url_key`].
+    pub async fn has_url_key(&self, user: AccountId, mailbox: &Mailbox) -> Result<bool> {
+        let age = self.core.url_keys_removed.load(Ordering::Acquire);
+        if let Some(has) = mailbox.knows_url_key(user, age) {
+            return Ok(has);
+        }
+        let of = (mailbox.account().id(), mailbox.id());
+        let has = self.url_key(user, of).await?.is_some();
+        mailbox.note_url_key(user, age, has);
+        Ok(has)
+    }
+
+    /// A user's key for a mailbox; if there is none, `fresh` becomes it.
     ///
     /// # Errors
     /// As [`Mail::url_key`].
     pub async fn url_key_or(
         &self,
         user: AccountId,
-        mailbox: (AccountId, MailboxId),
+        mailbox: &Mailbox,
         fresh: UrlKey,
     ) -> Result<UrlKey> {
+        let of = (mailbox.account().id(), mailbox.id());
         for _ in 0..TRIES {
-            if let Some(key) = self.url_key(user, mailbox).await? {
+            let age = self.core.url_keys_removed.load(Ordering::Acquire);
+            if let Some(key) = self.url_key(user, of).await? {
                 return Ok(key);
             }
-            let key = keys::url_key(user, mailbox);
+            let key = keys::url_key(user, of);
             let mut batch = Batch::new(user.0);
             batch.require_absent.push(key.clone());
             batch.put(key, fresh.encode());
             match self.core.store.commit(batch).await {
-                Ok(_) => return Ok(fresh),
+                Ok(_) => {
+                    mailbox.note_url_key(user, age, true);
+                    return Ok(fresh);
+                }
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -82,20 +103,24 @@ impl Mail {
         Err(MailError::Busy)
     }
 
-    /// Replaces a user's key for a mailbox: what was authorized with the old one is no more.
+    /// Replaces a user's key for a mailbox: what was authorized with the old one is no more. Gives how often
+    /// that happened, see [`Mailbox::url_key_resets`].
     ///
     /// # Errors
     /// [`MailError::Unavailable`].
     pub async fn url_key_reset(
         &self,
         user: AccountId,
-        mailbox: (AccountId, MailboxId),
+        mailbox: &Mailbox,
         fresh: UrlKey,
-    ) -> Result<()> {
+    ) -> Result<u32> {
+        let age = self.core.url_keys_removed.load(Ordering::Acquire);
+        let of = (mailbox.account().id(), mailbox.id());
         let mut batch = Batch::new(user.0);
-        batch.put(keys::url_key(user, mailbox), fresh.encode());
+        batch.put(keys::url_key(user, of), fresh.encode());
         self.core.store.commit(batch).await?;
-        Ok(())
+        mailbox.note_url_key(user, age, true);
+        Ok(mailbox.note_url_key_reset(user))
     }
 
     /// Removes all keys of a user.
@@ -108,6 +133,7 @@ impl Mail {
             let store = &self.core.store;
             let rows = store.scan(range, Direction::Ascending, ROWS).await?;
             if rows.is_empty() {
+                self.core.url_keys_removed.fetch_add(1, Ordering::AcqRel);
                 return Ok(());
             }
             let mut batch = Batch::new(user.0);

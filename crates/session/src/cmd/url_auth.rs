@@ -53,7 +53,7 @@ pub(super) async fn generate(cx: &mut Cx, state: &State, urls: Vec<(Vec<u8>, Ato
         let mailbox = mailbox_of(cx, login, &parsed.message).await?;
         let mailbox = mailbox.ok_or_else(|| client_bug("The URL names no mailbox"))?;
         let user = login.account.id();
-        let key = cx.env.mail.url_key_or(user, number(&mailbox), fresh()?);
+        let key = cx.env.mail.url_key_or(user, &mailbox, fresh()?);
         let token = url_token::token(&key.await?.0, parsed.rump);
         let mut url = url;
         url.extend_from_slice(format!(":{INTERNAL}:{token}").as_bytes());
@@ -85,8 +85,8 @@ pub(super) async fn reset(
     let place = Place::of(&cx.env, &login, &name).await?;
     let (mailbox, _) = place.mailbox(Rights::READ).await?;
     let of = number(&mailbox);
-    cx.env.mail.url_key_reset(account, of, fresh()?).await?;
-    let resets = mailbox.note_url_key_reset(account);
+    let mail = &cx.env.mail;
+    let resets = mail.url_key_reset(account, &mailbox, fresh()?).await?;
     if let Ok((_, selected)) = state.selected()
         && selected.is(of.0, of.1)
     {
@@ -139,8 +139,7 @@ pub(super) async fn tell_mechanisms(
     mailbox: &Mailbox,
 ) -> Result<(), Failure> {
     let user = login.account.id();
-    let key = cx.env.mail.url_key(user, number(mailbox)).await?;
-    if key.is_some() && !cx.hides("URLAUTH") {
+    if cx.env.mail.has_url_key(user, mailbox).await? && !cx.hides("URLAUTH") {
         tell_mechanism(cx);
     }
     Ok(())
