@@ -126,6 +126,9 @@ async fn main() {
         "SEARCH RETURN (COUNT) BODY zebra",
         "SEARCH RETURN (COUNT) TEXT zebra",
         "SEARCH RETURN (COUNT) BODY zébra",
+        "FETCH 1:10000 (UID FLAGS RFC822.SIZE BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID \
+         Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To)])",
+        "FETCH 1:10000 (BODY.PEEK[])",
         "UID SORT (ARRIVAL) UTF-8 ALL",
         "UID SORT (REVERSE DATE) UTF-8 ALL",
         "UID SORT (SUBJECT DATE) UTF-8 ALL",

@@ -276,6 +276,27 @@ impl Loaded {
         uids
     }
 
+    /// The UIDs of the messages whose flags pass `passes`, among those chunks that can have a message which passes
+    /// `filter`.
+    pub fn uids_where(&self, filter: FlagFilter, passes: impl Fn(Flags) -> bool) -> UidSet {
+        let mut uids = UidSet::new();
+        for (_, chunk) in self.chunks(|summary| summary.can_pass(filter)) {
+            let (fixed, mutable) = (loaded(chunk.fixed.get()), loaded(chunk.mutable.get()));
+            let passes: Vec<bool> = mutable.words().iter().map(|flags| passes(*flags)).collect();
+            // Words that no row has any more may be there still.
+            if passes.iter().all(|passes| *passes) && fixed.is_dense() {
+                uids.insert_range(chunk.summary.first, chunk.summary.last);
+            } else if passes.contains(&true) {
+                mutable.each_word(0..chunk.rows(), |index, word| {
+                    if passes[word] {
+                        uids.insert(fixed.uid(index));
+                    }
+                });
+            }
+        }
+        uids
+    }
+
     /// The UIDs of the messages whose number lies in `range`, among those chunks that can have a message which passes
     /// `filter`.
     pub fn uids_between(

@@ -280,6 +280,22 @@ fn check(loaded: &Loaded, model: &Model) {
             passing().map(|row| row.uid).collect()
         );
         assert_eq!(loaded.count_with(filter), passing().count() as u32);
+        let either = |flags: Flags| filter.passes(flags) || flags.contains(Flags::FLAGGED);
+        let passing = rows.iter().filter(|row| either(row.flags));
+        assert_eq!(
+            loaded.uids_where(FlagFilter::default(), either),
+            passing.map(|row| row.uid).collect()
+        );
+        let seen = FlagFilter::with(Flags::SEEN);
+        let passing = rows
+            .iter()
+            .filter(|row| seen.passes(row.flags) && either(row.flags));
+        assert_eq!(
+            loaded
+                .uids_where(seen, either)
+                .intersect(&loaded.uids_with(seen)),
+            passing.map(|row| row.uid).collect()
+        );
     }
     type Value = fn(&Row) -> i64;
     let numbers: [(Number, Value); 4] = [

@@ -651,6 +651,25 @@ impl Test {
         }
     }
 
+    /// Whether a message with these flags is one, if flags alone decide.
+    pub(crate) fn of_flags(&self, flags: Flags) -> Option<bool> {
+        let any_is = |tests: &[Test], wanted: bool| {
+            let mut any = false;
+            for test in tests {
+                any |= test.of_flags(flags)? == wanted;
+            }
+            Some(any)
+        };
+        match self {
+            Test::Always(is) => Some(*is),
+            Test::Flags(filter) => Some(filter.passes(flags)),
+            Test::Not(test) => Some(!test.of_flags(flags)?),
+            Test::All(tests) => Some(!any_is(tests, false)?),
+            Test::Any(tests) => any_is(tests, true),
+            _ => None,
+        }
+    }
+
     fn decide(&self, row: &Row, look: &mut dyn FnMut(usize) -> Option<bool>) -> Option<bool> {
         Some(match self {
             Test::Always(is) => *is,
@@ -793,6 +812,9 @@ mod tests {
             for row in rows() {
                 let expected = written.is_true(&row, &looks);
                 prop_assert_eq!(test.decide(&row, &mut |index| Some(looks[index])), Some(expected));
+                if let Some(decided) = test.of_flags(row.flags) {
+                    prop_assert_eq!(decided, expected);
+                }
                 // What is decided before everything is known stays so.
                 for known in [[true, false], [false, true], [false, false]] {
                     let mut look = |index: usize| known[index].then_some(looks[index]);

@@ -6,7 +6,7 @@
 use std::ops::{Range, RangeInclusive};
 
 use restante_mailbox::{
-    FlagFilter, Loaded, MailError, Mailbox, ModSeq, Number, Row, UidSet, Wanted,
+    FlagFilter, Flags, Loaded, MailError, Mailbox, ModSeq, Number, Row, UidSet, Wanted,
 };
 
 use super::search_program::{DAY_S, Look, Program, Test};
@@ -30,6 +30,8 @@ struct Columns<'p> {
     since: ModSeq,
     /// Numbers, and what they must be.
     numbers: Vec<(Number, RangeInclusive<i64>)>,
+    /// Other tests of flags alone.
+    flags: Vec<&'p Test>,
     /// Whether that is all of the search.
     whole: bool,
 }
@@ -45,6 +47,7 @@ impl<'p> Columns<'p> {
             uids: None,
             since: ModSeq::ZERO,
             numbers: Vec::new(),
+            flags: Vec::new(),
             whole: true,
         };
         for test in tests {
@@ -53,6 +56,7 @@ impl<'p> Columns<'p> {
                 Test::Uids(uids) => columns.uids = Some(uids),
                 Test::ModSeq(modseq) => columns.since = columns.since.max(*modseq),
                 Test::Always(true) => {}
+                test if test.of_flags(Flags::NONE).is_some() => columns.flags.push(test),
                 test => match number(test) {
                     Some(number) => columns.numbers.push(number),
                     None => columns.whole = false,
@@ -60,6 +64,11 @@ impl<'p> Columns<'p> {
             }
         }
         columns
+    }
+
+    /// Whether there are tests of columns beside the filter, the UIDs and the modseq.
+    fn has_more(&self) -> bool {
+        !self.numbers.is_empty() || !self.flags.is_empty()
     }
 
     /// The messages that are as flags, numbers and UIDs must be.
@@ -70,6 +79,14 @@ impl<'p> Columns<'p> {
         };
         for (number, range) in &self.numbers {
             let uids = rows.uids_between(self.filter, *number, range);
+            found = Some(match found {
+                Some(found) => found.intersect(&uids),
+                None => uids,
+            });
+        }
+        for test in &self.flags {
+            let passes = |flags| test.of_flags(flags).unwrap_or(false);
+            let uids = rows.uids_where(self.filter, passes);
             found = Some(match found {
                 Some(found) => found.intersect(&uids),
                 None => uids,
@@ -142,16 +159,16 @@ pub(crate) async fn find(
     // A long range is no help where flags, numbers or modseqs tell which chunks to look at.
     let few = columns.uids.filter(|uids| {
         let long = uids.range_count() == 1 && uids.len() > exists / 4;
-        let others = has_filter || !columns.numbers.is_empty() || columns.since > ModSeq::ZERO;
+        let others = has_filter || columns.has_more() || columns.since > ModSeq::ZERO;
         !(long && others)
     });
     if let Some(uids) = few {
         let rows = view.rows(uids).await?;
         run.pass(rows.loaded().rows_in(uids)).await?;
-    } else if has_filter || (!columns.numbers.is_empty() && columns.since == ModSeq::ZERO) {
+    } else if has_filter || (columns.has_more() && columns.since == ModSeq::ZERO) {
         let rows = view.load(Wanted::Flagged(columns.filter)).await?;
         let whole = columns.whole && columns.since == ModSeq::ZERO;
-        if !whole && columns.numbers.is_empty() {
+        if !whole && !columns.has_more() {
             run.pass(rows.loaded().rows_with(columns.filter)).await?;
         } else {
             let found = columns.find(rows.loaded());
