@@ -148,11 +148,13 @@ fn a_maildir_keeps_uids_flags_and_keywords_and_comes_back() {
 fn a_backup_of_a_running_server_can_be_served() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let server = Server::start(&data);
-    server.add_user("ada", "x");
-    server.lmtp().deliver("ada", "Subject: kept\r\n\r\nx");
     let copy = dir.path().join("copy");
     fs::create_dir(&copy).unwrap();
+    // The server writes it, in its sandbox.
+    let settings = format!("[service]\nwritable = [{copy:?}]\n");
+    let server = Server::start_with(&data, &settings);
+    server.add_user("ada", "x");
+    server.lmtp().deliver("ada", "Subject: kept\r\n\r\nx");
     let to = copy.join("store");
     assert!(run(&data, &["backup", "--to", to.to_str().unwrap()]).contains("Copied"));
     server.lmtp().deliver("ada", "Subject: too late\r\n\r\nx");
