@@ -117,6 +117,15 @@ fn fetch_sections() {
             peek: false
         }]
     );
+    // Without a length, as other servers take it: all from there.
+    let CommandBody::Fetch(fetch) = body("FETCH 1 BODY[]<7>") else {
+        panic!("a FETCH")
+    };
+    let FetchAttribute::Section { partial, .. } = &fetch.attributes[0] else {
+        panic!("a section")
+    };
+    let open = partial.expect("a partial");
+    assert_eq!((open.offset, open.length), (7, i64::MAX as u64));
     for bad in [
         "BODY[MIME]",
         "BODY[1.]",
@@ -125,7 +134,6 @@ fn fetch_sections() {
         "BODY[HEADER.FIELDS]",
         "BODY[HEADER.FIELDS ()]",
         "BODY[",
-        "BODY[]<0>",
         "BODY[]<0.0>",
         "BODY[]<.1>",
         "BODY.PEEK",
