@@ -2,6 +2,7 @@
 
 import imaplib
 
+import pytest
 from conftest import message
 
 
@@ -47,3 +48,16 @@ def test_mailboxes_are_shared(make_server):
     # Who is gone has no rights, and leaves none to the next of that name.
     server.run("user", "remove", "bob")
     assert server.run("acl", "list", "--user", "ann").stdout == "ann shares no mailbox.\n"
+
+
+def test_who_is_gone_shares_nothing(server):
+    for user in ("cat", "dan"):
+        server.add_user(user)
+    cat, dan = connect(server, "cat"), connect(server, "dan")
+    cat.append("INBOX", None, None, message("one"))
+    cat.setacl("INBOX", "dan", "lr")
+    assert dan.select('"Other Users/cat/INBOX"', readonly=True) == ("OK", [b"1"])
+    assert dan.fetch("1", "(UID)")[1] == [b"1 (UID 1)"]
+    server.run("user", "remove", "cat")
+    with pytest.raises(imaplib.IMAP4.abort, match="You may not read this mailbox any more"):
+        dan.fetch("1", "(BODY.PEEK[])")

@@ -194,7 +194,7 @@ pub(crate) fn no_permission() -> Failure {
 
 /// Looks whether the rights to the selected mailbox are still what they were. One that may not be read
 /// any more is closed: nothing more of it is to be told.
-pub(crate) async fn look_again(state: &mut State) -> Result<(), Failure> {
+pub(crate) async fn look_again(env: &Env, state: &mut State) -> Result<(), Failure> {
     let State::Selected(login, selected) = state else {
         return Ok(());
     };
@@ -208,7 +208,8 @@ pub(crate) async fn look_again(state: &mut State) -> Result<(), Failure> {
         return Ok(());
     }
     selected.rights = tree.rights(selected.mailbox.id(), &login.who);
-    match selected.rights.contains(Rights::READ) {
+    let owner = owner(&env.mail, account.id()).await?;
+    match selected.rights.contains(Rights::READ) && owner.is_some() {
         true => Ok(()),
         false => {
             let bye = Reply::bye("You may not read this mailbox any more");

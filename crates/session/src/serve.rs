@@ -289,7 +289,7 @@ impl Session {
             Ok(()) if matches!(command.body, CommandBody::Idle) => {
                 return self.start_idle(tag).await;
             }
-            Ok(()) => match place::look_again(&mut self.state).await {
+            Ok(()) => match place::look_again(&self.cx.env, &mut self.state).await {
                 // Who leaves the mailbox reads nothing more of it.
                 Err(failure) if !table::leaves(&command.body) => Err(failure),
                 _ => {
@@ -514,7 +514,7 @@ impl Session {
     /// Tells what changed, expunges too; but outside of IDLE not where NOTIFY delays them
     /// (RFC 5465 §6.1.2).
     async fn announce(&mut self) -> io::Result<Flow> {
-        if let Err(Failure::Bye(bye)) = place::look_again(&mut self.state).await {
+        if let Err(Failure::Bye(bye)) = place::look_again(&self.cx.env, &mut self.state).await {
             return self.bye(bye);
         }
         let wants = self.cx.notify.as_deref().and_then(Notify::selected);

@@ -100,7 +100,7 @@ async fn replaced(
     state: &mut State,
     target: ReplaceTarget,
 ) -> Result<Replaced, Failure> {
-    place::look_again(state).await?;
+    place::look_again(&cx.env, state).await?;
     let (_, writable) = state.writable(Rights::EXPUNGE)?;
     let selected = writable.0;
     if !selected
