@@ -274,6 +274,9 @@ impl Mail {
     pub async fn user_remove(&self, name: &str) -> Result<()> {
         for _ in 0..TRIES {
             let user = self.user(name).await?.ok_or(MailError::NoSuchUser)?;
+            // Nobody is to get with the name what was granted to this user. First, so that a removal that is
+            // cut off can be done again.
+            self.forget_identifier(&user.name).await?;
             let key = keys::user(&user.name);
             let mut batch = Batch::new(keys::SERVER.0);
             batch
@@ -291,7 +294,7 @@ impl Mail {
             match self.core.store.commit(batch).await {
                 Ok(_) => {
                     self.set_closed(user.account, true);
-                    // Nobody is to get with the name what was granted to this user.
+                    // What was granted meanwhile.
                     return self.forget_identifier(&user.name).await;
                 }
                 Err(CommitError::Conflict { .. }) => {}

@@ -41,7 +41,9 @@ pub(crate) async fn copy(
         return Err(expunge_issued());
     }
     let code = if !Arc::ptr_eq(to.account(), selected.mailbox.account()) {
-        copy_across(cx, selected, &uids, &to, kept).await?
+        // What others have expunged is there to be read still, not to be copied.
+        let here = uids.difference(&selected.view.ghosts());
+        copy_across(cx, selected, &here, &to, kept).await?
     } else {
         let (uids, how) = match set.is_uid() {
             true => (uids, Transfer::Copy),
