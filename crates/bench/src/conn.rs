@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use rustls::{ClientConnection, StreamOwned};
 use crate::tls;
 
 /// How long a server may be silent before the run fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 enum Stream {
     Plain(TcpStream),
@@ -31,6 +32,8 @@ pub(crate) struct Conn {
     hashing: Option<Vec<u64>>,
     /// Whether untagged responses are kept.
     keeping: Option<Vec<u8>>,
+    /// Something was sent, and nothing came since.
+    waiting: bool,
 }
 
 /// What a command brought.
@@ -47,6 +50,8 @@ pub(crate) struct Counts {
     /// Lines with `LIST` and with `STATUS`.
     pub(crate) lists: u64,
     pub(crate) statuses: u64,
+    /// The last MESSAGES of a STATUS response that has only that.
+    pub(crate) status: Option<u64>,
     /// How many numbers a SEARCH, SORT or THREAD response had, and their sum.
     pub(crate) found: u64,
     pub(crate) found_sum: u64,
@@ -77,6 +82,7 @@ impl Conn {
             capabilities: String::new(),
             hashing: None,
             keeping: None,
+            waiting: true,
         })
     }
 
@@ -89,12 +95,18 @@ impl Conn {
         buffer: usize,
     ) -> io::Result<Self> {
         let mut conn = Self::open(address, with_tls, buffer)?;
-        let greeting = conn.line()?;
+        conn.greeted(user, password)?;
+        conn.reply()?;
+        Ok(conn)
+    }
+
+    /// Reads the greeting and sends LOGIN.
+    pub(crate) fn greeted(&mut self, user: &str, password: &str) -> io::Result<()> {
+        let greeting = self.line()?;
         if !greeting.starts_with(b"* OK") && !greeting.starts_with(b"* PREAUTH") {
             return Err(unexpected("greeting", &greeting));
         }
-        conn.command(format_args!("LOGIN {} {}", quoted(user), quoted(password)))?;
-        Ok(conn)
+        self.send(format_args!("LOGIN {} {}", quoted(user), quoted(password)))
     }
 
     /// Asks what the server can do; see [`Conn::can`].
@@ -114,10 +126,10 @@ impl Conn {
         &mut self,
         command: std::fmt::Arguments<'_>,
     ) -> io::Result<(Vec<u8>, Counts)> {
-        self.keeping = Some(Vec::new());
-        let counts = self.command(command);
-        let kept = self.keeping.take().unwrap_or_default();
-        Ok((kept, counts?))
+        self.send(command)?;
+        let mut kept = Vec::new();
+        let counts = self.reply_kept(&mut kept)?;
+        Ok((kept, counts))
     }
 
     /// As [`Conn::command`], with the hash of each literal.
@@ -125,10 +137,28 @@ impl Conn {
         &mut self,
         command: std::fmt::Arguments<'_>,
     ) -> io::Result<(Vec<u64>, Counts)> {
-        self.hashing = Some(Vec::new());
-        let counts = self.command(command);
-        let hashes = self.hashing.take().unwrap_or_default();
-        Ok((hashes, counts?))
+        self.send(command)?;
+        let mut hashes = Vec::new();
+        let counts = self.reply_hashed(&mut hashes)?;
+        Ok((hashes, counts))
+    }
+
+    /// As [`Conn::reply`], with the untagged responses.
+    pub(crate) fn reply_kept(&mut self, kept: &mut Vec<u8>) -> io::Result<Counts> {
+        kept.clear();
+        self.keeping = Some(std::mem::take(kept));
+        let counts = self.reply();
+        *kept = self.keeping.take().unwrap_or_default();
+        counts
+    }
+
+    /// As [`Conn::reply`], with the hash of each literal.
+    pub(crate) fn reply_hashed(&mut self, hashes: &mut Vec<u64>) -> io::Result<Counts> {
+        hashes.clear();
+        self.hashing = Some(std::mem::take(hashes));
+        let counts = self.reply();
+        *hashes = self.hashing.take().unwrap_or_default();
+        counts
     }
 
     /// Queues bytes.
@@ -146,13 +176,25 @@ impl Conn {
             }
         }
         self.out.clear();
+        self.waiting = true;
         Ok(())
+    }
+
+    /// Sends a command with the tag `t`.
+    pub(crate) fn send(&mut self, command: std::fmt::Arguments<'_>) -> io::Result<()> {
+        self.queue_command(command);
+        self.flush()
+    }
+
+    /// Queues a command with the tag `t`.
+    pub(crate) fn queue_command(&mut self, command: std::fmt::Arguments<'_>) {
+        // Writing to memory does not fail.
+        let _ = write!(self.out, "t {command}\r\n");
     }
 
     /// Sends a command with the tag `t` and reads its reply.
     pub(crate) fn command(&mut self, command: std::fmt::Arguments<'_>) -> io::Result<Counts> {
-        self.queue(format!("t {command}\r\n").as_bytes());
-        self.flush()?;
+        self.send(command)?;
         self.reply()
     }
 
@@ -269,17 +311,20 @@ impl Conn {
         }
     }
 
+    fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => &stream.sock,
+        }
+    }
+
     /// A server that leaves TCP_NODELAY out would else wait 40 ms for every second segment: that
-    /// would be the client's kernel in its figures. The option holds for one read only.
+    /// would be the client's kernel in its figures. The first segment of a reply is acknowledged
+    /// with the next command, as it is for all clients: a segment of its own for that would cost
+    /// both sides about 2 µs. The option holds for one read only.
     fn acknowledge_at_once(&self) {
         #[cfg(target_os = "linux")]
-        {
-            let stream = match &self.stream {
-                Stream::Plain(stream) => stream,
-                Stream::Tls(stream) => &stream.sock,
-            };
-            let _ = socket2::SockRef::from(stream).set_tcp_quickack(true);
-        }
+        let _ = socket2::SockRef::from(self.socket()).set_tcp_quickack(true);
     }
 
     /// Reads more; makes room for it first.
@@ -295,7 +340,9 @@ impl Conn {
                 self.buffer.resize(self.buffer.len() * 2, 0);
             }
         }
-        self.acknowledge_at_once();
+        if !std::mem::take(&mut self.waiting) {
+            self.acknowledge_at_once();
+        }
         let space = &mut self.buffer[self.end..];
         let read = match &mut self.stream {
             Stream::Plain(stream) => stream.read(space)?,
@@ -309,6 +356,12 @@ impl Conn {
         }
         self.end += read;
         Ok(())
+    }
+}
+
+impl AsFd for Conn {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket().as_fd()
     }
 }
 
@@ -331,6 +384,8 @@ impl Counts {
             self.lists += 1;
         } else if rest.starts_with(b"STATUS ") {
             self.statuses += 1;
+            self.status = memmem::find(rest, b"(MESSAGES ")
+                .and_then(|at| number(rest[at + 10..].strip_suffix(b")")?));
         } else if [&b"SEARCH"[..], b"SORT", b"THREAD"]
             .iter()
             .any(|word| rest.starts_with(word))
@@ -432,10 +487,12 @@ mod tests {
             b"* VANISHED (EARLIER) 1:2\r\n",
             b"* THREAD (1 2)((3)(10 4))\r\n",
             b"* SEARCH 5\r\n",
+            b"* STATUS \"a box\" (MESSAGES 12)\r\n",
         ] {
             counts.note(line);
         }
         assert_eq!(counts.exists, Some(7));
+        assert_eq!((counts.statuses, counts.status), (1, Some(12)));
         assert_eq!(counts.gone, 5);
         assert_eq!((counts.found, counts.found_sum), (6, 25));
     }

@@ -77,11 +77,16 @@ pub(crate) fn literal(conn: &mut Conn, text: &[u8]) -> io::Result<()> {
 
 /// APPEND of one message.
 pub(crate) fn append(conn: &mut Conn, mailbox: &str, text: &[u8]) -> io::Result<u64> {
+    send_append(conn, mailbox, text)?;
+    Ok(conn.reply()?.octets)
+}
+
+/// All of APPEND but its reply.
+pub(crate) fn send_append(conn: &mut Conn, mailbox: &str, text: &[u8]) -> io::Result<()> {
     conn.queue(format!("t APPEND {mailbox}").as_bytes());
     literal(conn, text)?;
     conn.queue(b"\r\n");
-    conn.flush()?;
-    Ok(conn.reply()?.octets)
+    conn.flush()
 }
 
 /// Messages in a mailbox, by STATUS.

@@ -14,17 +14,32 @@ pub(crate) fn open(address: &str) -> io::Result<Conn> {
     Ok(conn)
 }
 
-/// Delivers a message to one user. It has no line that begins with a dot.
+/// Delivers a message to one user.
 pub(crate) fn deliver(conn: &mut Conn, user: &str, text: &[u8]) -> io::Result<()> {
+    envelope(conn, user)?;
+    data(conn, text)?;
+    delivered(conn)
+}
+
+/// Says from whom and to whom, in one write.
+pub(crate) fn envelope(conn: &mut Conn, user: &str) -> io::Result<()> {
     let domain = if user.contains('@') { "" } else { "@localhost" };
     conn.queue(format!("MAIL FROM:<>\r\nRCPT TO:<{user}{domain}>\r\nDATA\r\n").as_bytes());
-    conn.flush()?;
+    conn.flush()
+}
+
+/// Reads the answers to that and sends the message. It has no line that begins with a dot.
+pub(crate) fn data(conn: &mut Conn, text: &[u8]) -> io::Result<()> {
     reply(conn, b"250")?;
     reply(conn, b"250")?;
     reply(conn, b"354")?;
     conn.queue(text);
     conn.queue(b".\r\n");
-    conn.flush()?;
+    conn.flush()
+}
+
+/// Reads the answer to the message.
+pub(crate) fn delivered(conn: &mut Conn) -> io::Result<()> {
     reply(conn, b"250")
 }
 

@@ -39,6 +39,12 @@ pub(crate) fn of_tree(pid: u32, with_memory: bool) -> Usage {
     usage
 }
 
+/// Processor time that this process has used.
+pub(crate) fn own_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 /// The numbers of /proc/PID/stat from the parent's on.
 fn stat(pid: u32) -> Option<Vec<u64>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -59,6 +65,7 @@ mod tests {
     fn this_process_uses_memory_and_time() {
         let start = std::time::Instant::now();
         while start.elapsed().as_millis() < 60 {}
+        assert!(super::own_time().as_millis() >= 10);
         let usage = super::of_tree(std::process::id(), true);
         assert!(usage.memory > 100_000);
         assert!(usage.cpu.as_millis() >= 10, "{usage:?}");

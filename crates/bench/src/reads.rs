@@ -7,7 +7,7 @@ use std::io;
 use crate::conn::{Conn, Counts, in_order, unexpected};
 use crate::data::{RARE_WORD, SENDERS, date, mix};
 use crate::report::Report;
-use crate::run::{Done, Plan, expect, run};
+use crate::run::{Done, Plan, Step, expect, run, run_steps};
 
 /// A connection, and how long answers were, by what was asked.
 struct Reader {
@@ -47,14 +47,19 @@ impl Reader {
 }
 
 pub(crate) fn select(plan: &Plan) -> io::Result<Report> {
-    run(
+    let command = format!("SELECT {}", plan.data_box());
+    run_steps(
         "select",
         plan,
-        |_| plan.selected(),
-        |conn, _| {
-            let counts = conn.command(format_args!("SELECT {}", plan.data_box()))?;
+        |_| Ok((plan.selected()?, ())),
+        |conn, (), _, step| {
+            if step == 0 {
+                conn.send(format_args!("{command}"))?;
+                return Ok(Step::Continue(()));
+            }
+            let counts = conn.reply()?;
             expect("messages", plan.data.messages, counts.exists.unwrap_or(0))?;
-            Ok(Done::octets(counts.octets))
+            Ok(Step::Break(Done::octets(counts.octets)))
         },
     )
 }
@@ -131,21 +136,24 @@ fn window(messages: u64, size: u64, n: usize) -> (u64, u64) {
 /// One whole message at a time, all over the mailbox; each is the one that was sent.
 pub(crate) fn fetch_body(plan: &Plan) -> io::Result<Report> {
     let hashes = crate::fill::hashes(plan);
-    run(
+    run_steps(
         "fetch-body",
         plan,
-        |client| Ok((plan.selected()?, client as u64)),
-        |(conn, client), n| {
+        |client| Ok((plan.selected()?, (client as u64, Vec::new()))),
+        |conn, (client, got), n, step| {
             let at = mix(*client, n as u64) % plan.data.messages;
-            let command = format_args!("FETCH {} (BODY.PEEK[])", at + 1);
-            let (got, counts) = conn.command_hashed(command)?;
-            if got != [hashes[at as usize]] {
+            if step == 0 {
+                conn.send(format_args!("FETCH {} (BODY.PEEK[])", at + 1))?;
+                return Ok(Step::Continue(()));
+            }
+            let counts = conn.reply_hashed(got)?;
+            if got[..] != [hashes[at as usize]] {
                 return Err(unexpected(
                     &format!("message {}", at + 1),
                     b"other bytes than were sent",
                 ));
             }
-            Ok(Done::octets(counts.octets))
+            Ok(Step::Break(Done::octets(counts.octets)))
         },
     )
 }
@@ -230,16 +238,19 @@ pub(crate) fn thread(plan: &Plan) -> io::Result<Report> {
 
 /// Twenty small commands in one write.
 pub(crate) fn pipelining(plan: &Plan) -> io::Result<Report> {
-    run(
+    run_steps(
         "pipelining",
         plan,
         |client| Ok((plan.selected()?, client as u64)),
-        |(conn, client), n| {
-            for k in 0..20 {
-                let at = mix(*client, n as u64 * 20 + k) % plan.data.messages + 1;
-                conn.queue(format!("t FETCH {at} (UID FLAGS)\r\n").as_bytes());
+        |conn, client, n, step| {
+            if step == 0 {
+                for k in 0..20 {
+                    let at = mix(*client, n as u64 * 20 + k) % plan.data.messages + 1;
+                    conn.queue_command(format_args!("FETCH {at} (UID FLAGS)"));
+                }
+                conn.flush()?;
+                return Ok(Step::Continue(()));
             }
-            conn.flush()?;
             let (mut octets, mut fetches) = (0, 0);
             for _ in 0..20 {
                 let counts = conn.reply()?;
@@ -248,7 +259,7 @@ pub(crate) fn pipelining(plan: &Plan) -> io::Result<Report> {
             }
             // Dovecot works on several at once. There may be more, of what changed meanwhile.
             expect("FETCH responses", 20, fetches.min(20))?;
-            Ok(Done::octets(octets))
+            Ok(Step::Break(Done::octets(octets)))
         },
     )
 }

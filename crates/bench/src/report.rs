@@ -1,9 +1,11 @@
 //! What a run measured.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::run::Done;
 
 /// The operations of one client.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Samples {
     /// How long each took, in microseconds.
     pub(crate) micros: Vec<u32>,
@@ -18,6 +20,15 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
+    /// An operation; it counts if it began when all was warm.
+    pub(crate) fn note(&mut self, done: &Done, begin: Instant, warm: Instant, now: Instant) {
+        self.all += 1;
+        self.partly |= !done.whole;
+        if begin >= warm {
+            self.add(done.took.unwrap_or(now - begin), done.octets);
+        }
+    }
+
     pub(crate) fn add(&mut self, took: Duration, octets: u64) {
         self.micros
             .push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
@@ -39,6 +50,8 @@ pub(crate) struct Report {
     /// Processor time of the server for each operation, in milliseconds, and its memory.
     pub(crate) cpu_ms: Option<f64>,
     pub(crate) memory_mib: Option<f64>,
+    /// Processor time of the load generator for each operation, in milliseconds.
+    pub(crate) own_cpu_ms: Option<f64>,
     /// Sorted, in microseconds.
     micros: Vec<u32>,
     octets: u64,
@@ -61,6 +74,7 @@ impl Report {
             messages: 0,
             cpu_ms: None,
             memory_mib: None,
+            own_cpu_ms: None,
             micros,
             octets,
             extra: Vec::new(),
@@ -87,7 +101,7 @@ impl Report {
     /// What stands above the lines of [`Report::text`].
     pub(crate) fn heading() -> String {
         format!(
-            "{:<20} {:>7} {:>8} {:>9} {:>11} {:>10} {:>10} {:>10} {:>8} {:>9} {:>8}",
+            "{:<20} {:>7} {:>8} {:>9} {:>11} {:>10} {:>10} {:>10} {:>8} {:>9} {:>8} {:>9}",
             "workload",
             "clients",
             "messages",
@@ -99,6 +113,7 @@ impl Report {
             "MB/s",
             "CPU ms/op",
             "MiB",
+            "own CPU",
         )
     }
 
@@ -109,7 +124,7 @@ impl Report {
             None => "-".to_owned(),
         };
         let mut line = format!(
-            "{:<20} {:>7} {:>8} {:>9} {:>11.1} {:>10.3} {:>10.3} {:>10.3} {:>8.1} {:>9} {:>8}",
+            "{:<20} {:>7} {:>8} {:>9} {:>11.1} {:>10.3} {:>10.3} {:>10.3} {:>8.1} {:>9} {:>8} {:>9}",
             self.workload,
             self.clients,
             self.messages,
@@ -121,6 +136,7 @@ impl Report {
             self.megabytes_per_second(),
             or_dash(self.cpu_ms, 4),
             or_dash(self.memory_mib, 1),
+            or_dash(self.own_cpu_ms, 4),
         );
         for (name, value, unit) in &self.extra {
             line.push_str(&format!("   {name} {value:.3} {unit}"));
@@ -145,7 +161,11 @@ impl Report {
         figure("p99_ms", self.percentile(0.99));
         figure("p999_ms", self.percentile(0.999));
         figure("mb_per_s", self.megabytes_per_second());
-        for (name, value) in [("cpu_ms", self.cpu_ms), ("memory_mib", self.memory_mib)] {
+        for (name, value) in [
+            ("cpu_ms", self.cpu_ms),
+            ("memory_mib", self.memory_mib),
+            ("own_cpu_ms", self.own_cpu_ms),
+        ] {
             if let Some(value) = value {
                 figure(name, value);
             }
@@ -182,7 +202,7 @@ impl Report {
             .join(",")
     }
 
-    pub(crate) const CSV_COLUMNS: [&str; 12] = [
+    pub(crate) const CSV_COLUMNS: [&str; 13] = [
         "workload",
         "clients",
         "messages",
@@ -195,6 +215,7 @@ impl Report {
         "mb_per_s",
         "cpu_ms",
         "memory_mib",
+        "own_cpu_ms",
     ];
 }
 

@@ -4,17 +4,38 @@ use std::io;
 
 use crate::conn::{Conn, hash, unexpected};
 use crate::data::mix;
-use crate::fill::{append, empty_box, messages, status};
+use crate::fill::{append, empty_box, send_append, status};
 use crate::report::Report;
-use crate::run::{Done, Plan, expect, run};
+use crate::run::{Done, Plan, Step, expect, run, run_steps};
 use crate::writes::fresh;
 
 /// Connect, log in, log out.
 pub(crate) fn login(plan: &Plan) -> io::Result<Report> {
-    run("login", plan, Ok, |client, _| {
-        let mut conn = plan.login(*client, 4096)?;
-        Ok(Done::octets(conn.command(format_args!("LOGOUT"))?.octets))
-    })
+    if plan.tls {
+        // A handshake has many steps of its own.
+        return run("login", plan, Ok, |client, _| {
+            let mut conn = plan.login(*client, 4096)?;
+            Ok(Done::octets(conn.command(format_args!("LOGOUT"))?.octets))
+        });
+    }
+    let open = || Conn::open(&plan.imap, false, 4096);
+    run_steps(
+        "login",
+        plan,
+        |client| Ok((open()?, plan.user_of(client))),
+        |conn, user, _, step| {
+            match step {
+                0 => *conn = open()?,
+                1 => conn.greeted(user, &plan.password)?,
+                2 => {
+                    conn.reply()?;
+                    conn.send(format_args!("LOGOUT"))?;
+                }
+                _ => return Ok(Step::Break(Done::octets(conn.reply()?.octets))),
+            }
+            Ok(Step::Continue(()))
+        },
+    )
 }
 
 /// What a telephone knows of a mailbox.
@@ -95,9 +116,50 @@ fn visit(plan: &Plan, phone: &mut Phone, new: u64) -> io::Result<u64> {
     Ok(selected.octets + fetched.octets)
 }
 
+/// One of the mix, by a random number, and the number of a message.
+#[derive(Clone, Copy)]
+enum Kind {
+    Noop,
+    Flags,
+    Body,
+    Store,
+    Envelope,
+    Search,
+    Append,
+    Status,
+}
+
+fn kind(client: usize, n: usize, total: u64) -> (Kind, u64, char) {
+    let random = mix(client as u64, n as u64);
+    let kind = match random % 100 {
+        0..30 => Kind::Noop,
+        30..50 => Kind::Flags,
+        50..70 => Kind::Body,
+        70..82 => Kind::Store,
+        82..88 => Kind::Envelope,
+        88..93 => Kind::Search,
+        93..97 => Kind::Append,
+        _ => Kind::Status,
+    };
+    let sign = if random & 128 == 0 { '+' } else { '-' };
+    (kind, (random >> 8) % total, sign)
+}
+
+/// What a client of the mix has.
+struct Person {
+    client: usize,
+    mailbox: String,
+    appended: u64,
+    hashes: Vec<u64>,
+}
+
 /// Commands of all kinds: many small reads, some bodies, a few changes and searches.
 pub(crate) fn mixed(plan: &Plan) -> io::Result<Report> {
-    run(
+    let total = plan.data.messages;
+    let hashes = crate::fill::hashes(plan);
+    let unseen = (0..total).filter(|&n| !plan.data.is_seen(n)).count() as u64;
+    let recent = total.min(100);
+    run_steps(
         "mix",
         plan,
         |client| {
@@ -105,55 +167,57 @@ pub(crate) fn mixed(plan: &Plan) -> io::Result<Report> {
             conn.ask_capabilities()?;
             let mailbox = plan.own_box("mix", client);
             empty_box(&mut conn, &mailbox)?;
-            Ok((conn, mailbox, client, 0))
-        },
-        |(conn, mailbox, client, appended), n| {
-            let total = plan.data.messages;
-            let random = mix(*client as u64, n as u64);
-            let at = (random >> 8) % total;
-            let seq = at + 1;
-            let counts = match random % 100 {
-                0..30 => conn.command(format_args!("NOOP"))?,
-                30..50 => {
-                    let first = total.saturating_sub(99).max(1);
-                    let command = format_args!("FETCH {first}:{total} (UID FLAGS)");
-                    let counts = conn.command(command)?;
-                    // Others' changes are told too.
-                    if counts.fetches < total + 1 - first {
-                        expect("FETCH responses", total + 1 - first, counts.fetches)?;
-                    }
-                    counts
-                }
-                50..70 => {
-                    let command = format_args!("FETCH {seq} (BODY.PEEK[])");
-                    let (hashes, counts) = conn.command_hashed(command)?;
-                    if hashes != [hash(&plan.data.message(at))] {
-                        return Err(unexpected("the message", b"other bytes"));
-                    }
-                    counts
-                }
-                70..82 => {
-                    let sign = if random & 128 == 0 { '+' } else { '-' };
-                    conn.command(format_args!("STORE {seq} {sign}FLAGS.SILENT ($Work)"))?
-                }
-                82..88 => conn.command(format_args!("FETCH {seq} (ENVELOPE BODYSTRUCTURE)"))?,
-                88..93 => {
-                    let (_, counts) = conn.command_kept(format_args!("SEARCH UNSEEN"))?;
-                    let unseen = (0..total).filter(|&n| !plan.data.is_seen(n)).count();
-                    expect("messages found", unseen as u64, counts.found)?;
-                    counts
-                }
-                93..97 => {
-                    append(conn, mailbox, &fresh(plan, *client, n))?;
-                    *appended += 1;
-                    return Ok(Done::octets(0));
-                }
-                _ => {
-                    expect("messages", *appended, messages(conn, mailbox)?)?;
-                    return Ok(Done::octets(0));
-                }
+            let person = Person {
+                client,
+                mailbox,
+                appended: 0,
+                hashes: Vec::new(),
             };
-            Ok(Done::octets(counts.octets))
+            Ok((conn, person))
+        },
+        |conn, person, n, step| {
+            let (kind, at, sign) = kind(person.client, n, total);
+            let seq = at + 1;
+            if step == 0 {
+                match kind {
+                    Kind::Noop => conn.send(format_args!("NOOP"))?,
+                    Kind::Flags => {
+                        let first = total + 1 - recent;
+                        conn.send(format_args!("FETCH {first}:{total} (UID FLAGS)"))?;
+                    }
+                    Kind::Body => conn.send(format_args!("FETCH {seq} (BODY.PEEK[])"))?,
+                    Kind::Store => {
+                        conn.send(format_args!("STORE {seq} {sign}FLAGS.SILENT ($Work)"))?;
+                    }
+                    Kind::Envelope => {
+                        conn.send(format_args!("FETCH {seq} (ENVELOPE BODYSTRUCTURE)"))?;
+                    }
+                    Kind::Search => conn.send(format_args!("SEARCH UNSEEN"))?,
+                    Kind::Append => {
+                        let text = fresh(plan, person.client, n);
+                        send_append(conn, &person.mailbox, &text)?;
+                    }
+                    Kind::Status => {
+                        let mailbox = &person.mailbox;
+                        conn.send(format_args!("STATUS {mailbox} (MESSAGES)"))?;
+                    }
+                }
+                return Ok(Step::Continue(()));
+            }
+            let counts = conn.reply_hashed(&mut person.hashes)?;
+            match kind {
+                // Others' changes are told too.
+                Kind::Flags => expect("FETCH responses", recent, counts.fetches.min(recent))?,
+                Kind::Body if person.hashes != [hashes[at as usize]] => {
+                    return Err(unexpected("the message", b"other bytes"));
+                }
+                Kind::Envelope => expect("FETCH response", 1, counts.fetches.min(1))?,
+                Kind::Search => expect("messages found", unseen, counts.found)?,
+                Kind::Append => person.appended += 1,
+                Kind::Status => expect("messages", person.appended, counts.status.unwrap_or(0))?,
+                Kind::Noop | Kind::Body | Kind::Store => {}
+            }
+            Ok(Step::Break(Done::octets(counts.octets)))
         },
     )
 }

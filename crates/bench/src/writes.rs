@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use crate::conn::Conn;
 use crate::data::mix;
-use crate::fill::{append as append_one, empty_box, messages};
+use crate::fill::{empty_box, messages, send_append};
 use crate::lmtp;
 use crate::report::Report;
-use crate::run::{Done, Plan, expect, run};
+use crate::run::{Done, Plan, Step, expect, run, run_steps};
 
 /// How many messages COPY, MOVE and EXPUNGE are given at once.
 const MANY: u64 = 1000;
@@ -17,6 +17,25 @@ const MANY: u64 = 1000;
 pub(crate) fn fresh(plan: &Plan, client: usize, n: usize) -> Vec<u8> {
     let number = plan.data.messages + 1 + ((client as u64) << 32) + n as u64;
     plan.data.message(number)
+}
+
+/// When a message was ready to be sent, and its size. What it takes to make one is not the server's
+/// time, but all processor time while one is made is.
+#[derive(Default)]
+struct Sent(Option<Instant>, u64);
+
+impl Sent {
+    fn now(text: &[u8]) -> Self {
+        Self(Some(Instant::now()), text.len() as u64)
+    }
+
+    fn done(&self) -> Done {
+        Done {
+            octets: self.1,
+            took: self.0.map(|begin| begin.elapsed()),
+            whole: true,
+        }
+    }
 }
 
 /// The mailbox of a client, or one that all share.
@@ -30,26 +49,24 @@ pub(crate) fn append(plan: &Plan, shared: bool) -> io::Result<Report> {
         let mut conn = plan.login(client, 4096)?;
         empty_box(&mut conn, &target(plan, shared, client))?;
     }
-    let report = run(
+    let report = run_steps(
         if shared { "append-shared" } else { "append" },
         plan,
         |client| {
             let mut conn = plan.login(if shared { 0 } else { client }, 16 << 10)?;
             conn.ask_capabilities()?;
-            Ok((conn, target(plan, shared, client), client))
+            let mailbox = target(plan, shared, client);
+            Ok((conn, (mailbox, client, Sent::default())))
         },
-        |(conn, mailbox, client), n| {
-            let text = fresh(plan, *client, n);
-            let begin = Instant::now();
-            append_one(conn, mailbox, &text)?;
-            let octets = text.len() as u64;
-            // What is made to be sent is not the server's time, but it is its processor's.
-            let took = Some(begin.elapsed());
-            Ok(Done {
-                octets,
-                took,
-                whole: true,
-            })
+        |conn, (mailbox, client, sent), n, step| {
+            if step == 0 {
+                let text = fresh(plan, *client, n);
+                *sent = Sent::now(&text);
+                send_append(conn, mailbox, &text)?;
+                return Ok(Step::Continue(()));
+            }
+            conn.reply()?;
+            Ok(Step::Break(sent.done()))
         },
     )?;
     let mut there = 0;
@@ -80,22 +97,28 @@ pub(crate) fn deliver(plan: &Plan) -> io::Result<Report> {
     };
     let before = count(&users)?;
     let start = crate::nonce();
-    let report = run(
+    let report = run_steps(
         "lmtp",
         plan,
-        |client| Ok((lmtp::open(address)?, plan.user_of(client), client)),
-        |(conn, user, client), n| {
-            // A Message-ID that was delivered before may be dropped: Cyrus does.
-            let text = fresh(plan, *client, n + start);
-            let begin = Instant::now();
-            lmtp::deliver(conn, user, &text)?;
-            let took = Some(begin.elapsed());
-            let octets = text.len() as u64;
-            Ok(Done {
-                octets,
-                took,
-                whole: true,
-            })
+        |client| {
+            let state = (plan.user_of(client), client, Vec::new(), Sent::default());
+            Ok((lmtp::open(address)?, state))
+        },
+        |conn, (user, client, text, sent), n, step| {
+            match step {
+                0 => {
+                    // A Message-ID that was delivered before may be dropped: Cyrus does.
+                    *text = fresh(plan, *client, n + start);
+                    *sent = Sent::now(text);
+                    lmtp::envelope(conn, user)?;
+                }
+                1 => lmtp::data(conn, text)?,
+                _ => {
+                    lmtp::delivered(conn)?;
+                    return Ok(Step::Break(sent.done()));
+                }
+            }
+            Ok(Step::Continue(()))
         },
     )?;
     expect("messages", before + report.all, count(&users)?)?;
@@ -104,23 +127,28 @@ pub(crate) fn deliver(plan: &Plan) -> io::Result<Report> {
 
 /// A flag of one message, set or taken away.
 pub(crate) fn store_one(plan: &Plan) -> io::Result<Report> {
-    run(
+    run_steps(
         "store-one",
         plan,
-        |client| Ok((work_box(plan, "store", client)?, client as u64)),
-        |(conn, client), n| {
-            let at = mix(*client, n as u64 / 2) % work_size(plan) + 1;
-            let (sign, flagged) = if n.is_multiple_of(2) {
-                ('+', true)
-            } else {
-                ('-', false)
+        |client| {
+            let conn = work_box(plan, "store", client)?;
+            Ok((conn, (client as u64, Vec::new())))
+        },
+        |conn, (client, text), n, step| {
+            let (sign, flagged) = match n.is_multiple_of(2) {
+                true => ('+', true),
+                false => ('-', false),
             };
-            let command = format_args!("STORE {at} {sign}FLAGS (\\Answered)");
-            let (text, counts) = conn.command_kept(command)?;
+            if step == 0 {
+                let at = mix(*client, n as u64 / 2) % work_size(plan) + 1;
+                conn.send(format_args!("STORE {at} {sign}FLAGS (\\Answered)"))?;
+                return Ok(Step::Continue(()));
+            }
+            let counts = conn.reply_kept(text)?;
             expect("FETCH response", 1, counts.fetches)?;
-            let got = memchr::memmem::find(&text, b"\\Answered").is_some();
+            let got = memchr::memmem::find(text, b"\\Answered").is_some();
             expect("as \\Answered", flagged.into(), got.into())?;
-            Ok(Done::octets(counts.octets))
+            Ok(Step::Break(Done::octets(counts.octets)))
         },
     )
 }
