@@ -60,6 +60,32 @@ def version_of(package):
     return f"{package} {subprocess.run(query, capture_output=True, text=True).stdout} (Debian)"
 
 
+def tree(pid):
+    """A process and all that it started."""
+    children = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found = [pid]
+    for one in found:
+        found += children.get(one, [])
+    return found
+
+
+def pin(pid, cores):
+    """Lets a process, its threads and its children run on these cores only; those that come inherit it."""
+    for process in tree(pid):
+        for thread in Path(f"/proc/{process}/task").glob("*"):
+            try:
+                os.sched_setaffinity(int(thread.name), cores)
+            except OSError:
+                pass  # It has ended.
+
+
 class Server:
     def __init__(self, directory):
         self.name, self.directory = directory.name, directory
@@ -67,9 +93,10 @@ class Server:
         self.log = directory / "output"
         self.process = None
 
-    def launch(self, command, **keywords):
+    def launch(self, command):
+        self.command = command
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **keywords)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         for port in (self.imap, self.imaps, self.lmtp):
             wait_for(port, self.process, self.log)
 
@@ -80,8 +107,15 @@ class Server:
              "-subj", "/CN=localhost", "-keyout", self.directory / "key.pem", "-out", self.directory / "cert.pem"],
             check=True, capture_output=True)
 
+    def remove(self):
+        """Removes what it has outside of its directory."""
+
     def after_filling(self):
         """Called once the large mailboxes are there."""
+
+    def restart(self):
+        self.stop()
+        self.launch(self.command)
 
     def stop(self):
         if self.process is None or self.process.poll() is not None:
@@ -234,6 +268,30 @@ service stats {{
         return {"dovecot.conf": self.text.replace(str(self.directory), "DIR")}
 
 
+class Hibernating(Dovecot):
+    """Dovecot that hands over connections in IDLE to one process for all, after a second."""
+
+    CONFIG = Dovecot.CONFIG + """
+imap_hibernate_timeout = 1s
+service imap {{
+  unix_listener imap-master {{
+    mode = 0666
+  }}
+}}
+service imap-hibernate {{
+  unix_listener imap-hibernate {{
+    mode = 0666
+  }}
+}}
+"""
+
+    def run(self, fsync, sync):
+        super().run("optimized", "always")
+
+    def after_filling(self):
+        """It fills nothing."""
+
+
 class Cyrus(Server):
     IMAPD = """
 configdirectory: {dir}/lib
@@ -310,8 +368,7 @@ EVENTS {{
         self.launch(["/usr/sbin/cyrmaster", "-C", self.directory / "imapd.conf", "-M", self.directory / "cyrus.conf",
                      "-p", self.directory / "master.pid"])
 
-    def stop(self):
-        super().stop()
+    def remove(self):
         if hasattr(self, "tmpfs"):
             shutil.rmtree(self.tmpfs, ignore_errors=True)
 

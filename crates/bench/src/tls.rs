@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme};
 
 /// The configuration that all connections share.
 pub(crate) fn config() -> io::Result<&'static Arc<ClientConfig>> {
@@ -24,6 +24,21 @@ pub(crate) fn config() -> io::Result<&'static Arc<ClientConfig>> {
     // Every handshake is to be a whole one.
     config.resumption = rustls::client::Resumption::disabled();
     Ok(CONFIG.get_or_init(|| Arc::new(config)))
+}
+
+/// A server with a certificate of its own, to measure what TLS can do.
+pub(crate) fn server_config() -> io::Result<Arc<ServerConfig>> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+    let made = made.map_err(io::Error::other)?;
+    let key =
+        PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(io::Error::other)?;
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.into()], key)
+        .map_err(io::Error::other)?;
+    Ok(Arc::new(config))
 }
 
 pub(crate) fn any_name() -> io::Result<ServerName<'static>> {
