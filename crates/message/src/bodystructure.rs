@@ -21,7 +21,7 @@ impl Message {
 
     /// Appends BODYSTRUCTURE with all extension data. Always grammatical, without NUL.
     ///
-    /// Parameters are given as the fields have them: the pieces of RFC 2231 are not joined.
+    /// Parameters are given as the fields have them, but for the pieces of RFC 2231 §3, which are joined (§6).
     /// What the parser did not descend into for a limit or an encoding is shown as
     /// application/octet-stream, because the grammar wants the insides of a message/rfc822.
     pub fn bodystructure(&self, strings: Strings, out: &mut Vec<u8>) {
@@ -108,7 +108,10 @@ impl<'a> ContentFields<'a> {
             };
             slot.get_or_insert(value);
         }
-        found.media = media.and_then(content::media_type);
+        found.media = media.and_then(content::media_type).map(|mut media| {
+            media.parameters = content::with_pieces_joined(media.parameters);
+            media
+        });
         found
     }
 }
@@ -224,9 +227,9 @@ impl PartWriter<'_> {
     /// `"(" string SP string *(SP string SP string) ")" / nil`; text without a charset has the
     /// default of RFC 2045 §5.2.
     fn parameters(&self, parameters: &[Parameter], is_text: bool, out: &mut Vec<u8>) {
-        let has_charset = parameters
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case(b"charset"));
+        let has_charset = parameters.iter().any(|(name, _)| {
+            name.eq_ignore_ascii_case(b"charset") || name.eq_ignore_ascii_case(b"charset*")
+        });
         let default: Option<(&[u8], &[u8])> =
             (is_text && !has_charset).then_some((b"charset", b"us-ascii"));
         let given = parameters
@@ -266,7 +269,8 @@ impl PartWriter<'_> {
                 out.push(b'(');
                 string(self.strings, &value.main, out);
                 out.push(b' ');
-                self.parameters(&value.parameters, false, out);
+                let parameters = content::with_pieces_joined(value.parameters);
+                self.parameters(&parameters, false, out);
                 out.push(b')');
             }
             None => out.extend_from_slice(b"NIL"),

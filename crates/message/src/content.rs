@@ -1,6 +1,7 @@
 //! Content-* fields: media type, parameters, encoding, disposition (RFC 2045 §5, §6; RFC 2183).
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::memchr;
 
@@ -375,6 +376,106 @@ pub(crate) fn joined(parameters: &[Parameter], name: &[u8]) -> Option<(Vec<u8>, 
     }
 }
 
+/// The parameters with the pieces of RFC 2231 §3 put together, as §6 asks of BODYSTRUCTURE: `name*0`, `name*1`…
+/// become `name`, or `name*` with the charset and the percent signs if a piece was encoded.
+///
+/// What is not all there stays as it stands, and so do pieces beside a parameter that has their name whole.
+pub(crate) fn with_pieces_joined(parameters: Vec<Parameter>) -> Vec<Parameter> {
+    if !parameters.iter().any(|(name, _)| piece(name).is_some()) {
+        return parameters;
+    }
+    let mut pieces: BTreeMap<Vec<u8>, Vec<(u32, bool, usize)>> = BTreeMap::new();
+    let mut whole = BTreeSet::new();
+    for (index, (name, _)) in parameters.iter().enumerate() {
+        match piece(name) {
+            Some((base, number, is_encoded)) => pieces
+                .entry(base.to_ascii_lowercase())
+                .or_default()
+                .push((number, is_encoded, index)),
+            None => {
+                let base = name.strip_suffix(b"*").unwrap_or(name);
+                whole.insert(base.to_ascii_lowercase());
+            }
+        }
+    }
+    let mut out: Vec<Option<Parameter>> = parameters.into_iter().map(Some).collect();
+    for (base, mut group) in pieces {
+        group.sort_unstable();
+        let in_order = (0..).zip(&group).all(|(at, &(number, ..))| at == number);
+        if !in_order || whole.contains(&base) {
+            continue;
+        }
+        let values: Vec<(bool, &[u8])> = group
+            .iter()
+            .filter_map(|&(_, is_encoded, index)| {
+                let (_, value) = out[index].as_ref()?;
+                Some((is_encoded, &value[..]))
+            })
+            .collect();
+        let Some((is_extended, value)) = join(&values) else {
+            continue;
+        };
+        let place = group.iter().map(|&(.., index)| index).min().unwrap_or(0);
+        let mut name = out[place].take().map(|(name, _)| name).unwrap_or_default();
+        name.truncate(base.len());
+        if is_extended {
+            name.push(b'*');
+        }
+        for &(.., index) in &group {
+            out[index] = None;
+        }
+        out[place] = Some((name, value));
+    }
+    out.into_iter().flatten().collect()
+}
+
+/// `name*number` and `name*number*` (RFC 2231 §7); the last says whether the value is encoded.
+fn piece(name: &[u8]) -> Option<(&[u8], u32, bool)> {
+    let without = name.strip_suffix(b"*");
+    let rest = without.unwrap_or(name);
+    let star = rest.iter().rposition(|&byte| byte == b'*')?;
+    let (base, digits) = (&rest[..star], &rest[star + 1..]);
+    let is_number =
+        digits == b"0" || (!digits.starts_with(b"0") && digits.iter().all(u8::is_ascii_digit));
+    if base.is_empty() || !is_number {
+        return None;
+    }
+    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some((base, number, without.is_some()))
+}
+
+/// The value of all pieces, and whether it is an extended one: `charset'language'text`. `None` if they make none.
+fn join(pieces: &[(bool, &[u8])]) -> Option<(bool, Vec<u8>)> {
+    let is_extended = pieces.iter().any(|&(is_encoded, _)| is_encoded);
+    let mut out = Vec::new();
+    for (at, &(is_encoded, value)) in pieces.iter().enumerate() {
+        match (at, is_encoded) {
+            // Charset and language are in the first piece or nowhere.
+            (0, true) if value.iter().filter(|&&byte| byte == b'\'').count() < 2 => return None,
+            (0, false) if is_extended => out.extend_from_slice(b"''"),
+            _ => {}
+        }
+        if is_encoded || !is_extended {
+            out.extend_from_slice(value);
+        } else {
+            percent_encode(value, &mut out);
+        }
+    }
+    Some((is_extended, out))
+}
+
+/// Leaves only `attribute-char` (RFC 2231 §7) as it is.
+fn percent_encode(text: &[u8], out: &mut Vec<u8>) {
+    for &byte in text {
+        if byte.is_ascii_graphic() && !b"*'%()<>@,;:\\\"/[]?=".contains(&byte) {
+            out.push(byte);
+        } else {
+            let digit = |value: u8| b"0123456789ABCDEF"[usize::from(value)];
+            out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+}
+
 fn percent_decode(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
@@ -411,7 +512,52 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
+    use super::{value, with_pieces_joined};
     use crate::parse;
+
+    #[test]
+    fn pieces_of_parameters_are_joined() {
+        let cases = [
+            ("a=1; b=2", "a=1 b=2"),
+            ("n*0=x; n*1=\"y z\"; k=v", "n=xy z k=v"),
+            // In whatever order, with whatever case, between others.
+            ("k=v; N*1=y; l=w; n*2=z; n*0=x", "k=v N=xyz l=w"),
+            // RFC 2231 §4.1
+            (
+                "t*0*=us-ascii'en'even%20more%20; t*1*=%2A%2A; t*2=\"isn't it!\"",
+                "t*=us-ascii'en'even%20more%20%2A%2Aisn%27t%20it!",
+            ),
+            ("t*0=a%; t*1*=b%25", "t*=''a%25b%25"),
+            // One piece alone, and ones that are whole already.
+            ("n*0=x", "n=x"),
+            ("n*0*=utf-8''%C3%BC", "n*=utf-8''%C3%BC"),
+            ("n*=utf-8''%C3%BC", "n*=utf-8''%C3%BC"),
+            // What is not all there, or there twice, stays.
+            ("n*1=x; n*2=y", "n*1=x n*2=y"),
+            ("n*0=x; n*2=y", "n*0=x n*2=y"),
+            ("n*0=x; n*0=y", "n*0=x n*0=y"),
+            ("n*0=x; n*01=y", "n=x n*01=y"),
+            ("n*0=x; n=y", "n*0=x n=y"),
+            ("n*0=x; n*=''y", "n*0=x n*=''y"),
+            ("n*0*=x; n*1=y", "n*0*=x n*1=y"),
+            ("*0=x; n*x=y; n*=z; n**=w", "*0=x n*x=y n*=z n**=w"),
+            ("n*99999999999=x", "n*99999999999=x"),
+        ];
+        for (given, expected) in cases {
+            let parameters = value(format!("x; {given}").as_bytes()).parameters;
+            let shown: Vec<String> = with_pieces_joined(parameters)
+                .iter()
+                .map(|(name, value)| {
+                    let (name, value) = (
+                        String::from_utf8_lossy(name),
+                        String::from_utf8_lossy(value),
+                    );
+                    format!("{name}={value}")
+                })
+                .collect();
+            assert_eq!(shown.join(" "), expected, "{given}");
+        }
+    }
 
     #[test]
     fn file_names() {

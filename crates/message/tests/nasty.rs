@@ -344,7 +344,7 @@ fn all_extension_fields_are_given() {
     parse(message.as_bytes()).bodystructure(Strings::Literal, &mut out);
     assert_eq!(
         String::from_utf8_lossy(&out),
-        "((\"IMAGE\" \"png\" (\"name*0*\" \"utf-8''a%20\" \"name*1\" \"b\") \"<1@x>\" \"a picture\" \
+        "((\"IMAGE\" \"png\" (\"name*\" \"utf-8''a%20b\") \"<1@x>\" \"a picture\" \
          \"BASE64\" 4 \"Q2hlY2sgSW50ZWdyaXR5IQ==\" \
          (\"Attachment\" (\"filename\" \"a b.png\" \"size\" \"3\")) NIL NIL) \
          \"mixed\" (\"boundary\" \"b\" \"x\" \"y\") NIL (\"de\" \"en\") \"http://a/ b\")"
