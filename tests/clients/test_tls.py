@@ -6,6 +6,10 @@ import ssl
 import subprocess
 
 import pytest
+import sslyze
+from sslyze.mozilla_tls_profile.tls_config_checker import (
+    SCAN_COMMANDS_NEEDED_BY_MOZILLA_CHECKER, MozillaTlsConfiguration, ServerNotCompliantWithTlsConfiguration,
+    TlsConfigurationEnum, check_server_against_tls_configuration)
 
 
 def openssl(*arguments):
@@ -21,11 +25,11 @@ class Authority:
         openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=Test authority",
                 "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", self.key, "-out", self.certificate)
 
-    def make(self, name, alternative):
+    def make(self, name, alternative, kind=("rsa:2048",)):
         key, request = self.directory / f"{name}.key", self.directory / f"{name}.csr"
         certificate, extensions = self.directory / f"{name}.pem", self.directory / f"{name}.ext"
         extensions.write_text(f"subjectAltName={alternative}\nbasicConstraints=CA:FALSE\n")
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+        openssl("req", "-newkey", *kind, "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
                 "-days", "2", "-extfile", extensions, "-out", certificate)
         return certificate, key
@@ -181,3 +185,155 @@ def test_other_protocols_on_the_plain_port_end_the_connection(server, bytes_sent
         except ConnectionResetError:
             pass
         assert b"BYE" in said, said
+
+
+def scanned(port, starttls=None):
+    """What sslyze finds of a server, and where it departs from Mozilla's profile "intermediate"."""
+    network = sslyze.ServerNetworkConfiguration("localhost", tls_opportunistic_encryption=starttls)
+    more = {sslyze.ScanCommand.SESSION_RESUMPTION, sslyze.ScanCommand.TLS_1_3_EARLY_DATA}
+    scanner = sslyze.Scanner()
+    scanner.queue_scans([sslyze.ServerScanRequest(
+        sslyze.ServerNetworkLocation("localhost", port, "127.0.0.1"), network,
+        SCAN_COMMANDS_NEEDED_BY_MOZILLA_CHECKER | more)])
+    result, = scanner.get_results()
+    assert result.scan_status == sslyze.ServerScanStatusEnum.COMPLETED, result
+    profile = MozillaTlsConfiguration.get(TlsConfigurationEnum.MOZILLA_INTERMEDIATE)
+    try:
+        check_server_against_tls_configuration(result, profile)
+        return result.scan_result, {}
+    except ServerNotCompliantWithTlsConfiguration as error:
+        return result.scan_result, error.issues
+
+
+@pytest.mark.parametrize("starttls", [False, True])
+@pytest.mark.parametrize("kind", ["its own", "rsa"])
+def test_a_scanner_finds_nothing_weak(make_server, authority, kind, starttls):
+    settings = "[limits]\nconnections_per_address = 1000\n"
+    if kind == "rsa":
+        certificate, key = authority.make("one", "DNS:localhost")
+        settings += f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+    server = make_server(settings)
+    imap = sslyze.ProtocolWithOpportunisticTlsEnum.IMAP
+    found, issues = scanned(*(server.imap, imap) if starttls else (server.imaps,))
+    # What a certificate that nobody has signed cannot have.
+    assert set(issues) <= {"certificate_path_validation", "maximum_certificate_lifespan"}, issues
+    for version in ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1"):
+        assert not getattr(found, f"{version}_cipher_suites").result.accepted_cipher_suites, version
+
+    def suites(version):
+        accepted = getattr(found, f"{version}_cipher_suites").result.accepted_cipher_suites
+        return {suite.cipher_suite.name for suite in accepted}
+
+    ciphers = {"AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256"}
+    assert suites("tls_1_3") == {f"TLS_{cipher}" for cipher in ciphers}
+    signed = "RSA" if kind == "rsa" else "ECDSA"
+    assert suites("tls_1_2") == {f"TLS_ECDHE_{signed}_WITH_{cipher}" for cipher in ciphers}
+    assert not found.tls_compression.result.supports_compression
+    assert not found.heartbleed.result.is_vulnerable_to_heartbleed
+    assert not found.openssl_ccs_injection.result.is_vulnerable_to_ccs_injection
+    assert not found.session_renegotiation.result.is_vulnerable_to_client_renegotiation_dos
+    assert found.session_renegotiation.result.supports_secure_renegotiation
+    assert found.tls_extended_master_secret.result.supports_ems_extension
+    assert found.tls_fallback_scsv.result.supports_fallback_scsv
+    assert found.robot.result.robot_result.name.startswith("NOT_VULNERABLE")
+    # The server keeps no sessions (tickets: below), and takes no data before the handshake's end, which
+    # somebody else could send again. (sslyze takes a ticket for refused where a new one is given each time.)
+    resumption = found.session_resumption.result
+    assert resumption.session_id_resumption_result.name == "NOT_SUPPORTED"
+    assert not found.tls_1_3_early_data.result.supports_early_data
+    if kind != "rsa":
+        key = found.certificate_info.result.certificate_deployments[0].received_certificate_chain[0].public_key()
+        assert key.curve.name == "secp256r1"
+
+
+def test_who_asks_for_another_protocol_is_not_served(server):
+    def negotiated(*offered):
+        context = server.tls()
+        if offered:
+            context.set_alpn_protocols(list(offered))
+        with socket.create_connection(("127.0.0.1", server.imaps), timeout=30) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as tls:
+                assert tls.recv(4) == b"* OK"
+                return tls.selected_alpn_protocol()
+
+    assert negotiated() is None
+    assert negotiated("imap") == negotiated("h2", "imap") == "imap"
+    # A browser that was led here (RFC 7301 §3.2).
+    with pytest.raises(ssl.SSLError, match="no application protocol|NO_APPLICATION_PROTOCOL"):
+        negotiated("h2", "http/1.1")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed_by_tickets(server, version):
+    context = server.tls()
+    context.minimum_version = context.maximum_version = version
+
+    def visit(session, name="localhost"):
+        with socket.create_connection(("127.0.0.1", server.imaps), timeout=30) as plain:
+            with context.wrap_socket(plain, server_hostname=name, session=session) as tls:
+                # The ticket comes after the handshake.
+                assert tls.recv(4) == b"* OK"
+                return tls.session, tls.session_reused
+
+    session, again = visit(None)
+    assert not again and session.has_ticket
+    assert visit(session)[1]
+    # A ticket is of no use to another process: the keys are its own.
+    server.stop()
+    server.start()
+    assert not visit(session)[1]
+
+
+def test_openssl_s_client(make_server, authority):
+    """What an administrator sees who looks by hand: names, a client's certificate, a new one after a reload."""
+    first, client = authority.make("one", "DNS:one.example"), authority.make("ann", "email:ann@example.org")
+    second = authority.make("two", "DNS:two.example", ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"))
+    server = make_server(f'''
+[tls]
+certificate = "{first[0]}"
+key = "{first[1]}"
+client_ca = "{authority.certificate}"
+certificates = [{{ certificate = "{second[0]}", key = "{second[1]}" }}]
+''')
+    server.add_user("ann@example.org")
+
+    def look(*arguments, port=server.imaps):
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", authority.certificate,
+                   "-verify_return_error", "-crlf", "-ign_eof", *arguments]
+        done = subprocess.run(command, input="a AUTHENTICATE EXTERNAL =\nb LOGOUT\n", capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
+    shown = look("-servername", "one.example", "-verify_hostname", "one.example")
+    assert "Verification: OK" in shown and "subject=CN = one" in shown and "a NO" in shown, shown
+    shown = look("-servername", "two.example", "-verify_hostname", "two.example", "-cert", client[0], "-key", client[1])
+    assert "subject=CN = two" in shown and "a OK" in shown and "b OK" in shown, shown
+    shown = look("-servername", "two.example", "-starttls", "imap", "-tls1_2", port=server.imap)
+    assert "subject=CN = two" in shown and "Protocol  : TLSv1.2" in shown, shown
+    # The file alone is changed: nobody has to tell the server, but it is told here, to be sooner.
+    renewed = authority.make("three", "DNS:two.example")
+    for old, new in zip(second, renewed):
+        old.write_bytes(new.read_bytes())
+    server.run("reload", "--config", server.config)
+    assert "subject=CN = three" in look("-servername", "two.example")
+
+
+def test_nothing_that_was_sent_before_starttls_is_read_inside(server):
+    """CVE-2011-0411 and its kin: what somebody puts behind STARTTLS in plain text must not become the client's."""
+    for behind in (b"x NOOP\r\n", b"x LOGIN ann secret\r\n", b"x NOOP"):
+        with socket.create_connection(("127.0.0.1", server.imap), timeout=30) as plain:
+            plain.recv(4096)
+            plain.sendall(b"s STARTTLS\r\n" + behind)
+            assert plain.recv(4096).startswith(b"s BAD [CLIENTBUG] Nothing may follow STARTTLS")
+    # What comes between the answer and the handshake is part of the handshake, and ends it.
+    with socket.create_connection(("127.0.0.1", server.imap), timeout=30) as plain:
+        plain.recv(4096)
+        plain.sendall(b"s STARTTLS\r\n")
+        assert plain.recv(4096).startswith(b"s OK")
+        plain.sendall(b"x NOOP\r\n")
+        answer = b""
+        try:
+            while chunk := plain.recv(4096):
+                answer += chunk
+        except ConnectionResetError:
+            pass
+        assert b"OK" not in answer, answer

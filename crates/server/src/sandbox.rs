@@ -6,6 +6,7 @@
 //! neither is no reason not to serve. A helper process that may do more has to be started before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -14,7 +15,7 @@ use landlock::{
 };
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Op, SeccompCondition,
-    SeccompFilter, SeccompRule, TargetArch, apply_filter, sock_filter,
+    SeccompFilter, SeccompRule, TargetArch, sock_filter,
 };
 
 use crate::config::{Config, Sandbox};
@@ -235,10 +236,45 @@ fn seccomp() -> Result<usize, seccompiler::Error> {
     let count = rules.len();
     let refuse = SeccompAction::Errno(libc::EPERM as u32);
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?;
-    let program: BpfProgram = filter.try_into()?;
-    apply_filter(&program)?;
-    apply_filter(&numbers_out_of_reach())?;
+    apply(&filter.try_into()?, true)?;
+    #[cfg(target_arch = "x86_64")]
+    apply(&numbers_of_x32(), true)?;
+    // C libraries ask for it with every thread.
+    apply(&no_clone3(), false)?;
     Ok(count)
+}
+
+/// Puts a filter on this thread and those that it starts. What is refused by a filter that is `told` of stands
+/// in the kernel's log or in that of auditd: by the error alone nobody would find out.
+#[allow(
+    unsafe_code,
+    reason = "the library has no function for filters whose refusals are logged"
+)]
+fn apply(program: &BpfProgram, told: bool) -> Result<(), seccompiler::Error> {
+    let last = io::Error::last_os_error;
+    // SAFETY: this option takes numbers alone.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err(seccompiler::Error::Prctl(last()));
+    }
+    let filter = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| seccompiler::Error::EmptyFilter)?,
+        filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut(),
+    };
+    let load = |flags: libc::c_ulong| {
+        let mode = libc::SECCOMP_SET_MODE_FILTER;
+        // SAFETY: `filter` says how many instructions `program` has, which lives through the call; both
+        // types are the kernel's `struct sock_filter` (#[repr(C)]). The kernel copies them and writes nothing.
+        match unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const filter) } {
+            0 => Ok(()),
+            _ => Err(last()),
+        }
+    };
+    let loaded = match told {
+        // Kernels before 4.14 do not know the flag.
+        true => load(libc::SECCOMP_FILTER_FLAG_LOG).or_else(|_| load(0)),
+        false => load(0),
+    };
+    loaded.map_err(seccompiler::Error::Seccomp)
 }
 
 /// System calls that are refused for some of what they can be asked.
@@ -293,28 +329,32 @@ fn refused_by_argument() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler:
     ]))
 }
 
-/// clone3 keeps its flags where a filter cannot see them, so there is none: C libraries then use clone. And
-/// x86-64 has every call a second time, above this bit (x32).
-fn numbers_out_of_reach() -> BpfProgram {
-    const X32: u32 = 0x4000_0000;
+/// clone3 keeps its flags where a filter cannot see them, so there is none: C libraries then use clone.
+fn no_clone3() -> BpfProgram {
+    let jump = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    one_test(jump, libc::SYS_clone3 as u32, libc::ENOSYS)
+}
+
+/// x86-64 has every call a second time, above this bit.
+#[cfg(target_arch = "x86_64")]
+fn numbers_of_x32() -> BpfProgram {
+    let jump = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
+    one_test(jump, 0x4000_0000, libc::EPERM)
+}
+
+/// Answers calls whose number passes a test with an error.
+fn one_test(test: u32, value: u32, error: i32) -> BpfProgram {
     let instruction = |code: u32, jt, jf, k: u32| sock_filter {
         code: code as u16,
         jt,
         jf,
         k,
     };
-    let load_number = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    let (equal, at_least) = (
-        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-        libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K,
-    );
     let answer = |value| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, value);
     vec![
-        instruction(load_number, 0, 0, 0),
-        instruction(equal, 0, 1, libc::SYS_clone3 as u32),
-        answer(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
-        instruction(at_least, 0, 1, X32),
-        answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        instruction(test, 0, 1, value),
+        answer(libc::SECCOMP_RET_ERRNO | error as u32),
         answer(libc::SECCOMP_RET_ALLOW),
     ]
 }
@@ -429,6 +469,51 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join("x"), vec![0; 4 << 20]).unwrap();
         });
+    }
+
+    /// What the kernel says from now on; `None` where it is not for us to read.
+    fn kernel_log() -> Option<File> {
+        use std::io::Seek;
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = File::options();
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let mut log = options.open("/dev/kmsg").ok()?;
+        log.seek(std::io::SeekFrom::End(0)).ok()?;
+        Some(log)
+    }
+
+    #[test]
+    fn what_is_refused_stands_in_the_kernels_log() {
+        use std::io::Read;
+        // With auditd it is in another file, which belongs to the whole machine.
+        let audited = std::process::Command::new("pidof").arg("auditd").output();
+        let log = kernel_log().filter(|_| !audited.is_ok_and(|done| done.status.success()));
+        let Some(mut log) = log else {
+            eprintln!("the kernel's log is not ours to read here");
+            return;
+        };
+        let told = std::thread::Builder::new().name("is-it-told".to_owned());
+        let work = move || {
+            seccomp().unwrap();
+            let (mut said, mut record) = (String::new(), [0; 8192]);
+            // It comes a moment later, and not at all while there is much else.
+            for _ in 0..40 {
+                assert!(std::os::unix::fs::chroot("/").is_err());
+                std::thread::sleep(std::time::Duration::from_millis(500));
+                while let Ok(read @ 1..) = log.read(&mut record) {
+                    said.push_str(&String::from_utf8_lossy(&record[..read]));
+                }
+                // AUDIT_SECCOMP is 1326.
+                let call = format!(" syscall={} ", libc::SYS_chroot);
+                let wanted = ["type=1326", " comm=\"is-it-told\" ", &call];
+                let mut lines = said.lines();
+                if lines.any(|line| wanted.iter().all(|word| line.contains(word))) {
+                    return;
+                }
+            }
+            panic!("nothing of it in {said}");
+        };
+        told.spawn(work).unwrap().join().unwrap();
     }
 
     #[test]

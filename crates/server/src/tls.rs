@@ -35,6 +35,9 @@ const SELF_SIGNED_DAYS: i64 = 820;
 /// A self-signed certificate is renewed when it has fewer days left.
 const RENEW_DAYS: i64 = 14;
 
+/// IMAP's name where protocols are negotiated (IANA, TLS Application-Layer Protocol Negotiation Protocol IDs).
+const IMAP: &[u8] = b"imap";
+
 /// The common name by which a certificate made here is known again.
 const SELF_SIGNED_NAME: &str = "Restante self-signed certificate";
 
@@ -388,6 +391,9 @@ pub(crate) fn setup(
     usual.ticketer = aws_lc_rs::Ticketer::new()?;
     usual.session_storage = Arc::new(NoServerSessionStorage {});
     usual.send_tls13_tickets = 1;
+    // RFC 7301 §3.2: who offers protocols, and not this one, is somewhere else than they believe (a browser
+    // that was led here). Who offers none is served.
+    usual.alpn_protocols = vec![IMAP.to_vec()];
     Ok(TlsSetup {
         usual: Arc::new(usual),
         challenge: Arc::new(challenge),
