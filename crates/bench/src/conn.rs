@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memchr::{memchr, memmem};
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConnection, HandshakeKind, ProtocolVersion, StreamOwned};
 
 use crate::tls;
 
@@ -84,6 +84,15 @@ impl Conn {
             keeping: None,
             waiting: true,
         })
+    }
+
+    /// Whether it is in TLS 1.3, by a handshake that resumed nothing and took no detour.
+    pub(crate) fn is_new_tls13(&self) -> bool {
+        let Stream::Tls(stream) = &self.stream else {
+            return false;
+        };
+        stream.conn.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+            && stream.conn.handshake_kind() == Some(HandshakeKind::Full)
     }
 
     /// Connects, reads the greeting, logs in.

@@ -37,6 +37,8 @@ use crate::run::Plan;
 enum Workload {
     /// Connect, log in, log out
     Login,
+    /// Connect, a whole handshake of TLS 1.3, the greeting; needs --tls
+    Handshake,
     /// APPEND one message at a time, each client to a mailbox of its own
     Append,
     /// APPEND one message at a time, all to one mailbox
@@ -89,14 +91,14 @@ enum Workload {
     Mix,
     /// --connections in IDLE: memory of each, and time until a message is announced
     Idle,
-    /// The machine's own limits, without a server: syncs, round trips, copies
+    /// The machine's own limits, without a server: syncs, round trips, copies, handshakes of TLS
     Limits,
 }
 
 /// What to load, and how.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
-    /// What to do, in this order [default: all but limits, and lmtp only with --lmtp]
+    /// What to do, in this order [default: all but limits, lmtp only with --lmtp, handshake only with --tls]
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<Workload>,
     /// Address of the IMAP server
@@ -186,6 +188,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         workloads = all
             .filter(|w| *w != Workload::Limits)
             .filter(|w| *w != Workload::Lmtp || arguments.lmtp.is_some())
+            .filter(|w| *w != Workload::Handshake || arguments.tls)
             .collect();
     }
     if workloads.contains(&Workload::Limits) {
@@ -328,6 +331,7 @@ fn all(
 fn one(workload: Workload, plan: &Plan) -> io::Result<Report> {
     match workload {
         Workload::Login => users::login(plan),
+        Workload::Handshake => users::handshake(plan),
         Workload::Append => writes::append(plan, false),
         Workload::AppendShared => writes::append(plan, true),
         Workload::Lmtp => writes::deliver(plan),

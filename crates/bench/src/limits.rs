@@ -41,6 +41,11 @@ pub(crate) fn print(dir: &Path, json: bool) -> io::Result<()> {
         ("loopback_bulk", "MB/s", bytes / 1e6),
         ("loopback_bulk_tls", "MB/s, rustls", tls_bulk()? / 1e6),
         ("memcpy", "MB/s", memcpy() / 1e6),
+        (
+            "rustls_handshakes",
+            "a second of processor time of the server's end (TLS 1.3, ECDSA P-256, in memory)",
+            tls::handshakes(TIME)?,
+        ),
     ];
     for (name, unit, value) in limits {
         if json {

@@ -38,6 +38,25 @@ pub(crate) fn login(plan: &Plan) -> io::Result<Report> {
     )
 }
 
+/// Connect, a whole handshake of TLS 1.3, the greeting. What it costs depends on the kind of key in the server's
+/// certificate.
+pub(crate) fn handshake(plan: &Plan) -> io::Result<Report> {
+    if !plan.tls {
+        return Err(io::Error::other("the workload handshake needs --tls"));
+    }
+    run("handshake", plan, Ok, |_, _| {
+        let mut conn = Conn::open(&plan.imap, true, 4096)?;
+        let greeting = conn.line()?;
+        if !greeting.starts_with(b"* OK") {
+            return Err(unexpected("greeting", &greeting));
+        }
+        if !conn.is_new_tls13() {
+            return Err(unexpected("a whole handshake of TLS 1.3", b"another"));
+        }
+        Ok(Done::octets(greeting.len() as u64))
+    })
+}
+
 /// What a telephone knows of a mailbox.
 struct Phone {
     client: usize,

@@ -61,7 +61,7 @@ fn every_workload_is_answered_rightly_and_nothing_is_left() {
     let output = bench(&arguments);
     assert!(output.status.success(), "{output:?}");
     let lines = String::from_utf8(output.stdout).unwrap();
-    // All workloads but `limits`, twice.
+    // All workloads but `limits` and `handshake`, twice.
     assert_eq!(lines.lines().count(), 54, "{lines}");
     assert!(
         lines
@@ -73,7 +73,14 @@ fn every_workload_is_answered_rightly_and_nothing_is_left() {
     assert_eq!(std::fs::read_to_string(csv).unwrap().lines().count(), 55);
     assert!(std::fs::read_to_string(plot).unwrap().contains("<polyline"));
 
-    let mut arguments = vec!["fetch-body", "fetch-all", "--tls", "--imap", &imaps];
+    let mut arguments = vec![
+        "handshake",
+        "fetch-body",
+        "fetch-all",
+        "--tls",
+        "--imap",
+        &imaps,
+    ];
     arguments.extend(common);
     let output = bench(&arguments);
     assert!(output.status.success(), "{output:?}");
