@@ -273,7 +273,10 @@ class Hibernating(Dovecot):
 
     CONFIG = Dovecot.CONFIG + """
 imap_hibernate_timeout = 1s
+# The defaults: a process ends when its connection was handed over.
 service imap {{
+  service_count = 1
+  process_min_avail = 0
   unix_listener imap-master {{
     mode = 0666
   }}

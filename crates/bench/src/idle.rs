@@ -12,8 +12,11 @@ use crate::report::{Report, Samples};
 use crate::run::Plan;
 use crate::writes::fresh;
 
-/// How many messages are announced.
-const MESSAGES: usize = 100;
+/// How many messages are announced at most.
+const MESSAGES: usize = 200;
+
+/// How long that may take; some servers look for messages twice a second.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Opens connections in IDLE and measures the growth of the server's memory, then tells how much
 /// later than its acknowledgement a message is announced.
@@ -30,7 +33,7 @@ pub(crate) fn idle(plan: &Plan) -> io::Result<Report> {
     }
     let opened = begin.elapsed();
     // Let the server put away what it needs no more.
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(3));
     let after = memory();
     let mut report = announcements(plan, idling.pop())?;
     if let (Some(before), Some(after)) = (before, after) {
@@ -89,7 +92,7 @@ fn announcements(plan: &Plan, watcher: Option<Conn>) -> io::Result<Report> {
     let mut samples = Samples::default();
     let begin = Instant::now();
     let start = crate::nonce();
-    for n in 0..MESSAGES {
+    for n in (0..MESSAGES).take_while(|_| begin.elapsed() < LONGEST) {
         sender.send(&fresh(plan, client, start + n))?;
         let acknowledged = Instant::now();
         let heard = told
@@ -97,7 +100,7 @@ fn announcements(plan: &Plan, watcher: Option<Conn>) -> io::Result<Report> {
             .map_err(|_| io::Error::other("a message was not announced within a minute"))??;
         // It may be announced before the acknowledgement is read.
         samples.add(heard.saturating_duration_since(acknowledged), 0);
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(plan.pause);
     }
     Ok(Report::new("idle", begin.elapsed(), vec![samples]))
 }

@@ -144,6 +144,10 @@ pub struct Arguments {
     /// Connections of the workload idle
     #[arg(long, default_value_t = 100, value_name = "NUMBER")]
     connections: usize,
+    /// How long `idle` waits between two messages: a server that puts connections away after some
+    /// time does so again then
+    #[arg(long, default_value_t = 0.005, value_name = "SECONDS")]
+    pause: f64,
     /// How long each workload is measured
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -241,6 +245,7 @@ fn plan(arguments: &Arguments) -> Result<Plan, String> {
             messages: 0,
         },
         connections: arguments.connections.max(1),
+        pause: time(arguments.pause)?,
         pid: arguments.pid,
     })
 }

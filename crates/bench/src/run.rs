@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     pub(crate) data: Data,
     pub(crate) connections: usize,
+    /// How long `idle` waits between two messages.
+    pub(crate) pause: Duration,
     pub(crate) pid: Option<u32>,
 }
 
