@@ -68,19 +68,39 @@ pub(crate) struct Data {
     pub(crate) size: u64,
     /// How many there are in the large mailbox: their dates are spread over two years.
     pub(crate) messages: u64,
+    /// After so many they begin anew: the mailbox holds copies.
+    pub(crate) distinct: u64,
 }
 
 impl Data {
+    /// The message of which message n of the large mailbox is a copy, or itself.
+    pub(crate) fn original(&self, n: u64) -> u64 {
+        if n < self.messages {
+            n % self.distinct
+        } else {
+            n
+        }
+    }
+
+    /// Which messages are copied when so many are there, numbered from 1: not too many at once.
+    pub(crate) fn copies(&self, there: u64) -> (u64, u64) {
+        let first = there % self.distinct;
+        let many = (self.distinct - first)
+            .min(self.messages - there)
+            .min(100_000);
+        (first + 1, first + many)
+    }
+
     fn random(&self, n: u64, what: u64) -> u64 {
         mix(self.seed.wrapping_add(what << 40), n)
     }
 
     pub(crate) fn sender(&self, n: u64) -> u64 {
-        self.random(n, 1) % SENDERS
+        self.random(self.original(n), 1) % SENDERS
     }
 
     pub(crate) fn is_seen(&self, n: u64) -> bool {
-        !self.random(n, 2).is_multiple_of(8)
+        !self.random(self.original(n), 2).is_multiple_of(8)
     }
 
     pub(crate) fn is_flagged(&self, n: u64) -> bool {
@@ -88,12 +108,13 @@ impl Data {
     }
 
     pub(crate) fn has_rare_word(&self, n: u64) -> bool {
-        n % 1000 == 7
+        self.original(n) % 1000 == 7
     }
 
     /// The day of message n, as a number of days since 1970.
     pub(crate) fn day(&self, n: u64) -> u64 {
-        FIRST_DAY + n * 730 / self.messages.max(1)
+        let n = self.original(n);
+        FIRST_DAY + n * 730 / self.messages.min(self.distinct).max(1)
     }
 
     /// The message that this one answers.
@@ -115,6 +136,7 @@ impl Data {
 
     /// What stands in its Message-ID, and nowhere else in ENVELOPE.
     pub(crate) fn id(&self, n: u64) -> String {
+        let n = self.original(n);
         format!("{n}.{:x}@bench.example.org", self.seed)
     }
 
@@ -131,6 +153,7 @@ impl Data {
 
     /// Message n.
     pub(crate) fn message(&self, n: u64) -> Vec<u8> {
+        let n = self.original(n);
         let mut text = String::with_capacity(self.size as usize + 2048);
         self.header(&mut text, n);
         let size = (self.size * SIZES[(self.random(n, 6) % 10) as usize] / 100) as usize;
@@ -271,12 +294,21 @@ mod tests {
         seed: 1,
         size: 8192,
         messages: 1000,
+        distinct: u64::MAX,
     };
 
     #[test]
     fn the_seed_says_what_a_message_is() {
         assert_eq!(DATA.message(5), DATA.message(5));
         assert_ne!(DATA.message(5), DATA.message(6));
+        let copies = Data {
+            distinct: 100,
+            ..DATA
+        };
+        assert_eq!(copies.message(205), copies.message(5));
+        assert_eq!(copies.day(299), copies.day(99));
+        // What is not in the large mailbox is nobody's copy.
+        assert_ne!(copies.message(1005), copies.message(5));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use crate::run::{Plan, expect};
 /// How many mailboxes the workload `list` has.
 pub(crate) const LIST_MAILBOXES: u64 = 1000;
 
-/// The hash of each message of the large mailbox.
+/// The hash of each message of the large mailbox, in turn if there are copies.
 pub(crate) fn hashes(plan: &Plan) -> Vec<u64> {
-    (0..plan.data.messages)
+    (0..plan.data.messages.min(plan.data.distinct))
         .map(|n| hash(&plan.data.message(n)))
         .collect()
 }
@@ -26,7 +26,16 @@ pub(crate) fn data_box(plan: &Plan) -> io::Result<()> {
     let mut there = messages(&mut conn, &mailbox)?;
     let batch = if conn.can("MULTIAPPEND") { 100 } else { 1 };
     while there < plan.data.messages {
-        let end = (there + batch).min(plan.data.messages);
+        if there >= plan.data.distinct {
+            let (from, to) = plan.data.copies(there);
+            conn.command(format_args!("EXAMINE {mailbox}"))?;
+            conn.command(format_args!("COPY {from}:{to} {mailbox}"))?;
+            there += to + 1 - from;
+            continue;
+        }
+        let end = (there + batch)
+            .min(plan.data.messages)
+            .min(plan.data.distinct);
         conn.queue(format!("t APPEND {mailbox}").as_bytes());
         for n in there..end {
             conn.queue(b" ");

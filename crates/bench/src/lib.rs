@@ -119,6 +119,9 @@ pub struct Arguments {
     /// File with the password of all users [default: the environment's RESTANTE_BENCH_PASSWORD]
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Let each operation of login and lmtp be another user's, instead of each client's
+    #[arg(long, requires = "users")]
+    spread: bool,
     /// What the names of the mailboxes begin with that are made, and deleted afterwards
     #[arg(long, default_value = "restante-bench", value_name = "NAME")]
     prefix: String,
@@ -130,6 +133,12 @@ pub struct Arguments {
         value_name = "NUMBERS"
     )]
     messages: Vec<u64>,
+    /// Of these so many are different, and the others copies, made by COPY
+    #[arg(long, value_name = "NUMBER")]
+    distinct: Option<u64>,
+    /// Let append and store-one work on copies of the whole large mailbox, instead of small ones
+    #[arg(long)]
+    in_large: bool,
     /// Mean octets of a message
     #[arg(long, default_value_t = 8192, value_name = "OCTETS")]
     size: u64,
@@ -243,8 +252,11 @@ fn plan(arguments: &Arguments) -> Result<Plan, String> {
             seed: arguments.seed,
             size: arguments.size,
             messages: 0,
+            distinct: arguments.distinct.unwrap_or(u64::MAX).max(1),
         },
         connections: arguments.connections.max(1),
+        spread: arguments.spread,
+        in_large: arguments.in_large,
         pause: time(arguments.pause)?,
         pid: arguments.pid,
     })

@@ -147,7 +147,7 @@ pub(crate) fn fetch_body(plan: &Plan) -> io::Result<Report> {
                 return Ok(Step::Continue(()));
             }
             let counts = conn.reply_hashed(got)?;
-            if got[..] != [hashes[at as usize]] {
+            if got[..] != [hashes[plan.data.original(at) as usize]] {
                 return Err(unexpected(
                     &format!("message {}", at + 1),
                     b"other bytes than were sent",
@@ -166,7 +166,9 @@ pub(crate) fn fetch_all(plan: &Plan) -> io::Result<Report> {
         plan,
         |_| {
             let mut reader = Reader::new(plan, 0)?;
-            reader.hashes.clone_from(&hashes);
+            reader.hashes = (0..plan.data.messages)
+                .map(|n| hashes[plan.data.original(n) as usize])
+                .collect();
             Ok(reader)
         },
         |reader, n| {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::conn::{Conn, PATIENCE, unexpected};
-use crate::data::Data;
+use crate::data::{Data, mix};
 use crate::process;
 use crate::report::{Report, Samples};
 
@@ -32,6 +32,10 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     pub(crate) data: Data,
     pub(crate) connections: usize,
+    /// Each operation of `login` and `lmtp` is another user's.
+    pub(crate) spread: bool,
+    /// `append` and `store-one` work on copies of the whole large mailbox.
+    pub(crate) in_large: bool,
     /// How long `idle` waits between two messages.
     pub(crate) pause: Duration,
     pub(crate) pid: Option<u32>,
@@ -42,6 +46,14 @@ impl Plan {
     /// number of users.
     pub(crate) fn user_of(&self, client: usize) -> String {
         self.user.replace("%d", &(client % self.users).to_string())
+    }
+
+    /// The number of the user whose operation it is.
+    pub(crate) fn user_number(&self, client: usize, operation: usize) -> usize {
+        match self.spread {
+            true => mix(client as u64, operation as u64) as usize % self.users,
+            false => client % self.users,
+        }
     }
 
     pub(crate) fn login(&self, client: usize, buffer: usize) -> io::Result<Conn> {

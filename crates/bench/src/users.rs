@@ -13,8 +13,8 @@ use crate::writes::fresh;
 pub(crate) fn login(plan: &Plan) -> io::Result<Report> {
     if plan.tls {
         // A handshake has many steps of its own.
-        return run("login", plan, Ok, |client, _| {
-            let mut conn = plan.login(*client, 4096)?;
+        return run("login", plan, Ok, |client, n| {
+            let mut conn = plan.login(plan.user_number(*client, n), 4096)?;
             Ok(Done::octets(conn.command(format_args!("LOGOUT"))?.octets))
         });
     }
@@ -22,11 +22,14 @@ pub(crate) fn login(plan: &Plan) -> io::Result<Report> {
     run_steps(
         "login",
         plan,
-        |client| Ok((open()?, plan.user_of(client))),
-        |conn, user, _, step| {
+        |client| Ok((open()?, client)),
+        |conn, client, n, step| {
             match step {
                 0 => *conn = open()?,
-                1 => conn.greeted(user, &plan.password)?,
+                1 => {
+                    let user = plan.user_of(plan.user_number(*client, n));
+                    conn.greeted(&user, &plan.password)?;
+                }
                 2 => {
                     conn.reply()?;
                     conn.send(format_args!("LOGOUT"))?;
@@ -227,7 +230,7 @@ pub(crate) fn mixed(plan: &Plan) -> io::Result<Report> {
             match kind {
                 // Others' changes are told too.
                 Kind::Flags => expect("FETCH responses", recent, counts.fetches.min(recent))?,
-                Kind::Body if person.hashes != [hashes[at as usize]] => {
+                Kind::Body if person.hashes != [hashes[plan.data.original(at) as usize]] => {
                     return Err(unexpected("the message", b"other bytes"));
                 }
                 Kind::Envelope => expect("FETCH response", 1, counts.fetches.min(1))?,

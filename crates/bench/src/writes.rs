@@ -1,6 +1,7 @@
 //! Workloads that change mailboxes: each change is acknowledged before the next.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::conn::Conn;
@@ -45,10 +46,20 @@ fn target(plan: &Plan, shared: bool, client: usize) -> String {
 
 /// APPEND of one message at a time, to a mailbox of each client's own or to one of all.
 pub(crate) fn append(plan: &Plan, shared: bool) -> io::Result<Report> {
+    if plan.in_large && !shared && plan.clients > 1 && plan.user.contains("%d") {
+        // The large mailbox is the first user's.
+        return Err(io::Error::other(
+            "append with --in-large is for one client, or for one user",
+        ));
+    }
     for client in 0..if shared { 1 } else { plan.clients } {
         let mut conn = plan.login(client, 4096)?;
         empty_box(&mut conn, &target(plan, shared, client))?;
+        if plan.in_large {
+            copy_all(plan, &target(plan, shared, client))?;
+        }
     }
+    let work = if plan.in_large { work_size(plan) } else { 0 };
     let report = run_steps(
         if shared { "append-shared" } else { "append" },
         plan,
@@ -74,7 +85,8 @@ pub(crate) fn append(plan: &Plan, shared: bool) -> io::Result<Report> {
         let mut conn = plan.login(client, 4096)?;
         there += messages(&mut conn, &target(plan, shared, client))?;
     }
-    expect("messages", report.all, there)?;
+    let boxes = if shared { 1 } else { plan.clients };
+    expect("messages", report.all + work * boxes as u64, there)?;
     Ok(report)
 }
 
@@ -83,12 +95,13 @@ pub(crate) fn deliver(plan: &Plan) -> io::Result<Report> {
     let address = plan.lmtp.as_deref().ok_or_else(|| {
         io::Error::other("the workload lmtp needs the address of the LMTP server: --lmtp")
     })?;
-    let mut users: Vec<usize> = (0..plan.clients).collect();
-    if !plan.user.contains("%d") {
-        users.truncate(1);
-    } else {
-        users.truncate(plan.users);
-    }
+    // Of many not all are looked at.
+    let looked_at = 100.min(plan.users);
+    let users: Vec<usize> = match (plan.user.contains("%d"), plan.spread) {
+        (false, _) => vec![0],
+        (true, true) => (0..looked_at).collect(),
+        (true, false) => (0..plan.clients.min(plan.users)).collect(),
+    };
     let count = |users: &[usize]| -> io::Result<u64> {
         let counts = users
             .iter()
@@ -97,20 +110,25 @@ pub(crate) fn deliver(plan: &Plan) -> io::Result<Report> {
     };
     let before = count(&users)?;
     let start = crate::nonce();
+    let looked_at_got = AtomicU64::new(0);
     let report = run_steps(
         "lmtp",
         plan,
         |client| {
-            let state = (plan.user_of(client), client, Vec::new(), Sent::default());
+            let state = (client, Vec::new(), Sent::default());
             Ok((lmtp::open(address)?, state))
         },
-        |conn, (user, client, text, sent), n, step| {
+        |conn, (client, text, sent), n, step| {
             match step {
                 0 => {
                     // A Message-ID that was delivered before may be dropped: Cyrus does.
                     *text = fresh(plan, *client, n + start);
                     *sent = Sent::now(text);
-                    lmtp::envelope(conn, user)?;
+                    let user = plan.user_number(*client, n);
+                    if plan.spread && user < looked_at {
+                        looked_at_got.fetch_add(1, Ordering::Relaxed);
+                    }
+                    lmtp::envelope(conn, &plan.user_of(user))?;
                 }
                 1 => lmtp::data(conn, text)?,
                 _ => {
@@ -121,7 +139,11 @@ pub(crate) fn deliver(plan: &Plan) -> io::Result<Report> {
             Ok(Step::Continue(()))
         },
     )?;
-    expect("messages", before + report.all, count(&users)?)?;
+    let delivered = match plan.spread && plan.user.contains("%d") {
+        true => looked_at_got.into_inner(),
+        false => report.all,
+    };
+    expect("messages", before + delivered, count(&users)?)?;
     Ok(report)
 }
 
@@ -175,15 +197,29 @@ pub(crate) fn store_many(plan: &Plan) -> io::Result<Report> {
 }
 
 fn work_size(plan: &Plan) -> u64 {
-    plan.data.messages.min(MANY)
+    match plan.in_large {
+        true => plan.data.messages,
+        false => plan.data.messages.min(MANY),
+    }
+}
+
+/// Copies as many messages of the large mailbox as a work box has.
+fn copy_all(plan: &Plan, mailbox: &str) -> io::Result<Conn> {
+    let mut conn = plan.selected()?;
+    let mut first = 1;
+    while first <= work_size(plan) {
+        let last = work_size(plan).min(first + 99_999);
+        conn.command(format_args!("COPY {first}:{last} {mailbox}"))?;
+        first = last + 1;
+    }
+    Ok(conn)
 }
 
 /// A mailbox with up to 1,000 messages of the large one, selected.
 fn work_box(plan: &Plan, what: &str, client: usize) -> io::Result<Conn> {
-    let mut conn = plan.selected()?;
     let mailbox = plan.own_box(what, client);
-    empty_box(&mut conn, &mailbox)?;
-    conn.command(format_args!("COPY 1:{} {mailbox}", work_size(plan)))?;
+    empty_box(&mut plan.login(0, 4096)?, &mailbox)?;
+    let mut conn = copy_all(plan, &mailbox)?;
     let there = conn.command(format_args!("SELECT {mailbox}"))?.exists;
     expect("messages", work_size(plan), there.unwrap_or(0))?;
     Ok(conn)
