@@ -197,6 +197,33 @@ def test_sqlite(make_server, tmp_path):
     assert counted(server, "ada@example.org") == 2
 
 
+def test_sqlite_with_a_write_ahead_log(make_server, tmp_path):
+    """The sandbox lets the file be read, and nothing be made beside it; a writer may have it open, or nobody."""
+    directory = tmp_path / "database"
+    directory.mkdir()
+    file = directory / "users.sqlite"
+    server = make_server(SETTINGS + f'[[users]]\nsource = "sql"\nfile = "{file}"\nmake_accounts = true\n'
+                                    'query = "SELECT hash AS password FROM users WHERE name = %u"\ncache = "0s"\n')
+    database = sqlite3.connect(file)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("CREATE TABLE users (name TEXT PRIMARY KEY, hash TEXT)")
+    for number, name in enumerate(["ada", "bob", "carol"]):
+        database.execute("INSERT INTO users VALUES (?, ?)", (name, "{PLAIN}x"))
+        database.commit()
+        # What is in the log only counts.
+        assert plain(server, name, "x") == "OK", server.log.read_text()
+        database.close()
+        assert [path.name for path in directory.iterdir()] == [file.name]
+        assert plain(server, name, "x") == "OK", server.log.read_text()
+        assert "[AUTHENTICATIONFAILED]" in plain(server, name, "wrong")
+        database = sqlite3.connect(file)
+        database.execute("UPDATE users SET hash = ? WHERE name = ?", (f"{{PLAIN}}y{number}", name))
+        database.commit()
+        assert plain(server, name, f"y{number}") == "OK"
+        assert "[AUTHENTICATIONFAILED]" in plain(server, name, "x")
+    database.close()
+
+
 def passable(directory):
     """Lets other users into pytest's directories, which are its own."""
     for parent in [directory, *directory.parents][:3]:
@@ -527,13 +554,25 @@ def test_pam_with_a_file(make_server, pam_service, tmp_path):
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         assert set(pool.map(lambda _: plain(server, "ada@example.org", PASSWORD), range(40))) == {"OK"}
     # Neither arguments nor the environment of a process tell a password, and none is left behind.
-    helpers = subprocess.run(["pgrep", "-P", str(server.process.pid), "-a"], capture_output=True, text=True).stdout
-    assert helpers.count("pam-broker") == 1 and "pam-check" not in helpers, helpers
+    def children(parent):
+        listed = subprocess.run(["pgrep", "-P", str(parent), "-a"], capture_output=True, text=True).stdout
+        return [line.split(" ", 1) for line in listed.splitlines()]
+
+    (keeper, keepers), = children(server.process.pid)
+    (broker, brokers), = children(keeper)
+    assert keepers.endswith("pam-keeper") and brokers.endswith("pam-broker") and not children(broker)
     assert PASSWORD not in server.log.read_text()
 
-    # Without its helper nobody's password is wrong, and the others go on.
+    # A helper that ends is followed by another, which hears what was asked meanwhile.
+    os.kill(int(broker), signal.SIGKILL)
+    assert plain(server, "ada@example.org", PASSWORD) == "OK"
+    assert "[AUTHENTICATIONFAILED]" in plain(server, "ada@example.org", "wrong")
+    (second, _), = children(keeper)
+    assert second != broker and "another is started" in server.log.read_text()
+    # Without any nobody's password is wrong, and the others go on.
     before = counted(server, "ada@example.org")
-    os.kill(int(helpers.split()[0]), signal.SIGKILL)
+    for helper in (keeper, second):
+        os.kill(int(helper), signal.SIGKILL)
     time.sleep(0.5)
     for _ in range(3):
         assert "[UNAVAILABLE]" in plain(server, "ada@example.org", PASSWORD)

@@ -61,6 +61,9 @@ enum Command {
     Acl(acl::AclCommand),
     /// Load an IMAP server, this one or any other, and measure it.
     Bench(restante_bench::Arguments),
+    /// Keep a process that starts others for checks of PAM, for the server
+    #[command(hide = true)]
+    PamKeeper,
     /// Start a process for each check of PAM, for the server
     #[command(hide = true)]
     PamBroker,
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
         Command::Throttle(command) => logins::throttle(&command),
         Command::Acl(command) => acl::run(&command),
         Command::Bench(args) => restante_bench::run(&args),
+        Command::PamKeeper => restante_server::pam::run_keeper(),
         Command::PamBroker => restante_server::pam::run_broker(),
         Command::PamCheck => return restante_server::pam::run_worker(),
         Command::Status(place) => admin::status(&place),

@@ -37,7 +37,7 @@ pub mod undelete;
 
 /// The processes that check passwords with the system's PAM, for the hidden commands that they are.
 pub mod pam {
-    pub use crate::sources::pam::{run_broker, run_worker};
+    pub use crate::sources::pam::{run_broker, run_keeper, run_worker};
 }
 
 pub use control::{Admin, AdminError};

@@ -1,55 +1,74 @@
-//! The process that starts a worker for each check. It has what the server was started with.
+//! The processes that start a worker for each check: they have what the server was started with.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use restante_auth::Secret;
 
 use super::worker::outcome_of;
-use super::{MESSAGE_BYTES_MAX, Outcome, Reply, Request, frame};
+use super::{MESSAGE_BYTES_MAX, Outcome, Reply, Request, packet};
 use crate::system;
 
 /// Workers at the same time, whatever the server asks for.
 const WORKERS_MAX: usize = 256;
 /// How often it is looked whether a worker has ended.
 const LOOK: Duration = Duration::from_millis(5);
+/// Between two brokers, so that one that cannot live does not take a processor.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Starts a broker, and another when one ends badly (the system takes the memory of the largest; somebody kills
+/// it). All have the server's socket as standard input.
+///
+/// # Errors
+/// A broker cannot be started.
+pub fn keep() -> Result<(), String> {
+    system::keep_to_itself();
+    loop {
+        let broker = Command::new("/proc/self/exe").arg("pam-broker").status();
+        match broker {
+            // The server has ended.
+            Ok(status) if status.success() => return Ok(()),
+            Ok(status) => eprintln!("the helper for PAM has ended ({status}): another is started"),
+            Err(error) => return Err(format!("the helper for PAM: {error}")),
+        }
+        thread::sleep(PAUSE);
+    }
+}
 
 /// Serves the requests that come in on standard input, which is a socket, until it is closed.
 ///
 /// # Errors
-/// Standard input is no socket, or what comes in is no request.
+/// Standard input is no socket.
 pub fn run() -> Result<(), String> {
     system::keep_to_itself();
     serve().map_err(|error| format!("the helper for PAM: {error}"))
 }
 
 fn serve() -> io::Result<()> {
-    let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let replies = Arc::new(Mutex::new(stream.try_clone()?));
+    let socket = Arc::new(UnixDatagram::from(
+        io::stdin().as_fd().try_clone_to_owned()?,
+    ));
+    // The server's end does not wait; this one does.
+    socket.set_nonblocking(false)?;
     let running = Arc::new(AtomicUsize::new(0));
-    let mut requests = &stream;
+    let mut message = Secret::new(vec![0; MESSAGE_BYTES_MAX]);
     loop {
-        let mut length = [0; 4];
-        match requests.read_exact(&mut length) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
-            read => read?,
+        let length = socket.recv(message.expose_mut())?;
+        // The server has closed its end.
+        if length == 0 {
+            return Ok(());
         }
-        let length = u32::from_be_bytes(length) as usize;
-        if length > MESSAGE_BYTES_MAX {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let mut message = vec![0; length];
-        requests.read_exact(&mut message)?;
-        let message = Secret::new(message);
-        let request: Request = serde_json::from_slice(message.expose())?;
-        let (replies, running) = (Arc::clone(&replies), Arc::clone(&running));
+        let Ok(request) = serde_json::from_slice::<Request>(&message.expose()[..length]) else {
+            eprintln!("the helper for PAM was sent what is no request");
+            continue;
+        };
+        let (replies, running) = (Arc::clone(&socket), Arc::clone(&running));
         if running.fetch_add(1, Ordering::Relaxed) >= WORKERS_MAX {
             running.fetch_sub(1, Ordering::Relaxed);
             reply(
@@ -66,14 +85,10 @@ fn serve() -> io::Result<()> {
             let _ = reply(&replies, request.id, outcome);
         })?;
     }
-    let _ = stream.shutdown(Shutdown::Both);
-    Ok(())
 }
 
-fn reply(replies: &Mutex<UnixStream>, id: u64, outcome: Outcome) -> io::Result<()> {
-    let message = frame(&Reply { id, outcome })?;
-    let mut stream = replies.lock().unwrap_or_else(PoisonError::into_inner);
-    stream.write_all(&message)
+fn reply(replies: &UnixDatagram, id: u64, outcome: Outcome) -> io::Result<()> {
+    replies.send(&packet(&Reply { id, outcome })?).map(drop)
 }
 
 fn check(request: &Request) -> Outcome {
@@ -99,7 +114,7 @@ fn ask(worker: &mut Child, request: &Request) -> io::Result<Outcome> {
     let end = Instant::now() + Duration::from_millis(request.timeout_ms);
     if let Some(mut stdin) = worker.stdin.take() {
         // Less than a pipe holds: it does not wait for the worker to read.
-        let message = Secret::new(frame(request)?);
+        let message = Secret::new(packet(request)?);
         stdin.write_all(message.expose())?;
     }
     loop {

@@ -2,8 +2,11 @@
 //!
 //! The server cannot start programs once it has given up what it does not need (`sandbox.rs`), and PAM's
 //! modules want files and rights that it has given up. So a *broker* is started before: this program once
-//! more, which starts a *worker* for each check. Passwords go through pipes, never through arguments or
-//! the environment.
+//! more, which starts a *worker* for each check; and before it a *keeper*, which starts another broker when one
+//! ends badly. Passwords go through pipes, never through arguments or the environment.
+//!
+//! Server and broker talk by a socket that keeps messages apart (SOCK_SEQPACKET): one broker can go on where
+//! another has ended.
 
 mod broker;
 mod library;
@@ -12,16 +15,16 @@ mod worker;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram as StdSocket;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use restante_auth::Secret;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use socket2::{Domain, Socket, Type};
+use tokio::net::UnixDatagram as Packets;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use zeroize::Zeroize;
@@ -29,7 +32,7 @@ use zeroize::Zeroize;
 use super::{Checked, Down, Template, UserName};
 use crate::config::{Config, SourceKind, UserSource};
 
-pub use broker::run as run_broker;
+pub use broker::{keep as run_keeper, run as run_broker};
 pub use worker::run as run_worker;
 
 /// The largest message between the processes: names and passwords are short.
@@ -80,7 +83,7 @@ struct Reply {
 }
 
 /// The other end of the broker, before there is a runtime.
-pub(crate) struct Started(StdUnixStream);
+pub(crate) struct Started(StdSocket);
 
 impl Started {
     /// Starts the broker, if a source needs it.
@@ -89,15 +92,16 @@ impl Started {
         if !config.users.iter().any(needed) {
             return Ok(None);
         }
-        let (ours, theirs) = StdUnixStream::pair()?;
+        let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None)?;
         // It ends when our end is closed.
         Command::new("/proc/self/exe")
-            .arg("pam-broker")
-            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .arg("pam-keeper")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .env_clear()
             .current_dir("/")
             .spawn()?;
+        let ours = StdSocket::from(OwnedFd::from(ours));
         ours.set_nonblocking(true)?;
         Ok(Some(Started(ours)))
     }
@@ -105,40 +109,37 @@ impl Started {
 
 /// The broker, as the server sees it.
 pub(crate) struct Broker {
-    write: tokio::sync::Mutex<OwnedWriteHalf>,
+    socket: Arc<Packets>,
     waiting: Arc<Mutex<Waiting>>,
 }
 
 #[derive(Default)]
 struct Waiting {
     last: u64,
-    /// `None`: the broker has ended.
+    /// `None`: broker and keeper have ended.
     answers: Option<HashMap<u64, oneshot::Sender<Outcome>>>,
 }
 
 impl Broker {
-    pub(crate) fn new(Started(stream): Started) -> io::Result<Broker> {
-        let (read, write) = UnixStream::from_std(stream)?.into_split();
+    pub(crate) fn new(Started(socket): Started) -> io::Result<Broker> {
+        let socket = Arc::new(Packets::from_std(socket)?);
         let waiting = Arc::new(Mutex::new(Waiting {
             last: 0,
             answers: Some(HashMap::new()),
         }));
-        let answers = Arc::clone(&waiting);
+        let (answers, read) = (Arc::clone(&waiting), Arc::clone(&socket));
         tokio::spawn(async move {
-            let end = listen(read, &answers).await;
+            let end = listen(&read, &answers).await;
             let reason = end.err().map(|error| error.to_string());
-            tracing::error!(reason, "the helper for PAM has ended: restart the server");
+            tracing::error!(reason, "the helpers for PAM have ended: restart the server");
             // Who waits hears of it by that.
             lock(&answers).answers = None;
         });
-        Ok(Broker {
-            write: tokio::sync::Mutex::new(write),
-            waiting,
-        })
+        Ok(Broker { socket, waiting })
     }
 
     async fn ask(&self, mut request: Request) -> Result<Outcome, Down> {
-        let gone = || Down("the helper for PAM has ended: restart the server".to_owned());
+        let gone = || Down("the helpers for PAM have ended: restart the server".to_owned());
         let (answer, answered) = oneshot::channel();
         request.id = {
             let mut waiting = lock(&self.waiting);
@@ -150,13 +151,9 @@ impl Broker {
         };
         // Also when nobody waits for the answer any more.
         let forget = Forget(&self.waiting, request.id);
-        let message = Secret::new(frame(&request).map_err(|error| Down(error.to_string()))?);
-        {
-            let mut write = self.write.lock().await;
-            // Whole or not at all: half a message would be the end of all.
-            let written = write.write_all(message.expose()).await;
-            written.map_err(|error| Down(error.to_string()))?;
-        }
+        let message = Secret::new(packet(&request).map_err(|error| Down(error.to_string()))?);
+        let sent = self.socket.send(message.expose()).await;
+        sent.map_err(|error| Down(error.to_string()))?;
         let outcome = answered.await.map_err(|_| gone());
         drop(forget);
         outcome
@@ -177,18 +174,18 @@ fn lock(waiting: &Mutex<Waiting>) -> std::sync::MutexGuard<'_, Waiting> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn listen(mut read: OwnedReadHalf, waiting: &Mutex<Waiting>) -> io::Result<()> {
+async fn listen(socket: &Packets, waiting: &Mutex<Waiting>) -> io::Result<()> {
+    let mut message = vec![0; MESSAGE_BYTES_MAX];
     loop {
-        let length = match read.read_u32().await {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-            length => length? as usize,
-        };
-        if length > MESSAGE_BYTES_MAX {
-            return Err(io::ErrorKind::InvalidData.into());
+        let length = socket.recv(&mut message).await?;
+        // Nobody has the other end any more: a message has never no bytes.
+        if length == 0 {
+            return Ok(());
         }
-        let mut message = vec![0; length];
-        read.read_exact(&mut message).await?;
-        let Reply { id, outcome } = serde_json::from_slice(&message)?;
+        let Ok(Reply { id, outcome }) = serde_json::from_slice(&message[..length]) else {
+            tracing::error!("the helper for PAM says what is no answer");
+            continue;
+        };
         let answer = lock(waiting)
             .answers
             .as_mut()
@@ -200,18 +197,15 @@ async fn listen(mut read: OwnedReadHalf, waiting: &Mutex<Waiting>) -> io::Result
     }
 }
 
-/// Its length, then JSON.
-fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
-    let mut out = vec![0; 4];
+/// A message, as JSON.
+fn packet(message: &impl Serialize) -> io::Result<Vec<u8>> {
     // Space for the largest, so that no piece of a password is left behind by growing.
-    out.reserve(MESSAGE_BYTES_MAX);
+    let mut out = Vec::with_capacity(MESSAGE_BYTES_MAX);
     serde_json::to_writer(&mut out, message)?;
-    let length = out.len() - 4;
-    if length > MESSAGE_BYTES_MAX {
+    if out.len() > MESSAGE_BYTES_MAX {
         out.zeroize();
         return Err(io::Error::other("a message that is too long"));
     }
-    out[..4].copy_from_slice(&(length as u32).to_be_bytes());
     Ok(out)
 }
 

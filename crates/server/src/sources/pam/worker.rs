@@ -51,15 +51,15 @@ pub fn run() -> ExitCode {
 
 fn read() -> Option<Request> {
     // One buffer of the largest size, so that no copy of the password is left behind by growing.
-    let mut bytes = Vec::with_capacity(MESSAGE_BYTES_MAX + 4);
-    let limit = MESSAGE_BYTES_MAX as u64 + 4;
+    let mut bytes = Vec::with_capacity(MESSAGE_BYTES_MAX);
+    let limit = MESSAGE_BYTES_MAX as u64;
     std::io::stdin()
         .lock()
         .take(limit)
         .read_to_end(&mut bytes)
         .ok()?;
     let bytes = Secret::new(bytes);
-    serde_json::from_slice(bytes.expose().get(4..)?).ok()
+    serde_json::from_slice(bytes.expose()).ok()
 }
 
 /// What an exit code means.

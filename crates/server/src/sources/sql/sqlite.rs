@@ -1,11 +1,13 @@
 //! A file of SQLite, opened for each query: it may be replaced meanwhile.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 use tokio::sync::Semaphore;
 
 use super::{Query, Row, means_yes};
@@ -59,7 +61,70 @@ fn find(
     timeout: Duration,
 ) -> rusqlite::Result<Option<Row>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(file, flags)?;
+    let opened = Connection::open_with_flags(file, flags);
+    let mut found = opened.and_then(|connection| find_in(connection, query, values, timeout));
+    // A database with a write-ahead log that nobody has open: its reader would have to make the files of the
+    // log, and this process may not write there. Without a log all is in the file, as long as it is left alone.
+    for _ in 0..3 {
+        if !found.as_ref().is_err_and(may_not_write) {
+            break;
+        }
+        let Some(before) = at_rest(file) else { break };
+        let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+        let opened = Connection::open_with_flags(immutable(file), flags);
+        let read = opened.and_then(|connection| find_in(connection, query, values, timeout));
+        if at_rest(file) == Some(before) {
+            return read;
+        }
+        // Somebody wrote meanwhile: there is a log now, or another try.
+        let opened = Connection::open_with_flags(file, flags);
+        found = opened.and_then(|connection| find_in(connection, query, values, timeout));
+    }
+    found
+}
+
+/// Whether this is of a reader that would have to write.
+fn may_not_write(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen))
+}
+
+/// What the file is now, if no log belongs to it.
+fn at_rest(file: &Path) -> Option<[i64; 4]> {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return None;
+    }
+    let now = std::fs::metadata(file).ok()?;
+    let inode = i64::try_from(now.ino()).unwrap_or(0);
+    Some([
+        inode,
+        now.mtime(),
+        now.mtime_nsec(),
+        now.size().cast_signed(),
+    ])
+}
+
+/// The address by which SQLite opens a file that nobody changes.
+fn immutable(file: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in file.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => uri.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => uri.push(byte.into()),
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri + "?immutable=1"
+}
+
+fn find_in(
+    mut connection: Connection,
+    query: &str,
+    values: &[String],
+    timeout: Duration,
+) -> rusqlite::Result<Option<Row>> {
     connection.busy_timeout(timeout)?;
     let end = Instant::now() + timeout;
     connection.progress_handler(STEPS, Some(move || Instant::now() > end))?;
@@ -150,5 +215,24 @@ mod tests {
         let start = Instant::now();
         assert!(ask(&file, endless, "ada").await.is_err());
         assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn odd_paths_are_addresses() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a b?c#d%e.sqlite");
+        Connection::open(&file)
+            .unwrap()
+            .execute_batch("CREATE TABLE u (password TEXT); INSERT INTO u VALUES ('{PLAIN}x');")
+            .unwrap();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(immutable(&file), flags).unwrap();
+        let second = Duration::from_secs(1);
+        let row = find_in(connection, "SELECT password FROM u", &[], second);
+        assert_eq!(row.unwrap().unwrap().stored.unwrap().expose(), "{PLAIN}x");
+        // A log is not passed over.
+        assert!(at_rest(&file).is_some());
+        std::fs::write(dir.path().join("a b?c#d%e.sqlite-wal"), "x").unwrap();
+        assert!(at_rest(&file).is_none());
     }
 }
