@@ -428,6 +428,8 @@ fn move_(p: &mut Parser<'_>, set: SetReader) -> Result<CommandBody> {
 /// fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"      ; RFC 7162 §7
 /// fetch-modifier =/ modifier-partial                                      ; RFC 9394 §4
 /// ```
+///
+/// RFC 9394 §3.3 speaks of UID FETCH only; its grammar gives the modifier to FETCH too, as other servers do.
 fn fetch(p: &mut Parser<'_>, set: SetReader) -> Result<CommandBody> {
     p.space()?;
     let set = set(p)?;
@@ -456,10 +458,6 @@ fn fetch(p: &mut Parser<'_>, set: SetReader) -> Result<CommandBody> {
         // RFC 7162 §3.2.6
         if modifiers.vanished && !(set.is_uid() && modifiers.changed_since.is_some()) {
             return p.syntax("VANISHED needs UID FETCH and CHANGEDSINCE");
-        }
-        // RFC 9394 §3.3
-        if modifiers.partial.is_some() && !set.is_uid() {
-            return p.syntax("PARTIAL needs UID FETCH");
         }
     }
     Ok(CommandBody::Fetch(crate::types::Fetch {

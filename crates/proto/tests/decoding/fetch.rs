@@ -181,7 +181,6 @@ fn fetch_modifiers() {
         "UID FETCH 1 FLAGS (VANISHED)",
         "FETCH 1 FLAGS (CHANGEDSINCE)",
         "FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)",
-        "FETCH 1 FLAGS (PARTIAL 1:2)",
         "UID FETCH 1 FLAGS (PARTIAL 0:1)",
         "UID FETCH 1 FLAGS (PARTIAL 1:-1)",
     ] {

@@ -73,19 +73,19 @@ pub(super) async fn extended(part: Part, wanted: &UrlFetch) -> Result<Option<Ite
             let decoded = match decoder {
                 Some((decoder, range)) => {
                     let measured = measure(&part, decoder.clone(), range.clone()).await;
-                    let (measure, lines) = match measured {
+                    let measure = match measured {
                         Err(MailError::Damaged { .. } | MailError::Expunged) => return Ok(None),
                         measured => measured?,
                     };
                     if let Some(structure) = &mut structure {
-                        describe_decoded(structure, &measure, lines);
+                        describe_decoded(structure, &measure);
                     }
                     Some(Decoded {
                         part,
                         decoder,
                         range,
-                        has_nul: measure.has_nul,
-                        wanted: cut(measure.octets, partial),
+                        has_nul: measure.has_nul(),
+                        wanted: cut(measure.octets(), partial),
                     })
                 }
                 None => None,
@@ -170,24 +170,77 @@ async fn read_step(
     Ok(true)
 }
 
-/// How long the decoded part is, and how many lines it has.
+/// How long the decoded part is, and what the octets are like.
 async fn measure(
     part: &Part,
     mut decoder: Decoder,
     mut range: Range<u64>,
-) -> Result<(Measure, u64), MailError> {
-    let (mut measure, mut lines) = (Measure::default(), 0);
+) -> Result<Lines, MailError> {
+    let mut lines = Lines::default();
     let mut decoded = Vec::new();
     loop {
         decoded.clear();
         let goes_on = read_step(part, &mut range, &mut decoder, &mut decoded).await?;
-        measure.add(&decoded);
-        lines += decoded.iter().filter(|octet| **octet == b'\n').count() as u64;
+        lines.add(&decoded);
         if !goes_on {
-            return Ok((measure, lines));
+            return Ok(lines);
         }
     }
 }
+
+/// The decoded octets as lines.
+#[derive(Debug, Default)]
+struct Lines {
+    measure: Measure,
+    /// How many end.
+    count: u64,
+    /// The octets of the line that goes on.
+    length: usize,
+    after_cr: bool,
+    has_high: bool,
+    /// A bare CR or LF, or a line that is too long for SMTP.
+    is_broken: bool,
+}
+
+impl Lines {
+    fn add(&mut self, decoded: &[u8]) {
+        self.measure.add(decoded);
+        for &octet in decoded {
+            self.is_broken |= self.after_cr != (octet == b'\n');
+            self.after_cr = octet == b'\r';
+            self.has_high |= !octet.is_ascii();
+            match octet {
+                b'\n' => {
+                    self.count += 1;
+                    self.length = 0;
+                }
+                b'\r' => {}
+                _ => self.length += 1,
+            }
+            self.is_broken |= self.length > LONGEST_LINE;
+        }
+    }
+
+    fn octets(&self) -> u64 {
+        self.measure.octets
+    }
+
+    fn has_nul(&self) -> bool {
+        self.measure.has_nul
+    }
+
+    /// The identity encoding that says most (RFC 2045 §2.7 to §2.9).
+    fn encoding(&self) -> &'static [u8] {
+        match () {
+            () if self.has_nul() || self.is_broken || self.after_cr => b"BINARY",
+            () if self.has_high => b"8BIT",
+            () => b"7BIT",
+        }
+    }
+}
+
+/// The longest line of 7bit and 8bit data, without its CRLF (RFC 2045 §2.7).
+const LONGEST_LINE: usize = 998;
 
 /// The part that a URL names, and the range of its octets; `None` if it names something else.
 fn part_path(part: &Part) -> Option<(Vec<u32>, Option<Partial>)> {
@@ -272,7 +325,7 @@ fn structure_of<'s>(whole: &'s BodyStructure, path: &[u32]) -> Option<&'s BodySt
 }
 
 /// The structure of what is decoded (RFC 5524 §3.2).
-fn describe_decoded(structure: &mut BodyStructure, measure: &Measure, lines: u64) {
+fn describe_decoded(structure: &mut BodyStructure, lines: &Lines) {
     let BodyStructure::Single(part) = structure else {
         return;
     };
@@ -282,9 +335,36 @@ fn describe_decoded(structure: &mut BodyStructure, measure: &Measure, lines: u64
     if !encoded {
         return;
     }
-    part.basic.encoding = b"BINARY".to_vec();
-    part.basic.size = measure.octets;
+    part.basic.encoding = lines.encoding().to_vec();
+    part.basic.size = lines.octets();
     if let SinglePartKind::Text(count) = &mut part.kind {
-        *count = lines;
+        *count = lines.count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_encoding_is_the_narrowest_that_holds() {
+        let long = [&[b'x'; LONGEST_LINE][..], b"\r\n"].concat();
+        let longer = [&[b'x'; LONGEST_LINE + 1][..], b"\r\n"].concat();
+        for (octets, encoding) in [
+            (&b""[..], &b"7BIT"[..]),
+            (b"a\r\nb", b"7BIT"),
+            (&long, b"7BIT"),
+            (b"caf\xc3\xa9\r\n", b"8BIT"),
+            (&longer, b"BINARY"),
+            (b"a\nb", b"BINARY"),
+            (b"a\rb", b"BINARY"),
+            (b"a\r", b"BINARY"),
+            (b"a\x00b", b"BINARY"),
+        ] {
+            let mut lines = Lines::default();
+            // In steps that part CR from LF.
+            octets.chunks(1).for_each(|step| lines.add(step));
+            assert_eq!(lines.encoding(), encoding, "{octets:?}");
+        }
     }
 }
