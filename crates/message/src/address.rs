@@ -51,6 +51,7 @@ impl AddressReader {
             let (token, space) = scanner.next();
             match token {
                 Token::End => break,
+                Token::Comment if list.element.place.is_in_angle() => {}
                 Token::Comment => list.element.comment.clone_from(scanner.word),
                 Token::Word => list.element.word(scanner.word, space),
                 Token::Special(special) => list.special(special),
@@ -77,6 +78,16 @@ enum Place {
     AngleDomain,
     /// After `>`, or words after a domain.
     After,
+}
+
+impl Place {
+    /// Between `<` and `>`, where a comment is not somebody's name.
+    fn is_in_angle(self) -> bool {
+        matches!(
+            self,
+            Place::AngleRoute | Place::AngleLocal | Place::AngleDomain
+        )
+    }
 }
 
 /// One address as it is put together; the buffers are used again for the next.
@@ -194,7 +205,13 @@ impl List<'_> {
         let element = &mut *self.element;
         match (special, element.place) {
             // `<@a,@b:c@d>`
-            (b',' | b'@', Place::AngleRoute) => element.route.push(special),
+            (b',' | b'@', Place::AngleRoute) => {
+                // A comma is missing.
+                if special == b'@' && !element.route.ends_with(b",") {
+                    element.route.push(b',');
+                }
+                element.route.push(special);
+            }
             (b':', Place::AngleRoute) => element.place = Place::AngleLocal,
             (b',', _) => self.end_element(),
             (b';', _) => {

@@ -33,10 +33,14 @@ fn tree() -> impl Strategy<Value = Tree> {
         },
     );
     text.prop_recursive(3, 12, 4, |inner| {
+        // In debug builds mail-parser 0.11 stops at a message right in a message of a multipart.
+        let no_message = inner.clone().prop_filter("a message in a message", |tree| {
+            !matches!(tree, Tree::Message { .. })
+        });
         prop_oneof![
             (0..3_usize, prop::collection::vec(inner.clone(), 1..4))
                 .prop_map(|(subtype, children)| Tree::Multipart { subtype, children }),
-            ("[a-z ]{1,20}", inner).prop_map(|(subject, inner)| Tree::Message {
+            ("[a-z ]{1,20}", no_message).prop_map(|(subject, inner)| Tree::Message {
                 subject,
                 inner: Box::new(inner)
             }),

@@ -364,6 +364,8 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("a@b (A (the) B)", "((\"A (the) B\" NIL \"a\" \"b\"))"),
     ("<a@b> (A)", "((\"A\" NIL \"a\" \"b\"))"),
     ("N (c) <a(x)@(y)b>", "((\"N\" NIL \"a\" \"b\"))"),
+    ("<a (x)@ (y) b>", "((NIL NIL \"a\" \"b\"))"),
+    ("<a(x)@b> (N)", "((\"N\" NIL \"a\" \"b\"))"),
     ("\"a b\"@c", "((NIL NIL \"a b\" \"c\"))"),
     ("\"a.b\".c@d", "((NIL NIL \"a.b.c\" \"d\"))"),
     // RFC 5322 A.6.3 and §4.4
@@ -376,6 +378,7 @@ const ADDRESSES: &[(&str, &str)] = &[
         "((\"Joe Q. Public\" NIL \"john.q.public\" \"example.com\"))",
     ),
     ("<@a,@b:c@d>", "((NIL \"@a,@b\" \"c\" \"d\"))"),
+    ("<@a @b , @c:d@e>", "((NIL \"@a,@b,@c\" \"d\" \"e\"))"),
     (
         "Mary <@machine.tld:mary@example.net>, , jdoe@test . example",
         "((\"Mary\" \"@machine.tld\" \"mary\" \"example.net\")(NIL NIL \"jdoe\" \"test.example\"))",
