@@ -10,33 +10,45 @@ const STEP: usize = 512;
 
 impl Message {
     /// The first 200 characters of the first text that is not blank, in one line, without HTML.
-    /// Empty if there is none.
+    /// Empty if there is none. What is quoted of another message is left out, unless there is
+    /// nothing else.
     pub fn preview(&self) -> String {
         for capture in &self.captures {
             let part = &self.structure.parts[capture.part];
             let mut text = String::new();
             let mut decoder = TextDecoder::for_part(part);
             let mut preview = Preview::default();
+            let mut quoted = Preview::default();
             if part.media_type == "text/html" {
                 decoder.push(&capture.bytes, &mut text);
                 decoder.finish(&mut text);
-                html_text(&text, &mut preview);
+                html_text(&text, &mut preview, &mut quoted);
             } else {
-                // Little of it is needed, unless it is mostly white space.
+                let mut lines = Lines::default();
+                let mut push = |character| match lines.is_quoted(character) {
+                    true => {
+                        quoted.push(character);
+                        false
+                    }
+                    false => preview.push(character),
+                };
+                // Little of it is needed, unless it is mostly white space or quotation.
                 let mut pieces = capture.bytes.chunks(STEP);
                 let is_full = pieces.any(|piece| {
                     text.clear();
                     decoder.push(piece, &mut text);
-                    text.chars().any(|character| preview.push(character))
+                    text.chars().any(&mut push)
                 });
                 if !is_full {
                     text.clear();
                     decoder.finish(&mut text);
-                    text.chars().any(|character| preview.push(character));
+                    text.chars().any(&mut push);
                 }
             }
-            if !preview.text.is_empty() {
-                return preview.text;
+            for text in [preview.text, quoted.text] {
+                if !text.is_empty() {
+                    return text;
+                }
             }
         }
         String::new()
@@ -79,30 +91,66 @@ impl Preview {
     }
 }
 
-/// Adds the text of HTML: no tags, no comments, no style, script or title.
-fn html_text(html: &str, preview: &mut Preview) {
+/// Tells the lines that are quoted: those that begin with `>`.
+#[derive(Default)]
+struct Lines {
+    is_inside: bool,
+    is_quoted: bool,
+}
+
+impl Lines {
+    fn is_quoted(&mut self, character: char) -> bool {
+        if !self.is_inside {
+            self.is_quoted = character == '>';
+        }
+        self.is_inside = character != '\n';
+        self.is_quoted
+    }
+}
+
+/// Adds the text of HTML: no tags, no comments, no style, script or title. What stands in a
+/// `blockquote` goes to `quoted`.
+fn html_text(html: &str, preview: &mut Preview, quoted: &mut Preview) {
     let mut rest = html;
+    let mut depth = 0_u32;
+    let mut push = |character, depth| match depth {
+        0 => preview.push(character),
+        _ => {
+            quoted.push(character);
+            false
+        }
+    };
     while let Some(character) = rest.chars().next() {
         let full = match character {
             '<' => {
+                if is_tag(rest, "<blockquote") {
+                    depth = depth.saturating_add(1);
+                } else if is_tag(rest, "</blockquote") {
+                    depth = depth.saturating_sub(1);
+                }
                 rest = after_tag(rest);
                 // Any tag may stand between words; one inside a word is rare enough.
-                preview.push(' ')
+                push(' ', 0) || push(' ', 1)
             }
             '&' => {
                 let (character, after) = entity(rest);
                 rest = after;
-                preview.push(character)
+                push(character, depth)
             }
             _ => {
                 rest = &rest[character.len_utf8()..];
-                preview.push(character)
+                push(character, depth)
             }
         };
         if full {
             return;
         }
     }
+}
+
+fn is_tag(html: &str, tag: &str) -> bool {
+    let name = html.get(..tag.len());
+    name.is_some_and(|name| name.eq_ignore_ascii_case(tag))
 }
 
 /// What follows a tag, or an element whose content is not text.
@@ -222,6 +270,23 @@ mod tests {
                     .to_owned(),
                 "this",
             ),
+            // Quotations, above, below and between; alone they are better than nothing.
+            ("\r\n> a\r\n>> b\r\n\r\nbelow\r\n".to_owned(), "below"),
+            (
+                "\r\nabove\r\n>a\r\nand\r\n> b\r\nbelow".to_owned(),
+                "above and below",
+            ),
+            ("\r\n1 > 0\r\n > x\r\n".to_owned(), "1 > 0 > x"),
+            ("\r\n> all\r\n> quoted".to_owned(), "> all > quoted"),
+            (format!("\r\n{}new", "> old\r\n".repeat(300)), "new"),
+            (
+                format!(
+                    "{html}new<BlockQuote class=x>old<blockquote>older</blockquote>old</blockquote>end"
+                ),
+                "new end",
+            ),
+            (format!("{html}<blockquote>all of it"), "all of it"),
+            (format!("{html}</blockquote>a</blockquote>"), "a"),
             ("Content-Type: image/png\r\n\r\nxyz".to_owned(), ""),
             (String::new(), ""),
         ];
@@ -238,7 +303,16 @@ mod tests {
                 .count(),
             200
         );
-        for piece in ["<", "&", "<!--", "<style>", "</", "<head>", "&#"] {
+        for piece in [
+            "<",
+            "&",
+            "<blockquote>",
+            "<!--",
+            "<style>",
+            "</",
+            "<head>",
+            "&#",
+        ] {
             preview(&format!(
                 "Content-Type: text/html\r\n\r\n{}",
                 piece.repeat(100_000)
