@@ -97,6 +97,8 @@ def test_a_passwd_file_of_every_scheme(make_server, tmp_path):
         lines.append(f"{scheme.lower()}@example.org:{doveadm_hash(PASSWORD, scheme)}:1000:1000::/home/x::userdb_mail=x\n")
     lines += ["locked@example.org:{PLAIN}x::::::nologin\n", "elsewhere@example.org:{PLAIN}x::::::allow_nets=192.0.2.0/24\n",
               "here@example.org:{PLAIN}x::::::allow_nets=127.0.0.0/8,::1\n", "ada:{PLAIN}x\n"]
+    # What nobody should have any more is not checked, and the log says what to do.
+    lines.append(f"old@example.org:{doveadm_hash('secret', 'DES-CRYPT')}\n")
     # As systems keep their own users: crypt(3) of "x" with yescrypt.
     lines.append("shadow@example.org:$y$j75$saltsalt$Gtztd5zUp728UyZG5IA6qtNknB9RVEpxHqWZmvVOP57:19000::::\n")
     users = tmp_path / "users"
@@ -118,6 +120,8 @@ def test_a_passwd_file_of_every_scheme(make_server, tmp_path):
     assert plain(server, "here@example.org", "x") == plain(server, "shadow@example.org", "x") == "OK"
     for name in ["locked@example.org", "elsewhere@example.org"]:
         assert "[AUTHORIZATIONFAILED]" in plain(server, name, "x")
+    assert "[AUTHENTICATIONFAILED]" in plain(server, "old@example.org", "secret")
+    assert re.search("old@example.org.*crypt.3. with DES is not checked.*set a new password", server.log.read_text())
     # Not of its domains.
     assert plain(server, "ada", "x") == plain(server, "nobody@example.org", "x") == plain(server, "bob", "x")
     refuses_odd_names(server)

@@ -40,6 +40,12 @@ pub enum SchemeError {
     /// A scheme that is not known here.
     #[error("the scheme {0} is not known")]
     Unknown(String),
+    /// DES, as crypt(3) once had it: no maintained library checks it, and nobody should wish for one.
+    #[error(
+        "crypt(3) with DES is not checked: what fits it is found in hours, and only the first eight characters \
+         count; have the user set a new password, or store another hash (doveadm pw -s BLF-CRYPT makes one)"
+    )]
+    Des,
     /// What follows the scheme is not what it should be.
     #[error("not a stored password: {0}")]
     Malformed(&'static str),
@@ -137,6 +143,16 @@ pub fn is_current(stored: &str) -> bool {
     stored.starts_with("$argon2id$")
 }
 
+/// Whether it looks as a hash by DES: salt and hash in 13 letters, or an underscore and 19 (BSD's).
+fn is_des(text: &str) -> bool {
+    let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/');
+    let (hash, length) = match text.strip_prefix('_') {
+        Some(rest) => (rest, 19),
+        None => (text, 13),
+    };
+    hash.len() == length && hash.bytes().all(letters)
+}
+
 impl Stored {
     fn parse(text: &str) -> Result<Stored, SchemeError> {
         if text.len() > STORED_BYTES_MAX {
@@ -180,6 +196,7 @@ impl Stored {
             "BLF-CRYPT" => Stored::bcrypt(&text()?),
             "MD5-CRYPT" => Stored::md5_crypt(&text()?),
             "CRYPT" => Stored::crypt(&text()?),
+            "DES-CRYPT" => Err(SchemeError::Des),
             "SHA" | "SHA1" => digest(Algorithm::Sha1, false),
             "SHA256" => digest(Algorithm::Sha256, false),
             "SHA512" => digest(Algorithm::Sha512, false),
@@ -211,6 +228,7 @@ impl Stored {
                 let id: String = text[1..].chars().take_while(|c| *c != '$').collect();
                 Err(SchemeError::Unknown(format!("${id:.20}$")))
             }
+            _ if is_des(text) => Err(SchemeError::Des),
             _ => Err(SchemeError::Malformed("neither {SCHEME} nor $id$")),
         }
     }

@@ -86,13 +86,17 @@ impl Conn {
         })
     }
 
-    /// Whether it is in TLS 1.3, by a handshake that resumed nothing and took no detour.
+    /// Whether it is in TLS 1.3, by a handshake that resumed nothing. (A server may ask for another key first: Cyrus
+    /// takes P-256 alone.)
     pub(crate) fn is_new_tls13(&self) -> bool {
         let Stream::Tls(stream) = &self.stream else {
             return false;
         };
         stream.conn.protocol_version() == Some(ProtocolVersion::TLSv1_3)
-            && stream.conn.handshake_kind() == Some(HandshakeKind::Full)
+            && matches!(
+                stream.conn.handshake_kind(),
+                Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest)
+            )
     }
 
     /// Connects, reads the greeting, logs in.

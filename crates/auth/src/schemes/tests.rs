@@ -192,7 +192,7 @@ fn what_is_no_stored_password_is_nobodys() {
         "{SHA256}!",
         "{CRYPT}",
         "{CRYPT}*",
-        "{CRYPT}ab0123456789.",
+        "{CRYPT}ab012345678",
         "{CRYPT}$7$x",
         "$7$abc$def",
         "$6$",
@@ -228,6 +228,22 @@ fn what_is_no_stored_password_is_nobodys() {
         check("{NO-SUCH}x").unwrap_err().to_string(),
         "the scheme {NO-SUCH} is not known"
     );
+}
+
+/// Not checked, and said so with what to do: hashes of "secret" by doveadm and perl.
+#[test]
+fn des_is_refused_in_a_sentence() {
+    for stored in [
+        "{DES-CRYPT}2V6BlveZ5PKb2",
+        "{CRYPT}2V6BlveZ5PKb2",
+        "abNANd1rDfiNc",
+        "_J9..rasmz0.F/jqjWck",
+    ] {
+        assert_eq!(check(stored), Err(SchemeError::Des), "{stored}");
+        assert!(!verify("secret", stored));
+    }
+    let said = SchemeError::Des.to_string();
+    assert!(said.contains("set a new password"), "{said}");
 }
 
 proptest::proptest! {
