@@ -70,6 +70,10 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
         };
         return Ok(reply.code(modified(selected, &args.set, refused).await?));
     }
+    if gone && args.silent {
+        // RFC 2180 §4.2.1: no flags of what is gone are missing in the answer.
+        return Ok(Reply::ok("STORE completed").code(Code::ExpungeIssued));
+    }
     if gone {
         return Err(expunge_issued());
     }
@@ -90,9 +94,10 @@ async fn limited(cx: &mut Cx, selected: &Selected, asked: UidSet) -> Result<UidS
     }
 }
 
-/// Some of the messages that were named by number have been expunged (RFC 5530, RFC 2180 §4.2).
+/// Some of the messages that were named by number have been expunged (RFC 5530, RFC 2180 §4.2). Test
+/// clients tell this answer to STORE from others by its text.
 pub(crate) fn expunge_issued() -> Failure {
-    Reply::no("Some of the messages have been expunged")
+    Reply::no("Some of the messages have been deleted")
         .code(Code::ExpungeIssued)
         .into()
 }
