@@ -1,5 +1,7 @@
 //! Address lists, as they should be and as they are (RFC 5322 §3.4, §4.4).
 
+use memchr::memrchr;
+
 /// One address or group marker, in the terms of ENVELOPE (RFC 9051 §7.5.2).
 ///
 /// A group begins with a marker whose host is `None` and whose mailbox is the group's name, and
@@ -46,6 +48,8 @@ impl AddressReader {
             text,
             at: 0,
             word: &mut self.word,
+            no_quote_ends: false,
+            no_literal_ends: false,
         };
         while !list.stopped {
             let (token, space) = scanner.next();
@@ -141,7 +145,8 @@ impl Element {
                 push_word(&mut self.phrase, word, space);
                 self.words = self.words.saturating_add(1);
             }
-            Place::Domain if apart(&self.domain) => {
+            // In brackets it is the `>` that is missing.
+            Place::Domain | Place::AngleDomain if apart(&self.domain) => {
                 self.place = Place::After;
                 self.after.extend_from_slice(word);
             }
@@ -221,6 +226,7 @@ impl List<'_> {
             (b'<', _) => self.open_angle(),
             (b'>', Place::AngleLocal | Place::AngleDomain) => element.place = Place::After,
             (b'>', _) => {}
+            (b'@', Place::After) if !element.after.is_empty() => self.begin_after(),
             (b'@', Place::Phrase) => element.place = Place::Domain,
             (b'@', Place::AngleLocal) if element.local.is_empty() => {
                 element.place = Place::AngleRoute;
@@ -257,11 +263,25 @@ impl List<'_> {
                 self.end_element();
                 self.element.phrase = name;
             }
+            Place::AngleDomain if !element.domain.is_empty() => self.end_element(),
             Place::AngleRoute | Place::AngleLocal | Place::AngleDomain => return,
         }
         self.element.local.clear();
         self.element.is_angle = true;
         self.element.place = Place::AngleLocal;
+    }
+
+    /// `a@b c@d`: a comma is missing; the last word before the second `@` is a local part.
+    fn begin_after(&mut self) {
+        let phrase = std::mem::take(&mut self.element.after);
+        self.end_element();
+        let element = &mut *self.element;
+        element.local_start = memrchr(b' ', &phrase).map_or(0, |space| space + 1);
+        element
+            .local
+            .extend_from_slice(&phrase[element.local_start..]);
+        element.phrase = phrase;
+        element.place = Place::Domain;
     }
 
     fn emit(&mut self, address: Address<'_>) {
@@ -319,16 +339,32 @@ struct Scanner<'a> {
     at: usize,
     /// The text of the last token without its quoting.
     word: &'a mut Vec<u8>,
+    /// A quoted string or domain literal was seen that does not end: no other one does.
+    no_quote_ends: bool,
+    no_literal_ends: bool,
 }
 
 impl Scanner<'_> {
     /// The next token, and whether white space or a comment stood before it.
     fn next(&mut self) -> (Token, bool) {
         let start = self.at;
-        while self.peek().is_some_and(is_space) {
+        while let Some(byte) = self.peek() {
+            if byte == b'"' {
+                let quote = self.at;
+                let quoted = !self.no_quote_ends && self.enclosed(b'"');
+                if quoted {
+                    let space = self.is_apart(start, quote);
+                    return (Token::Word, space);
+                }
+                // It says nothing: what follows is read.
+                self.no_quote_ends = true;
+                self.at = quote;
+            } else if !is_space(byte) {
+                break;
+            }
             self.at += 1;
         }
-        let space = self.at > start || start == 0 || self.text[start - 1] == b')';
+        let space = self.is_apart(start, self.at);
         let Some(byte) = self.peek() else {
             return (Token::End, space);
         };
@@ -337,14 +373,16 @@ impl Scanner<'_> {
                 self.comment();
                 Token::Comment
             }
-            b'"' => {
-                self.enclosed(b'"');
-                Token::Word
-            }
-            b'[' => {
-                self.enclosed(b']');
-                self.word.insert(0, b'[');
-                self.word.push(b']');
+            b'[' if !self.no_literal_ends => {
+                let bracket = self.at;
+                if self.enclosed(b']') {
+                    self.word.insert(0, b'[');
+                    self.word.push(b']');
+                } else {
+                    self.no_literal_ends = true;
+                    self.at = bracket;
+                    self.atom();
+                }
                 Token::Word
             }
             b'<' | b'>' | b'@' | b',' | b';' | b':' => {
@@ -373,8 +411,13 @@ impl Scanner<'_> {
         self.at += length;
     }
 
-    /// A quoted string or domain literal; without its end, everything that is left.
-    fn enclosed(&mut self, end: u8) {
+    /// Whether white space or a comment stands between the last token and this one.
+    fn is_apart(&self, start: usize, at: usize) -> bool {
+        at > start || start == 0 || self.text[start - 1] == b')'
+    }
+
+    /// A quoted string or domain literal; false if it has no end.
+    fn enclosed(&mut self, end: u8) -> bool {
         self.word.clear();
         self.at += 1;
         while let Some(byte) = self.peek() {
@@ -385,11 +428,11 @@ impl Scanner<'_> {
                     self.at += 1;
                 }
                 b'\r' | b'\n' => {}
-                _ if byte == end => return,
+                _ if byte == end => return true,
                 _ => self.word.push(byte),
             }
         }
-        self.at = self.text.len();
+        false
     }
 
     /// A comment with comments in it; their parentheses are kept.

@@ -86,10 +86,7 @@ pub(crate) fn find(text: &[u8], start: usize, out: &mut Vec<Known>) {
 fn name(line: &[u8]) -> Option<(Name, usize)> {
     let names: &[(&str, Name)] = match line.first()? | 0x20 {
         b'b' => &[("bcc", Name::Bcc)],
-        b'c' if line.len() > 8 && line[7] == b'-' => {
-            if !line[..7].eq_ignore_ascii_case(b"content") {
-                return None;
-            }
+        b'c' if line.len() > 8 && line[..8].eq_ignore_ascii_case(b"content-") => {
             let (name, length) = first_match(
                 &line[8..],
                 &[
@@ -140,7 +137,8 @@ mod tests {
 
     #[test]
     fn finds_what_the_general_reader_finds() {
-        let headers: [&[u8]; 4] = [
+        let headers: [&[u8]; 5] = [
+            b"Cc: two-lists@example.org\r\ncc:abcd-e\r\nContent- \r\n\r\n",
             b"Subject: a\r\n b\r\nTO :c\nto\t : d\r\nTo x: no\r\n\r\nCc: body\r\n",
             b"CONTENT-type: a\r\nContent-ID:\r\ncontent-md5 x\r\nContent: x\r\ncc:\n\tx",
             b" folded\r\nReceived: x\r\nReply-To: y\r\nReferences: z\r\nSender:s\r\n:\r\nDate",

@@ -425,8 +425,22 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("<@host>", "((NIL NIL \"\" \"host\"))"),
     ("@", "((NIL NIL \"\" \"\"))"),
     (
-        "\"unterminated <a@b>",
-        "((NIL NIL \"unterminated <a@b>\" \"\"))",
+        "\"unterminated <a@b>, c@d",
+        "((\"unterminated\" NIL \"a\" \"b\")(NIL NIL \"c\" \"d\"))",
+    ),
+    ("A\"B <a@b>", "((\"A B\" NIL \"a\" \"b\"))"),
+    ("[x <a@b>", "((\"[x\" NIL \"a\" \"b\"))"),
+    (
+        "a@b c@d x y@z",
+        "((NIL NIL \"a\" \"b\")(NIL NIL \"c\" \"d\")(\"x\" NIL \"y\" \"z\"))",
+    ),
+    (
+        "A <a@b>\r\n c@d",
+        "((\"A\" NIL \"a\" \"b\")(NIL NIL \"c\" \"d\"))",
+    ),
+    (
+        "A <a@b\r\n C <c@d>, E <e@f<g@h>",
+        "((\"A\" NIL \"a\" \"b\")(\"C\" NIL \"c\" \"d\")(\"E\" NIL \"e\" \"f\")(NIL NIL \"g\" \"h\"))",
     ),
     ("a@b (unterminated", "((\"unterminated\" NIL \"a\" \"b\"))"),
     (
