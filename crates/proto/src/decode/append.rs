@@ -91,7 +91,7 @@ pub(crate) fn command(p: &mut Parser<'_>) -> Result<AppendCommand> {
 /// append-opts    = [SP flag-list] [SP date-time]
 /// append-data    =  literal / literal8
 /// append-data    =/ "CATENATE" SP "(" cat-part *(SP cat-part) ")"   ; RFC 4469 §5
-/// append-data    =/ "UTF8" SP "(" literal8 ")"                      ; RFC 6855 §4
+/// append-data    =/ "UTF8" SP "(" (literal8 / literal) ")"          ; RFC 6855 §4 has literal8 only
 /// ```
 /// Up to the literal, or the parenthesis of CATENATE.
 pub(crate) fn message(p: &mut Parser<'_>) -> Result<MessageHead> {
@@ -126,14 +126,12 @@ pub(crate) fn message(p: &mut Parser<'_>) -> Result<MessageHead> {
     })
 }
 
+/// Clients send plain literals here, too.
 fn utf8_literal(p: &mut Parser<'_>) -> Result<LiteralHead> {
     p.word();
     p.space()?;
     p.open()?;
     let spec = p.literal_header()?;
-    if !spec.literal8 {
-        return p.syntax("UTF8 needs a literal8");
-    }
     literal_head(p, spec, true)
 }
 
@@ -151,7 +149,7 @@ fn literal_head(p: &Parser<'_>, spec: LiteralSpec, utf8: bool) -> Result<Literal
 
 /// ```abnf
 /// cat-part      =  text-literal / url
-/// cat-part      =/ "UTF8" SP "(" literal8 ")"                      ; RFC 6855 §4
+/// cat-part      =/ "UTF8" SP "(" (literal8 / literal) ")"          ; RFC 6855 §4 has literal8 only
 /// text-literal  = "TEXT" SP literal
 /// url           = "URL" SP astring
 /// ```

@@ -250,8 +250,11 @@ impl Program {
 
 /// RFC 9051 §6.4.4: UTF-8 and US-ASCII must be; NO [BADCHARSET] for what is not known.
 fn check_charset(cx: &Cx, charset: &str) -> Result<(), Failure> {
-    // RFC 9755 §3
-    if cx.enabled.utf8_accept() && !charset.eq_ignore_ascii_case("UTF-8") {
+    // RFC 9755 §3; many write the name without its hyphen.
+    let is_utf8 = ["UTF-8", "UTF8"]
+        .iter()
+        .any(|name| charset.eq_ignore_ascii_case(name));
+    if cx.enabled.utf8_accept() && !is_utf8 {
         return Err(client_bug("UTF8=ACCEPT is enabled: the charset is UTF-8"));
     }
     if is_known_charset(charset) {
