@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use restante_store::{Batch, CommitError, Direction};
+use restante_store::{Batch, CommitError, Direction, ReadAhead};
 use tokio::sync::{broadcast, watch};
 
 use crate::{
@@ -355,6 +355,22 @@ impl Account {
     pub async fn read(&self, email: &EmailRow, range: Range<u64>) -> Result<Bytes> {
         let key = keys::email(self.id, email.id());
         let bytes = self.core.store.read_blob(&key, email.blob(), range);
+        Ok(bytes.await?)
+    }
+
+    /// As [`Account::read`], of one of the emails that `ahead` was made for.
+    ///
+    /// # Errors
+    /// As [`Account::read`].
+    pub async fn read_ahead(
+        &self,
+        email: &EmailRow,
+        range: Range<u64>,
+        ahead: &mut ReadAhead,
+    ) -> Result<Bytes> {
+        let key = keys::email(self.id, email.id());
+        let store = &self.core.store;
+        let bytes = store.read_blob_ahead(&key, email.blob(), range, ahead);
         Ok(bytes.await?)
     }
 

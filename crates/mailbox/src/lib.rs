@@ -68,6 +68,7 @@ pub use options::MailOptions;
 pub use purge::{PURGE_REASON_BYTES_MAX, PurgeReport, ShownIn, Tombstone};
 pub use quota::{Quota, QuotaLimits, Reservation};
 pub use record::{Effect, NewRow, NoModSeq, Record};
+pub use restante_store::ReadAhead;
 pub use retention::RetentionReport;
 pub use scram::ScramRow;
 pub use snapshot::{

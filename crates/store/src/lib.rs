@@ -40,6 +40,7 @@ mod error;
 mod memory;
 mod memory_options;
 mod options;
+mod read_ahead;
 mod store;
 
 pub use batch::{Batch, CommitNumber, Direction, Key, KeyRange, Put, prefix_range};
@@ -50,4 +51,5 @@ pub use embedded::{DiskCall, DiskFault, DiskFaults};
 pub use error::{CommitError, Damage, OpenError, StageError, StoreError};
 pub use memory_options::MemoryOptions;
 pub use options::{Budget, EmbeddedOptions, MaintenanceReport, StoreStats};
+pub use read_ahead::ReadAhead;
 pub use store::{CommitFuture, Store};

@@ -21,6 +21,7 @@ use crate::{
     memory::Memory,
     memory_options::MemoryOptions,
     options::{Budget, EmbeddedOptions, MaintenanceReport, StoreStats},
+    read_ahead::ReadAhead,
 };
 
 /// An ordered map with conditional batches, and blobs. Clones are the same store.
@@ -182,6 +183,26 @@ impl Store {
     ) -> Result<Bytes, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.shared().read_blob(owner, blob, range).await,
+            Engine::Memory(engine) => engine.read_blob(owner, blob, range).await,
+        }
+    }
+
+    /// As [`Store::read_blob`], of one of the blobs that `ahead` was made for: those after it may be read with it.
+    ///
+    /// # Errors
+    /// As [`Store::read_blob`].
+    pub async fn read_blob_ahead(
+        &self,
+        owner: &[u8],
+        blob: &BlobRef,
+        range: Range<u64>,
+        ahead: &mut ReadAhead,
+    ) -> Result<Bytes, StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => {
+                let shared = engine.shared();
+                shared.read_blob_ahead(owner, blob, range, ahead).await
+            }
             Engine::Memory(engine) => engine.read_blob(owner, blob, range).await,
         }
     }

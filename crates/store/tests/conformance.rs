@@ -11,7 +11,8 @@ use common::{
     REFERENCE_AT, blob_batch, options, pattern, put, put_blob, read_blob, reference, rows, stage,
 };
 use restante_store::{
-    Batch, CommitError, Direction, KeyRange, MemoryOptions, Put, Store, StoreError, prefix_range,
+    Batch, CommitError, Direction, KeyRange, MemoryOptions, Put, ReadAhead, Store, StoreError,
+    prefix_range,
 };
 
 struct World {
@@ -96,6 +97,7 @@ conformance!(
     a_staged_blob_without_a_commit_leaves_nothing,
     a_staged_blob_may_be_committed_after_a_conflict,
     a_batch_may_have_many_blobs,
+    blobs_that_lie_together_may_be_read_ahead,
     values_may_be_large,
     what_was_acknowledged_is_there_after_a_restart,
     concurrent_submitters_lose_nothing,
@@ -528,6 +530,56 @@ async fn a_batch_may_have_many_blobs(mut world: World) {
     for n in 0..300u16 {
         let read = read_blob(&world.store, &n.to_be_bytes()).await.unwrap();
         assert_eq!(read, pattern(n.into()));
+    }
+}
+
+async fn blobs_that_lie_together_may_be_read_ahead(mut world: World) {
+    let lengths = (0..120usize).map(|n| match n % 40 {
+        7 => 70_000,
+        31 => 40_000,
+        _ => n * 37 % 5000,
+    });
+    let keys: Vec<([u8; 2], usize)> = lengths
+        .enumerate()
+        .map(|(n, length)| ([b'b', n as u8], length))
+        .collect();
+    for some in keys.chunks(11) {
+        let mut batch = Batch::new(1);
+        for (key, length) in some {
+            let staged = stage(&world.store, key, &pattern(*length)).await;
+            let index = batch.attach(staged);
+            batch
+                .put
+                .push(Put::with_blob(*key, vec![7; 27], index, REFERENCE_AT));
+        }
+        world.store.commit(batch).await.unwrap();
+    }
+    for _ in 0..2 {
+        let store = &world.store;
+        let mut blobs = Vec::new();
+        for (key, _) in &keys {
+            blobs.push(reference(store, key).await);
+        }
+        let mut ahead = ReadAhead::of(&blobs);
+        for ((key, length), blob) in keys.iter().zip(&blobs) {
+            // Some are passed over, some read twice.
+            for _ in 0..key[1] % 3 {
+                let middle = length / 2;
+                for range in [0..*length, 0..middle, middle..*length] {
+                    let asked = range.start as u64..range.end as u64;
+                    let got = store.read_blob_ahead(key, blob, asked, &mut ahead).await;
+                    assert!(got.unwrap() == pattern(*length)[range.clone()], "{key:?}");
+                }
+                #[allow(clippy::reversed_empty_ranges, reason = "that is what is tested")]
+                for range in [0..*length as u64 + 1, 1..0] {
+                    let beyond = store.read_blob_ahead(key, blob, range, &mut ahead).await;
+                    assert!(matches!(beyond, Err(StoreError::Range)), "{beyond:?}");
+                }
+                let others = store.read_blob_ahead(b"nobody", blob, 0..0, &mut ahead);
+                assert!(others.await.is_err(), "{key:?} is another's");
+            }
+        }
+        world.reopen().await;
     }
 }
 

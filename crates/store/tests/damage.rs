@@ -10,8 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::{copy_dir, files, open, options, pattern, put, put_blob, read_blob, rows};
-use restante_store::{Batch, DiskCall, DiskFault, DiskFaults, OpenError, Store, StoreError};
+use common::{copy_dir, files, open, options, pattern, put, put_blob, read_blob, reference, rows};
+use restante_store::{
+    Batch, DiskCall, DiskFault, DiskFaults, OpenError, ReadAhead, Store, StoreError,
+};
 
 type Rows = Vec<(Bytes, Bytes)>;
 
@@ -498,4 +500,34 @@ async fn a_missing_large_blob_is_named() {
     let report = store.verify().await.unwrap();
     assert_eq!(report.problem_count, 1);
     assert_eq!(report.problems[0].owner.as_deref(), Some(&b"\x02large"[..]));
+}
+
+#[tokio::test]
+async fn damage_to_one_blob_does_not_hide_those_read_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let keys: Vec<[u8; 2]> = (1..=9).map(|n| [2, n]).collect();
+    let mut blobs = Vec::new();
+    for key in &keys {
+        put_blob(&store, key, &pattern(1000 * usize::from(key[1]))).await;
+        blobs.push(reference(&store, key).await);
+    }
+    let segment = only_segment(dir.path());
+    let bytes = std::fs::read(&segment).unwrap();
+    let at = |n: usize| {
+        let want = pattern(1000 * n);
+        bytes.windows(want.len()).position(|w| w == want).unwrap() as u64
+    };
+    let file = OpenOptions::new().write(true).open(&segment).unwrap();
+    file.write_all_at(&[!bytes[at(4) as usize + 500]], at(4) + 500)
+        .unwrap();
+    let mut ahead = ReadAhead::of(&blobs);
+    for (key, blob) in keys.iter().zip(&blobs) {
+        let read = store.read_blob_ahead(key, blob, 0..blob.len(), &mut ahead);
+        match read.await {
+            Ok(bytes) => assert!(key[1] != 4 && bytes == pattern(1000 * usize::from(key[1]))),
+            Err(StoreError::Damaged { owner, .. }) => assert_eq!(owner.unwrap(), [2, 4]),
+            other => panic!("{key:?}: {other:?}"),
+        }
+    }
 }

@@ -14,8 +14,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Account, EmailId, EmailRow, FlagAction, FlagNames, Flags, MailError, ModSeq, Rights, Row,
-    StoreFlags, Uid, UidSet, Wanted,
+    Account, EmailId, EmailRow, FlagAction, FlagNames, Flags, MailError, ModSeq, ReadAhead, Rights,
+    Row, StoreFlags, Uid, UidSet, Wanted,
 };
 use restante_proto::encode::FetchItems;
 use restante_proto::types::{self as wire, Code, Fetch};
@@ -314,12 +314,17 @@ async fn emails(
             None => email_rows(account, &told, &mut problem).await?,
         };
         let keywords = selected.view.snapshot().keywords().clone();
+        let ahead = match plan.needs_octets {
+            true => ReadAhead::of(found.iter().flatten().map(|email| email.blob())),
+            false => ReadAhead::default(),
+        };
         let mut fetcher = Fetcher {
             writer: RowWriter::new(FlagWriter::new(&keywords), cx, selected, account),
             account,
             plan,
             problem,
             mark: selected.decoded.take(),
+            ahead,
             text: Vec::new(),
         };
         for (told, email) in told.iter().zip(found) {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     blob::{BlobKind, BlobRef},
     error::StoreError,
+    read_ahead::ReadAhead,
 };
 
 /// Reads above this are never tried on the runtime's thread, in bytes.
@@ -48,7 +49,7 @@ impl Shared {
             return Err(StoreError::Range);
         }
         if range.end - range.start <= INLINE_BYTES_MAX {
-            match self.read_at(owner, blob, &range, false) {
+            match self.read_at(owner, blob, &range, false, None) {
                 Ok(bytes) => return Ok(bytes),
                 Err(Miss::Failed(error)) => return Err(error),
                 Err(Miss::Gone | Miss::WouldBlock) => {}
@@ -60,6 +61,46 @@ impl Shared {
             .map_err(|_| StoreError::Closed)?
     }
 
+    /// As [`Shared::read_blob`], with what lies behind the blob, if that is read next.
+    pub(crate) async fn read_blob_ahead(
+        self: &Arc<Self>,
+        owner: &[u8],
+        blob: &BlobRef,
+        range: Range<u64>,
+        ahead: &mut ReadAhead,
+    ) -> Result<Bytes, StoreError> {
+        if blob.kind != BlobKind::Segment || range.start > range.end || range.end > blob.length {
+            return self.read_blob(owner, blob, range).await;
+        }
+        let whole = BlobHeader::bytes(owner.len(), blob.length).saturating_add(blob.length);
+        if let Some((offset, length)) = ahead.wanted(blob, whole) {
+            match self.window(blob.segment, offset, length).await {
+                Ok(octets) => ahead.fill(blob, octets),
+                Err(_) => ahead.give_up(),
+            }
+        }
+        if ahead.slice(blob, blob.offset, whole).is_some()
+            && let Ok(bytes) = self.read_at(owner, blob, &range, false, Some(ahead))
+        {
+            return Ok(bytes);
+        }
+        // Also what was wrong in there is looked for where it lies.
+        self.read_blob(owner, blob, range).await
+    }
+
+    /// Octets of a segment; fewer at its end.
+    async fn window(&self, segment: u32, offset: u64, length: u64) -> io::Result<Bytes> {
+        let file = self.segments.file(segment)?;
+        match pread(&file, offset, length, false, true) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+        let read = move || pread(&file, offset, length, true, true);
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(io::Error::other)?
+    }
+
     /// Reads a part of a blob, waiting for the disk. A miss reads the row once: the blob may have
     /// been moved since the caller read it.
     pub(crate) fn read_blob_blocking(
@@ -68,7 +109,7 @@ impl Shared {
         blob: &BlobRef,
         range: &Range<u64>,
     ) -> Result<Bytes, StoreError> {
-        match self.read_at(owner, blob, range, true) {
+        match self.read_at(owner, blob, range, true, None) {
             Ok(bytes) => return Ok(bytes),
             Err(Miss::Failed(error)) => return Err(error),
             Err(Miss::Gone | Miss::WouldBlock) => {}
@@ -84,7 +125,7 @@ impl Shared {
             if other == *blob || other.length != blob.length {
                 continue;
             }
-            match self.read_at(owner, &other, range, true) {
+            match self.read_at(owner, &other, range, true, None) {
                 Ok(bytes) => return Ok(bytes),
                 Err(Miss::Failed(error)) => return Err(error),
                 Err(Miss::Gone | Miss::WouldBlock) => {}
@@ -103,6 +144,7 @@ impl Shared {
         blob: &BlobRef,
         range: &Range<u64>,
         wait: bool,
+        ahead: Option<&ReadAhead>,
     ) -> Result<Bytes, Miss> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::WouldBlock => Miss::WouldBlock,
@@ -128,6 +170,10 @@ impl Shared {
             }
             BlobKind::Memory => return Err(Miss::Gone),
         };
+        let read = |offset, length| {
+            let there = ahead.and_then(|ahead| ahead.slice(blob, offset, length));
+            there.map_or_else(|| pread(&file, offset, length, wait, false), Ok)
+        };
         // Whole blocks, because the checksums are of whole blocks.
         let first = range.start / BLOCK_BYTES * BLOCK_BYTES;
         let end = range
@@ -138,13 +184,13 @@ impl Shared {
         let (head, body);
         if first == 0 && blob.kind == BlobKind::Segment {
             // Header and beginning lie together: one read.
-            let all = pread(&file, header_at, header_bytes + end, wait).map_err(failed)?;
+            let all = read(header_at, header_bytes + end).map_err(failed)?;
             head = all.slice(..header_bytes as usize);
             body = all.slice(header_bytes as usize..);
         } else {
-            head = pread(&file, header_at, header_bytes, wait).map_err(failed)?;
+            head = read(header_at, header_bytes).map_err(failed)?;
             let length = end.saturating_sub(first);
-            body = pread(&file, body_at.saturating_add(first), length, wait).map_err(failed)?;
+            body = read(body_at.saturating_add(first), length).map_err(failed)?;
         }
         let header = match BlobHeader::decode(&head, owner, blob.length) {
             Ok((header, _)) => header,
@@ -164,31 +210,39 @@ impl Shared {
     }
 }
 
-/// Reads exactly so many bytes; without `wait` only if they need not be waited for.
-fn pread(file: &File, offset: u64, length: u64, wait: bool) -> io::Result<Bytes> {
+/// Reads exactly so many bytes, or with `short` fewer at the end of the file; without `wait` only if they need not be
+/// waited for.
+fn pread(file: &File, offset: u64, length: u64, wait: bool, short: bool) -> io::Result<Bytes> {
     let length = usize::try_from(length).map_err(|_| io::ErrorKind::UnexpectedEof)?;
     let mut bytes = vec![0; length];
-    if wait {
-        file.read_exact_at(&mut bytes, offset)?;
-        return Ok(bytes.into());
-    }
     let mut done = 0;
     while done < length {
-        let mut parts = [IoSliceMut::new(&mut bytes[done..])];
         let at = offset.saturating_add(done as u64);
-        let flags = rustix::io::ReadWriteFlags::NOWAIT;
-        match rustix::io::preadv2(file, &mut parts, at, flags) {
+        match pread_some(file, &mut bytes[done..], at, wait) {
+            Ok(0) if short => {
+                bytes.truncate(done);
+                break;
+            }
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(read) => done += read,
-            Err(rustix::io::Errno::INTR) => {}
-            // Not in the page cache, or the file system cannot tell.
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::OPNOTSUPP) => {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(bytes.into())
+}
+
+fn pread_some(file: &File, bytes: &mut [u8], offset: u64, wait: bool) -> io::Result<usize> {
+    if wait {
+        return file.read_at(bytes, offset);
+    }
+    let flags = rustix::io::ReadWriteFlags::NOWAIT;
+    let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(bytes)], offset, flags);
+    read.map_err(|error| match error {
+        // Not in the page cache, or the file system cannot tell.
+        rustix::io::Errno::AGAIN | rustix::io::Errno::OPNOTSUPP => io::ErrorKind::WouldBlock.into(),
+        error => error.into(),
+    })
 }
 
 fn place(blob: &BlobRef) -> String {

@@ -111,7 +111,7 @@ impl Fetcher<'_> {
 
     /// Decodes a part to measure it. Keeps the octets of a small part.
     async fn measure(
-        &self,
+        &mut self,
         message: &Message<'_>,
         part: &Part,
         keep: bool,

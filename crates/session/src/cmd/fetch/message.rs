@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use restante_mailbox::{Account, EmailRow, MailError, Uid};
+use restante_mailbox::{Account, EmailRow, MailError, ReadAhead, Uid};
 use restante_message::Structure;
 use restante_proto::encode::FetchItems;
 
@@ -24,6 +24,8 @@ pub(super) struct Fetcher<'a> {
     pub(super) problem: Option<Problem>,
     /// The part of which a piece was decoded last.
     pub(super) mark: Option<Box<Mark>>,
+    /// Octets of messages that come next.
+    pub(super) ahead: ReadAhead,
     /// Room for the header fields of a message.
     pub(super) text: Vec<u8>,
 }

@@ -96,20 +96,21 @@ impl Fetcher<'_> {
 
     /// Reads octets of the message.
     pub(super) async fn read(
-        &self,
+        &mut self,
         message: &Message<'_>,
         range: Range<u64>,
     ) -> Result<Bytes, MailError> {
         if range.start >= range.end {
             return Ok(Bytes::new());
         }
-        self.account.read(message.email, range).await
+        let ahead = &mut self.ahead;
+        self.account.read_ahead(message.email, range, ahead).await
     }
 
     /// The header of the message, or of a message in it. That of the message is kept for its other
     /// items.
     async fn header(
-        &self,
+        &mut self,
         message: &mut Message<'_>,
         range: Range<u64>,
     ) -> Result<Bytes, MailError> {
