@@ -18,11 +18,14 @@ use crate::{
 /// The UIDs of a block have all but so many bits in common.
 const BLOCK_BITS: u32 = 11;
 
-/// Values of a column for messages of a mailbox whose UIDs lie close together.
+/// Values of a column for messages of a mailbox whose UIDs lie close together. Where many are equal, as senders are, each
+/// is there once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct DerivedBlock {
     /// The low bits of the UIDs, ascending.
     uids: Vec<u16>,
+    /// Which value each has; empty if each has its own.
+    which: Vec<u16>,
     /// Where each value ends.
     ends: Vec<u32>,
     bytes: Vec<u8>,
@@ -39,14 +42,15 @@ impl DerivedBlock {
         uid.get() >> BLOCK_BITS
     }
 
-    /// Adds the value of a message: `derive` appends it. UIDs must ascend.
+    /// Adds the value of a message: `derive` appends it. UIDs must ascend, and [`DerivedBlock::compact`] comes after
+    /// all.
     pub fn push(&mut self, uid: Uid, derive: impl FnOnce(&mut Vec<u8>)) {
         derive(&mut self.bytes);
         self.uids.push(low(uid));
         self.ends.push(end(self.bytes.len()));
     }
 
-    /// How many values there are.
+    /// How many messages there are.
     pub fn len(&self) -> usize {
         self.uids.len()
     }
@@ -56,7 +60,7 @@ impl DerivedBlock {
         self.uids.is_empty()
     }
 
-    /// The place of a message's value.
+    /// The place of a message among those of the block.
     pub fn place(&self, uid: Uid) -> Option<usize> {
         let low = low(uid);
         // Mostly no UID is missing.
@@ -67,34 +71,84 @@ impl DerivedBlock {
         self.uids.binary_search(&low).ok()
     }
 
-    /// The value at a place.
+    /// The number of the value that the message at a place has.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn number(&self, place: usize) -> usize {
+        match self.which.is_empty() {
+            true => place,
+            false => usize::from(self.which[place]),
+        }
+    }
+
+    /// The numbers of the values that the messages at these places have, and maybe of others.
+    pub fn numbers(&self, places: Range<usize>) -> Range<usize> {
+        match self.which.is_empty() {
+            true => places,
+            false => 0..self.ends.len(),
+        }
+    }
+
+    /// The value of the message at a place.
     ///
     /// # Panics
     /// There is none.
     pub fn value(&self, place: usize) -> &[u8] {
-        &self.bytes[self.range(place..place + 1)]
+        let number = self.number(place);
+        self.values(number..number + 1)
     }
 
-    /// The values of these places, one after the other.
+    /// The values of these numbers, one after the other.
     ///
     /// # Panics
     /// There are fewer.
-    pub fn values(&self, places: Range<usize>) -> &[u8] {
-        &self.bytes[self.range(places)]
+    pub fn values(&self, numbers: Range<usize>) -> &[u8] {
+        &self.bytes[self.range(numbers)]
     }
 
-    /// The place of the value that the byte at `offset` of [`DerivedBlock::values`] of all places belongs to.
-    pub fn place_at(&self, offset: usize) -> usize {
+    /// The number of the value that the byte at `offset` of [`DerivedBlock::values`] of all belongs to.
+    pub fn number_at(&self, offset: usize) -> usize {
         self.ends.partition_point(|end| *end as usize <= offset)
     }
 
-    /// Where the values of these places lie among all.
-    pub fn range(&self, places: Range<usize>) -> Range<usize> {
-        let at = |place: usize| match place.checked_sub(1) {
+    /// Where the values of these numbers lie among all.
+    pub fn range(&self, numbers: Range<usize>) -> Range<usize> {
+        let at = |number: usize| match number.checked_sub(1) {
             Some(before) => self.ends[before] as usize,
             None => 0,
         };
-        at(places.start)..at(places.end)
+        at(numbers.start)..at(numbers.end)
+    }
+
+    /// Has equal values once only, if that is much less, and no room for more.
+    pub fn compact(&mut self) {
+        if self.which.is_empty() && !self.is_empty() {
+            let mut known: HashMap<&[u8], u16> = HashMap::new();
+            let mut which = Vec::with_capacity(self.len());
+            let mut firsts = Vec::new();
+            for place in 0..self.len() {
+                let next = firsts.len() as u16;
+                let number = *known.entry(self.value(place)).or_insert_with(|| {
+                    firsts.push(place);
+                    next
+                });
+                which.push(number);
+            }
+            // The numbers take two bytes a message.
+            if firsts.len() < self.len() / 2 {
+                let (mut ends, mut bytes) = (Vec::with_capacity(firsts.len()), Vec::new());
+                for place in firsts {
+                    bytes.extend_from_slice(self.value(place));
+                    ends.push(end(bytes.len()));
+                }
+                (self.which, self.ends, self.bytes) = (which, ends, bytes);
+            }
+        }
+        self.uids.shrink_to_fit();
+        self.which.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        self.bytes.shrink_to_fit();
     }
 
     /// With the values of `other`, which has none of its messages.
@@ -102,6 +156,7 @@ impl DerivedBlock {
     pub fn merged(&self, other: &Self) -> Self {
         let mut merged = Self {
             uids: Vec::with_capacity(self.len() + other.len()),
+            which: Vec::new(),
             ends: Vec::with_capacity(self.len() + other.len()),
             bytes: Vec::with_capacity(self.bytes.len() + other.bytes.len()),
         };
@@ -125,13 +180,8 @@ impl DerivedBlock {
 
     fn memory_bytes(&self) -> u64 {
         let own = size_of::<Self>() + size_of::<Slot>() + 64;
-        (own + 2 * self.uids.capacity() + 4 * self.ends.capacity() + self.bytes.capacity()) as u64
-    }
-
-    fn shrink(&mut self) {
-        self.uids.shrink_to_fit();
-        self.ends.shrink_to_fit();
-        self.bytes.shrink_to_fit();
+        let numbers = 2 * (self.uids.capacity() + self.which.capacity());
+        (own + numbers + 4 * self.ends.capacity() + self.bytes.capacity()) as u64
     }
 }
 
@@ -294,7 +344,7 @@ impl Account {
         number: u32,
         mut block: DerivedBlock,
     ) -> Arc<DerivedBlock> {
-        block.shrink();
+        block.compact();
         let block = Arc::new(block);
         let key = (self.id(), mailbox, column.clone());
         self.core.derived.insert(key, number, block.clone());
@@ -341,9 +391,39 @@ mod tests {
                     let value = n.to_string().repeat(n as usize % 3);
                     prop_assert_eq!(all.value(place), value.as_bytes());
                     for offset in all.range(place..place + 1) {
-                        prop_assert_eq!(all.place_at(offset), place);
+                        prop_assert_eq!(all.number_at(offset), place);
                     }
                 }
+            }
+        }
+
+        #[test]
+        fn equal_values_are_there_once(values in prop::collection::vec("[ab]{0,3}", 0..200)) {
+            let mut block = DerivedBlock::new();
+            for (n, value) in values.iter().enumerate() {
+                block.push(uid(n as u32 + 1), |out| out.extend_from_slice(value.as_bytes()));
+            }
+            block.compact();
+            let distinct: std::collections::BTreeSet<&String> = values.iter().collect();
+            if distinct.len() < values.len() / 2 {
+                prop_assert_eq!(block.numbers(0..1), 0..distinct.len());
+            }
+            for (place, value) in values.iter().enumerate() {
+                prop_assert_eq!(block.value(place), value.as_bytes());
+                let number = block.number(place);
+                prop_assert!(block.numbers(place..place + 1).contains(&number));
+                for offset in block.range(number..number + 1) {
+                    prop_assert_eq!(block.number_at(offset), number);
+                }
+            }
+            // As when a message comes to those that are known.
+            let mut more = DerivedBlock::new();
+            more.push(uid(1000), |out| out.push(b'c'));
+            let mut merged = block.merged(&more);
+            merged.compact();
+            prop_assert_eq!(merged.value(values.len()), b"c");
+            for (place, value) in values.iter().enumerate() {
+                prop_assert_eq!(merged.value(place), value.as_bytes());
             }
         }
     }

@@ -246,7 +246,7 @@ impl Values {
     }
 }
 
-/// Marks the values with the needle, in one pass over all of them.
+/// Marks the messages whose values have the needle, in one pass over all values.
 fn find_in(block: &DerivedBlock, places: Range<usize>, needle: &Needle, hits: &mut [bool]) {
     if needle.is_empty() {
         // It is in every text (RFC 9051 §6.4.4).
@@ -255,13 +255,22 @@ fn find_in(block: &DerivedBlock, places: Range<usize>, needle: &Needle, hits: &m
         }
         return;
     }
-    let start = block.range(places.clone()).start;
-    let form = block.values(places.clone());
+    let numbers = block.numbers(places.clone());
+    let start = block.range(numbers.clone()).start;
+    let form = block.values(numbers);
+    let mut found_in = Vec::new();
     let mut at = 0;
     while let Some(found) = needle.find_in_form(&form[at..]) {
-        let place = block.place_at(start + at + found);
-        hits[place - places.start] = true;
-        at = block.range(place..place + 1).end - start;
+        let number = block.number_at(start + at + found);
+        found_in.push(number);
+        at = block.range(number..number + 1).end - start;
+    }
+    if found_in.is_empty() {
+        return;
+    }
+    // The numbers ascend.
+    for (place, hit) in places.zip(hits) {
+        *hit = found_in.binary_search(&block.number(place)).is_ok();
     }
 }
 
