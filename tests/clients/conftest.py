@@ -34,10 +34,11 @@ class Server:
             setattr(self, service, port)
         self.process = None
 
-    def start(self):
+    def start(self, *program):
+        """Starts it; `program` instead of the binary itself."""
         log = open(self.log, "ab")
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--config", self.config, "--data", self.data, "--imap", f"127.0.0.1:{self.imap}",
+            [*(program or [BINARY]), "serve", "--config", self.config, "--data", self.data, "--imap", f"127.0.0.1:{self.imap}",
              "--imaps", f"127.0.0.1:{self.imaps}", "--lmtp", f"127.0.0.1:{self.lmtp}"],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 20

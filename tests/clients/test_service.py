@@ -1,5 +1,6 @@
 """What the process gives up: root, other files, system calls; and what works all the same."""
 
+import concurrent.futures
 import grp
 import imaplib
 import os
@@ -7,9 +8,11 @@ import pathlib
 import pwd
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
@@ -250,3 +253,63 @@ def test_the_systemd_unit_exposes_little():
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Overall exposure level" in done.stdout
     assert "Unknown" not in done.stderr and "Failed to parse" not in done.stderr, done.stderr
+
+
+def answer_of_dns(query, address):
+    """An A record for every question of that kind, nothing for others (RFC 1035 §4.1)."""
+    end = query.index(b"\0", 12) + 5
+    wants_a = query[end - 4:end - 2] == b"\0\x01"
+    head = query[:2] + b"\x81\x80\0\x01" + (b"\0\x01" if wants_a else b"\0\0") + b"\0\0\0\0"
+    record = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04" + socket.inet_aton(address)
+    return head + query[12:end] + (record if wants_a else b"")
+
+
+@root
+def test_names_are_asked_of_the_dns_inside_the_sandbox(place):
+    """A directory of users that has a name which only the DNS knows: the resolver's files, its sockets, and out."""
+    dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ldap = socket.create_server(("127.0.0.1", 0))
+    dns.bind(("127.0.0.77", 53))
+    dns.settimeout(30)
+    ldap.settimeout(30)
+    asked = []
+
+    def serve():
+        try:
+            while True:
+                query, peer = dns.recvfrom(4096)
+                asked.append(query)
+                dns.sendto(answer_of_dns(query, "127.0.0.1"), peer)
+        except OSError:
+            pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    (place / "resolv.conf").write_text("nameserver 127.0.0.77\n")
+    server = Server(place, f'''
+[service]
+user = "{USER}"
+[[users]]
+source = "ldap"
+url = "ldap://directory.example:{ldap.getsockname()[1]}"
+tls = false
+user_dn = "uid=%u"
+timeout = "5s"
+''')
+    # Its own view of the file system, where the machine's resolver is ours.
+    wrapper = place / "restante"
+    wrapper.write_text(f'#!/bin/sh\nmount --bind {place}/resolv.conf /etc/resolv.conf && exec {BINARY} "$@"\n')
+    wrapper.chmod(0o755)
+    try:
+        server.start("unshare", "--mount", wrapper)
+        assert "Landlock V" in server.log.read_text() and status(server)["Seccomp"] == {"2"}
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            login = pool.submit(imaplib.IMAP4("localhost", server.imap).login, "ada", "secret")
+            connection, _ = ldap.accept()
+            connection.close()
+            with pytest.raises(imaplib.IMAP4.error, match="UNAVAILABLE"):
+                login.result(30)
+        assert any(b"\x09directory\x07example" in query for query in asked)
+    finally:
+        server.stop()
+        dns.close()
+        ldap.close()
