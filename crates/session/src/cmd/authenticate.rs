@@ -23,7 +23,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Authenticate) -> O
     loop {
         step = match step {
             Step::Challenge(challenge) => {
-                let response = exchange(cx, &challenge).await?;
+                let response = exchange(cx, name, &challenge).await?;
                 mechanism.step(response.expose())
             }
             Step::Keys(hash, user) => {
@@ -76,7 +76,7 @@ async fn conclude(
         Ok(identity) => {
             // The server proves itself, too (RFC 5802 §5): the client may still give up.
             if let Some(challenge) = mechanism.last_challenge(None)
-                && !exchange(cx, &challenge).await?.expose().is_empty()
+                && !exchange(cx, name, &challenge).await?.expose().is_empty()
             {
                 return Err(client_bug("The last response is to be empty"));
             }
@@ -92,7 +92,7 @@ async fn conclude(
         });
         if let Some(challenge) = mechanism.last_challenge(Some(&refusal)) {
             // RFC 7628 §3.2.3: 0x01 comes back, or *; whatever it is, the login has failed.
-            if let Err(Failure::Io(error)) = exchange(cx, &challenge).await {
+            if let Err(Failure::Io(error)) = exchange(cx, name, &challenge).await {
                 return Err(Failure::Io(error));
             }
         }
@@ -124,15 +124,21 @@ async fn broken(cx: &mut Cx, state: &mut State, how: &'static str, error: SaslEr
 }
 
 /// Sends a challenge and takes the response. `*` cancels the exchange: BAD (RFC 9051 §6.2.2).
-async fn exchange(cx: &mut Cx, challenge: &[u8]) -> Result<Secret<Vec<u8>>, Failure> {
+async fn exchange(
+    cx: &mut Cx,
+    how: &'static str,
+    challenge: &[u8],
+) -> Result<Secret<Vec<u8>>, Failure> {
     let challenge = STANDARD.encode(challenge);
     cx.line(format_args!("+ {challenge}"));
     let line = cx.conn.read_line().await?;
     if line.as_ref() == b"*" {
+        // People do so whose program asks them for a password: nobody guesses.
+        tracing::info!(peer = %cx.peer, how, "login given up by the client");
         return Err(Reply::bad("Authentication cancelled").into());
     }
-    STANDARD
-        .decode(&line)
-        .map(Secret::new)
-        .map_err(|_| client_bug("The response is not base64"))
+    STANDARD.decode(&line).map(Secret::new).map_err(|_| {
+        tracing::info!(peer = %cx.peer, how, error = "the response is not base64", "login failed");
+        client_bug("The response is not base64")
+    })
 }
