@@ -71,7 +71,7 @@ impl SortKeys {
         let hash = |id: Vec<u8>| MessageIdHash::of(&id);
         let in_reply_to = fields
             .in_reply_to
-            .and_then(|value| message_ids(value).next())
+            .and_then(|value| valid_ids(value).next())
             .map(hash);
         let mut references = references(fields.references.unwrap_or(b""));
         if references.is_empty() {
@@ -243,10 +243,16 @@ fn display(address: Address<'_>) -> String {
     }
 }
 
+/// What a message says it answers. What has no `@` is no Message-ID (RFC 5322 §3.6.4): `<yes>`,
+/// told to a program that asked for one, would make one thread of all mail with that answer.
+fn valid_ids(value: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    message_ids(value).filter(|id| id.contains(&b'@'))
+}
+
 fn references(value: &[u8]) -> Vec<MessageIdHash> {
     let mut kept: Vec<MessageIdHash> = Vec::new();
     let mut newest = std::collections::VecDeque::new();
-    for id in message_ids(value) {
+    for id in valid_ids(value) {
         let hash = MessageIdHash::of(&id);
         if kept.is_empty() {
             kept.push(hash);
@@ -303,6 +309,15 @@ mod tests {
         assert!(encoded.len() < 100, "{}", encoded.len());
         assert_eq!(SortKeys::decode_sent_date(&encoded), keys.sent_date);
         assert_eq!(SortKeys::decode(&encoded), Some(keys));
+    }
+
+    #[test]
+    fn what_is_no_message_id_is_no_reference() {
+        let keys = SortKeys::of_header(b"In-Reply-To: <no> <c@d>\r\nReferences: <yes>\r\n\r\n");
+        assert_eq!(keys.references, [MessageIdHash::of(b"c@d")]);
+        let keys = SortKeys::of_header(b"References: <a@b> <yes> <c@d>\r\n\r\n");
+        let expected = [MessageIdHash::of(b"a@b"), MessageIdHash::of(b"c@d")];
+        assert_eq!(keys.references, expected);
     }
 
     #[test]
