@@ -247,6 +247,10 @@ fn bad_input_before_the_login() {
     drop(client);
     let mut client = server.imaps();
     client.expect("* OK");
+    client.send(b"b LOGIN ada\0 right\r\n");
+    client.expect("b BAD NUL is never allowed");
+    client.send(b"b AUTHENTICATE PLAIN %%%\r\n");
+    client.expect("b BAD initial response is not base64");
     for command in [
         "LOGIN ada wrong",
         "LOGIN eve wrong",
@@ -271,6 +275,9 @@ fn bad_input_before_the_login() {
         "unknown user",
         "malformed response",
         "the response is not base64",
+        "initial response is not base64",
+        "NUL is never allowed",
+        "literal too large",
         "login given up by the client",
     ] {
         assert!(log.contains(reason), "{reason}: {log}");

@@ -255,6 +255,10 @@ impl Session {
                     // A line that is no DONE and too long to look at.
                     return self.end_idle(tag, b"").await;
                 }
+                if matches!(self.state, State::NotAuthenticated(_)) {
+                    // The reason is ours: nothing of what was sent is in it.
+                    tracing::info!(peer = %self.cx.peer, reason = %reply.text, "no command, before a login");
+                }
                 self.cx.status(tag.as_ref(), &reply);
                 self.count_bad()
             }
