@@ -195,6 +195,10 @@ pub(crate) fn value(text: &[u8]) -> Value {
     };
     if scanner.next_is(b'/') {
         value.subtype = scanner.word(b";");
+    } else if let Some(slash) = memchr(b'/', &value.main) {
+        // `"application/pdf"`: quoted as one word.
+        value.subtype = value.main.split_off(slash + 1);
+        value.main.truncate(slash);
     }
     loop {
         scanner.skip_to(b';');

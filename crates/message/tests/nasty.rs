@@ -234,6 +234,12 @@ const CASES: &[Case] = &[
         sections: &[("1", Some("QQ==\r\n"))],
     },
     Case {
+        name: "a type that is quoted as one word",
+        message: "Content-Type: \"application/pdf\"; name=\"a\"\r\n\r\nx\r\n",
+        body: "(\"application\" \"pdf\" (\"name\" \"a\") NIL NIL \"7bit\" 3)",
+        sections: &[("1", Some("x\r\n"))],
+    },
+    Case {
         name: "digest",
         message: "Content-Type: multipart/digest; boundary=b\r\n\r\n\
                   --b\r\n\r\nSubject: one\r\n\r\ntext\r\n\
