@@ -1,6 +1,7 @@
 //! IMAP URLs that name a message or a part of it: relative to this server and user (RFC 5092 §7; RFC 4469
 //! §3), or authorized for others (RFC 4467).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use restante_mailbox::Uid;
@@ -91,6 +92,8 @@ pub(crate) enum Access {
 pub(crate) struct AuthUrl<'u> {
     /// Whose mailbox it is, and whose key.
     pub(crate) owner: String,
+    /// The server, without its port.
+    host: &'u str,
     /// What it names.
     pub(crate) message: MessageUrl,
     /// The last second in which it is valid, since 1970.
@@ -157,12 +160,20 @@ impl<'u> AuthUrl<'u> {
         let message = message.filter(|message| message.mailbox.is_some());
         Ok(AuthUrl {
             owner,
+            host: host.split_once(':').map_or(host, |(host, _)| host),
             message: message.ok_or(UrlFault::NoMessage)?,
             expires_s,
             access,
             rump,
             authorization,
         })
+    }
+
+    /// Whom the owner may be: a user of that name or, where the names of users have domains,
+    /// `joe@example.com` for `imap://joe@example.com/…`.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let full = (!self.owner.contains('@')).then(|| format!("{}@{}", self.owner, self.host));
+        std::iter::once(Cow::Borrowed(self.owner.as_str())).chain(full.map(Cow::Owned))
     }
 }
 
@@ -382,6 +393,10 @@ mod tests {
         assert_eq!(
             (parsed.owner.as_str(), parsed.expires_s),
             ("bob.ar", Some(1_130_543_999))
+        );
+        assert_eq!(
+            parsed.owners().collect::<Vec<_>>(),
+            ["bob.ar", "bob.ar@example.org"]
         );
         assert_eq!(parsed.message.uid_validity, Some(387_899_045));
         assert_eq!((parsed.rump, parsed.authorization), (url.as_bytes(), None));

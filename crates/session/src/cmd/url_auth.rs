@@ -47,7 +47,15 @@ pub(super) async fn generate(cx: &mut Cx, state: &State, urls: Vec<(Vec<u8>, Ato
         if parsed.authorization.is_some() {
             return Err(client_bug("The URL is authorized already"));
         }
-        if canonical_user_name(&parsed.owner) != canonical_user_name(&login.name) {
+        let own = canonical_user_name(&login.name);
+        let mine = parsed
+            .owners()
+            .any(|name| canonical_user_name(&name) == own);
+        let owner = match mine {
+            true => owner(cx, login, &parsed).await?,
+            false => None,
+        };
+        if owner.is_none_or(|owner| canonical_user_name(&owner.name) != own) {
             return Err(client_bug("The URL is not one of your own"));
         }
         let mailbox = mailbox_of(cx, login, &parsed.message).await?;
@@ -220,7 +228,7 @@ pub(super) async fn open(cx: &mut Cx, login: &Login, url: &[u8]) -> Result<Optio
     let Some((mechanism, token)) = url.authorization else {
         return Ok(None);
     };
-    let owner = owner(cx, login, &url.owner).await?;
+    let owner = owner(cx, login, &url).await?;
     let (mut mailbox, mut key) = (None, None);
     if let Some(owner) = &owner {
         mailbox = mailbox_of(cx, owner, &url.message).await?;
@@ -274,25 +282,30 @@ pub(super) async fn part(
 }
 
 /// A URL's owner, as if they had logged in: with what they may do it is looked at (RFC 4467 §7).
-async fn owner(cx: &mut Cx, login: &Login, name: &str) -> Result<Option<Login>, Failure> {
-    if canonical_user_name(name) == canonical_user_name(&login.name) {
-        return Ok(Some(login.clone()));
-    }
-    match cx.env.authenticator.identity(name).await {
-        Ok(identity) => Ok(Some(Login {
-            who: cx.env.sharing.who(&identity.name),
-            account: cx.env.mail.account(identity.account).await?,
-            name: identity.name.into(),
-            is_anonymous: false,
-            _seat: Seat::default(),
-        })),
-        Err(LoginError::Unavailable(reason)) => {
-            tracing::error!(peer = %cx.peer, reason, "the owner of a URL cannot be looked up");
-            let text = "Users cannot be looked up now, try again later";
-            Err(Reply::no(text).code(Code::Unavailable).into())
+async fn owner(cx: &mut Cx, login: &Login, url: &AuthUrl<'_>) -> Result<Option<Login>, Failure> {
+    for name in url.owners() {
+        if canonical_user_name(&name) == canonical_user_name(&login.name) {
+            return Ok(Some(login.clone()));
         }
-        Err(_) => Ok(None),
+        match cx.env.authenticator.identity(&name).await {
+            Ok(identity) => {
+                return Ok(Some(Login {
+                    who: cx.env.sharing.who(&identity.name),
+                    account: cx.env.mail.account(identity.account).await?,
+                    name: identity.name.into(),
+                    is_anonymous: false,
+                    _seat: Seat::default(),
+                }));
+            }
+            Err(LoginError::Unavailable(reason)) => {
+                tracing::error!(peer = %cx.peer, reason, "the owner of a URL cannot be looked up");
+                let text = "Users cannot be looked up now, try again later";
+                return Err(Reply::no(text).code(Code::Unavailable).into());
+            }
+            Err(_) => {}
+        }
     }
+    Ok(None)
 }
 
 /// The mailbox that a URL names, if there is one that this user may read.
