@@ -219,7 +219,8 @@ pub(crate) fn search_header(plan: &Plan) -> io::Result<Report> {
 }
 
 pub(crate) fn search_since(plan: &Plan) -> io::Result<Report> {
-    let (data, day) = (plan.data, plan.data.day(plan.data.messages * 9 / 10));
+    let data = plan.data;
+    let day = data.day(data.messages.min(data.distinct) * 9 / 10);
     let command = format!("SEARCH SINCE {}", date(day));
     find("search-since", plan, &command, |n| data.day(n) >= day)
 }
