@@ -55,11 +55,22 @@ impl<'a> Iterator for Fields<'a> {
             }
             let (raw, rest) = rest.split_at(end);
             self.rest = rest;
-            let Some(colon) = memchr(b':', &raw[..first_line]) else {
+            // Names are short: one pass over them is cheaper than a search for the colon.
+            let line = &raw[..first_line];
+            let ends = |byte: &u8| !IS_OF_NAME[usize::from(*byte)];
+            let Some(end) = line.iter().position(ends) else {
                 continue;
             };
-            let name = raw[..colon].trim_ascii_end();
-            if !name.is_empty() && name.iter().all(|&byte| byte > b' ' && byte != 0x7f) {
+            // There may be white space before the colon (RFC 5322 §4.5.3).
+            let space = match line[end] {
+                b':' => Some(0),
+                _ => memchr(b':', &line[end..]),
+            };
+            let Some(space) = space else {
+                continue;
+            };
+            let (name, colon) = (&line[..end], end + space);
+            if !name.is_empty() && line[end..colon].trim_ascii().is_empty() {
                 return Some(Field {
                     name,
                     value: &raw[colon + 1..],
@@ -69,6 +80,17 @@ impl<'a> Iterator for Fields<'a> {
         }
     }
 }
+
+/// What a name may have in it: no white space, no control, no colon.
+const IS_OF_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b' ' as usize + 1;
+    while byte < 256 {
+        table[byte] = byte != 0x7f && byte != b':' as usize;
+        byte += 1;
+    }
+    table
+};
 
 /// Whether these octets begin with an empty line.
 pub(crate) fn is_blank_line(bytes: &[u8]) -> bool {
@@ -104,9 +126,17 @@ pub fn header_fields(header: &[u8], names: &[&[u8]], not: bool, out: &mut Vec<u8
     FieldNames::new(names.iter().copied()).select(header, not, out);
 }
 
+/// The class of a name, as a bit: by its length and its first letter.
+fn class(name: &[u8]) -> u64 {
+    let first = name.first().map_or(0, u8::to_ascii_lowercase);
+    1 << ((usize::from(first) + 5 * name.len()) % 64)
+}
+
 /// Names of header fields, made ready to be looked for in many headers.
 #[derive(Clone, Debug, Default)]
 pub struct FieldNames {
+    /// A bit for each of 64 classes that names fall into.
+    classes: u64,
     /// Of each name its length and its first letter: they rule out most.
     heads: Vec<u16>,
     names: Vec<Box<[u8]>>,
@@ -117,6 +147,7 @@ impl FieldNames {
     pub fn new<'n>(names: impl IntoIterator<Item = &'n [u8]>) -> FieldNames {
         let names: Vec<Box<[u8]>> = names.into_iter().map(Box::from).collect();
         FieldNames {
+            classes: names.iter().fold(0, |all, name| all | class(name)),
             heads: names.iter().map(|name| FieldNames::head(name)).collect(),
             names,
         }
@@ -129,6 +160,9 @@ impl FieldNames {
     }
 
     fn contains(&self, name: &[u8]) -> bool {
+        if self.classes & class(name) == 0 {
+            return false;
+        }
         let head = FieldNames::head(name);
         let mut heads = self.heads.iter().zip(&self.names);
         heads.any(|(other, known)| *other == head && known.eq_ignore_ascii_case(name))
@@ -137,12 +171,21 @@ impl FieldNames {
     /// As [`header_fields`].
     pub fn select(&self, header: &[u8], not: bool, out: &mut Vec<u8>) {
         let mut fields = fields(header);
-        for field in &mut fields {
-            let named = self.contains(field.name);
-            if named != not {
-                out.extend_from_slice(field.raw);
+        // Fields that follow each other are copied together.
+        let mut chosen = 0..0;
+        while let Some(field) = fields.next() {
+            if self.contains(field.name) == not {
+                continue;
             }
+            let end = header.len() - fields.rest.len();
+            let start = end - field.raw.len();
+            if start != chosen.end {
+                out.extend_from_slice(&header[chosen]);
+                chosen = start..end;
+            }
+            chosen.end = end;
         }
+        out.extend_from_slice(&header[chosen]);
         if !fields.rest.is_empty() {
             out.extend_from_slice(b"\r\n");
         }

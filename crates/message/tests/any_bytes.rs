@@ -340,6 +340,15 @@ proptest! {
         let (mut these, mut others) = (Vec::new(), Vec::new());
         header_fields(header, &names, false, &mut these);
         header_fields(header, &names, true, &mut others);
+        for (not, chosen) in [(false, &these), (true, &others)] {
+            let is_chosen = |name: &[u8]| names.iter().any(|n| name.eq_ignore_ascii_case(n)) != not;
+            let one_by_one: Vec<u8> = fields(header)
+                .filter(|field| is_chosen(field.name))
+                .flat_map(|field| field.raw.iter().copied())
+                .collect();
+            prop_assert!(chosen.starts_with(&one_by_one));
+            prop_assert!(matches!(&chosen[one_by_one.len()..], b"" | b"\r\n"));
+        }
         let count = |header: &[u8]| fields(header).count();
         prop_assert_eq!(count(&these) + count(&others), count(header));
         prop_assert!(fields(&these).all(|field| names.iter().any(|name| field.name.eq_ignore_ascii_case(name))));
