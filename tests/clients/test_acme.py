@@ -1,5 +1,6 @@
 """Certificates from a real ACME server (Pebble, of Let's Encrypt), by both challenges; renewal; failures."""
 
+import base64
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ NAMES = ["mail.example.test", "imap.example.test"]
 class Authority:
     """Pebble and the DNS that it asks: every name is 127.0.0.1."""
 
-    def __init__(self, directory, validity=90 * 86_400):
+    def __init__(self, directory, validity=90 * 86_400, customers=None):
         self.directory, self.validity = directory, validity
         self.http, self.tls = free_port(), free_port()
         self.listen, self.management, self.dns, self.dns_management = (free_port() for _ in range(4))
@@ -34,6 +35,7 @@ class Authority:
         (directory / "pebble.json").write_text(json.dumps({"pebble": {
             "listenAddress": f"127.0.0.1:{self.listen}", "managementListenAddress": f"127.0.0.1:{self.management}",
             "certificate": str(self.certificate), "privateKey": str(key),
+            "externalAccountBindingRequired": bool(customers), "externalAccountMACKeys": customers or {},
             "httpPort": self.http, "tlsPort": self.tls, "certificateValidityPeriod": validity}}))
         self.processes = []
 
@@ -196,5 +198,20 @@ def test_failures_say_what_to_do_and_are_tried_again(make_server, authority):
     wait_for(server, "remove DATA/tls/acme/account.json")
     (server.data / "tls" / "acme" / "account.json").unlink()
     subprocess.run([BINARY, "reload", "--data", server.data], check=True, capture_output=True)
+    wait_for(server, HAVE)
+    certificate(server.imaps, NAMES[0], authority.root())
+
+
+def test_an_authority_that_knows_its_customers(make_server, authority, tmp_path):
+    key = base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
+    authority = authority(customers={"kid-1": key}).start()
+    server = make_server(authority.settings("http-01", NAMES[:1]), imaps=free_port())
+    wait_for(server, "set acme.eab_key_id and acme.eab_key_file")
+    file = tmp_path / "server0" / "eab-key"
+    file.write_text(key + "\n")
+    file.chmod(0o600)
+    server.config.write_text(authority.settings("http-01", NAMES[:1]) + f'eab_key_id = "kid-1"\neab_key_file = "{file}"\n')
+    server.stop()
+    server.start()
     wait_for(server, HAVE)
     certificate(server.imaps, NAMES[0], authority.root())

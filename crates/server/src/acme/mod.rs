@@ -12,10 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, Problem, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, ExternalAccountKey,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, Problem, RetryPolicy,
 };
+use restante_auth::Secret;
 use tokio::sync::{Notify, watch};
 
 use challenge::Running;
@@ -220,7 +223,9 @@ impl Keeper {
             terms_of_service_agreed: acme.agree_terms,
             only_return_existing: false,
         };
-        let (account, credentials) = builder().create(&new, acme.directory.clone(), None).await?;
+        let key = external_account(acme)?;
+        let made = builder().create(&new, acme.directory.clone(), key.as_ref());
+        let (account, credentials) = made.await?;
         let text = serde_json::to_vec(&credentials).map_err(Failure::new)?;
         files::create_private_dir(&directory(&self.data)).map_err(Failure::file)?;
         files::write_private(&path, &text).map_err(Failure::file)?;
@@ -342,6 +347,9 @@ impl From<Problem> for Failure {
                  this server, with nothing between that ends TLS"
             }
             "dns" => "the DNS has no usable address for the domain: check its A and AAAA records",
+            "externalAccountRequired" => {
+                "the authority serves customers: set acme.eab_key_id and acme.eab_key_file to what it gave you"
+            }
             "caa" => {
                 "the domain's CAA records do not let this authority issue: change them or acme.directory"
             }
@@ -350,10 +358,6 @@ impl From<Problem> for Failure {
             }
             "rejectedIdentifier" => {
                 "the authority does not issue for this name: check acme.domains"
-            }
-            "externalAccountRequired" => {
-                "this authority wants an account that was made on its site, which is not supported: set \
-                 acme.directory to another"
             }
             "invalidContact" | "unsupportedContact" => "check acme.contact: mail addresses",
             "userActionRequired" => "the terms have changed: read them, then try again",
@@ -382,6 +386,28 @@ impl From<Error> for Failure {
             other => Failure::new(other),
         }
     }
+}
+
+/// The key that binds the new account to one that the operator has with the authority already (RFC 8555 §7.3.4).
+fn external_account(acme: &Acme) -> Result<Option<ExternalAccountKey>, Failure> {
+    if acme.eab_key_id.is_empty() {
+        return Ok(None);
+    }
+    let hint = "acme.eab_key_file must hold the key that the authority gave you, in base64url";
+    let wrong = |error: &dyn std::fmt::Display| Failure::new(error).hint(hint);
+    let text = files::read_secret(&acme.eab_key_file).map_err(|error| wrong(&error))?;
+    let text = Secret::new(text);
+    // Some authorities write it with padding.
+    let text = text.expose().trim_ascii();
+    let end = text.iter().rposition(|&byte| byte != b'=');
+    let text = &text[..end.map_or(0, |end| end + 1)];
+    let key = URL_SAFE_NO_PAD.decode(text);
+    let key = Secret::new(key.map_err(|error| wrong(&error))?);
+    if key.expose().is_empty() {
+        return Err(wrong(&"no key"));
+    }
+    let id = acme.eab_key_id.clone();
+    Ok(Some(ExternalAccountKey::new(id, key.expose())))
 }
 
 #[cfg(test)]

@@ -106,6 +106,7 @@ impl Config {
             ),
             ("oauth.ca_file", &mut self.oauth.ca_file),
             ("acme.ca_file", &mut self.acme.ca_file),
+            ("acme.eab_key_file", &mut self.acme.eab_key_file),
         ];
         for one in &mut tls.certificates {
             all.push(("tls.certificates", &mut one.certificate));
@@ -422,6 +423,12 @@ impl Config {
         }
         if let Err(error) = crate::http::check_address(&acme.directory) {
             return wrong("directory", &error.to_string());
+        }
+        if acme.eab_key_id.is_empty() != acme.eab_key_file.as_os_str().is_empty() {
+            return wrong(
+                "eab_key_id",
+                "needs eab_key_file, and that needs eab_key_id",
+            );
         }
         match acme.challenge {
             AcmeChallenge::Http01 if self.listen.http.is_empty() => wrong(

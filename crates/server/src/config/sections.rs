@@ -150,6 +150,11 @@ sections! {
         /// How the authority sees that the domains are yours. http-01: it asks at port 80 of each, which must
         /// lead to listen.http. tls-alpn-01: it asks at port 443, which must lead to listen.imaps.
         challenge: AcmeChallenge = AcmeChallenge::Http01,
+        /// Where the authority binds accounts to its customers (external account binding): the identifier of
+        /// the key that it gave you. Needed once, to make the account.
+        eab_key_id: String = String::new(),
+        /// A file with that key (HMAC), in base64url, as the authority gave it.
+        eab_key_file: PathBuf = PathBuf::new(),
     }
 
     /// Signing in.
