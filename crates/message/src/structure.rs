@@ -70,6 +70,12 @@ impl Part {
         self.kind == Kind::Leaf && self.media_type.starts_with("text/")
     }
 
+    /// Whether its body is searched: text, and what reports say (message/delivery-status,
+    /// message/disposition-notification, message/feedback-report and their like).
+    pub(crate) fn is_searched(&self) -> bool {
+        self.is_text() || (self.kind == Kind::Leaf && self.media_type.starts_with("message/"))
+    }
+
     /// Octets of the body as it is encoded.
     pub fn octets(&self) -> u64 {
         self.body.end - self.body.start

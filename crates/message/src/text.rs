@@ -51,7 +51,7 @@ impl Structure {
                 };
                 [
                     Some(header),
-                    part.is_text().then_some(TextSource::Body(part)),
+                    part.is_searched().then_some(TextSource::Body(part)),
                 ]
                 .into_iter()
                 .flatten()
@@ -80,10 +80,23 @@ pub fn decode_header_value(value: &[u8]) -> String {
     }
 }
 
-/// A header to search in: one line `Name: value` for each field, as [`decode_header_value`].
+/// A header to search in: one line `Name: value` for each field, as [`decode_header_value`], and
+/// the lines that are no field: a body without the blank line before it begins with such.
 pub fn decode_header_text(header: &[u8]) -> String {
     let mut out = String::with_capacity(header.len());
-    for field in fields(header) {
+    let mut fields = fields(header);
+    loop {
+        let before = fields.rest();
+        let field = fields.next();
+        let raw = field.map_or(0, |field| field.raw.len());
+        let skipped = &before[..before.len() - fields.rest().len() - raw];
+        for line in skipped.split_inclusive(|&byte| byte == b'\n') {
+            out.push_str(&decode_header_value(line));
+            out.push('\n');
+        }
+        let Some(field) = field else {
+            break;
+        };
         out.push_str(&String::from_utf8_lossy(field.name));
         out.push_str(": ");
         out.push_str(&decode_header_value(field.value));
