@@ -174,12 +174,16 @@ impl Exporter {
             }
             out.extend_from_slice(&bytes);
         }
-        Ok(without_cr(&out))
+        Ok(without_cr(out))
     }
 }
 
-/// Maildir files have LF at line ends. Other CRs stay.
-fn without_cr(bytes: &[u8]) -> Vec<u8> {
+/// Maildir files have LF at line ends. Other CRs stay; where one stands before a line end, all line
+/// ends stay CRLF, or the import would take it for a part of that.
+fn without_cr(bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.windows(3).any(|three| three == b"\r\r\n") {
+        return bytes;
+    }
     let mut out = Vec::with_capacity(bytes.len());
     for (index, byte) in bytes.iter().enumerate() {
         if !(*byte == b'\r' && bytes.get(index + 1) == Some(&b'\n')) {
@@ -276,6 +280,22 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_come_back_by_an_import() {
+        for message in [
+            "a\r\nb\r\n",
+            "a\rb\r\n",
+            "a\r\r\n\r\nb\r\n",
+            "a\r\r\r\n",
+            "",
+            "a\r",
+        ] {
+            let file = without_cr(message.as_bytes().to_vec());
+            assert_eq!(crate::import::with_crlf(file), message.as_bytes());
+        }
+        assert_eq!(without_cr(b"a\r\nb\r\n".to_vec()), b"a\nb\n");
+    }
 
     #[test]
     fn folders_on_disk() {
