@@ -109,19 +109,22 @@ pub fn field<'a>(header: &'a [u8], name: &[u8]) -> Option<Field<'a>> {
     fields(header).find(|field| field.name.eq_ignore_ascii_case(name))
 }
 
-/// A field value in one line: line breaks taken out, white space around it too.
+/// A field value in one line: line breaks taken out, white space around it too. A CR amid a line
+/// is white space.
 pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     let value = value.trim_ascii();
     if memchr2(b'\n', b'\r', value).is_none() {
         return Cow::Borrowed(value);
     }
-    Cow::Owned(
-        value
-            .iter()
-            .copied()
-            .filter(|byte| !matches!(byte, b'\r' | b'\n'))
-            .collect(),
-    )
+    let mut out = Vec::with_capacity(value.len());
+    for (index, &byte) in value.iter().enumerate() {
+        match (byte, value.get(index + 1)) {
+            (b'\n', _) | (b'\r', Some(b'\r' | b'\n')) => {}
+            (b'\r', _) => out.push(b' '),
+            _ => out.push(byte),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Appends the fields with these names, raw and in order, and the blank line:

@@ -486,6 +486,11 @@ fn envelope_fields() {
             "(NIL \"1\" ((NIL NIL \"e\" \"f\")) ((NIL NIL \"e\" \"f\")) ((NIL NIL \"i\" \"j\")) \
           ((NIL NIL \"a\" \"b\")(NIL NIL \"c\" \"d\")) NIL NIL NIL NIL)",
         ),
+        // A CR that ends no line divides words.
+        (
+            "Subject: a\rb\r\r\n c\r\n\r\n",
+            "(NIL \"a b c\" NIL NIL NIL NIL NIL NIL NIL NIL)",
+        ),
         // Folded, with white space before the colon.
         (
             "Subject \t:  a\r\n b\r\n\tc  \r\nIn-Reply-To: <a>\r\n <b>\r\nMessage-ID: <c@d>\r\n\r\n",
