@@ -113,6 +113,7 @@ fn main() {
             .repeat(20),
         ),
         ("unknown commands", "a0008 FROB x y z\r\n".repeat(8000)),
+        ("shortest commands", "a NOOP\r\n".repeat(20_000)),
         ("line ends", "\r\n".repeat(100_000)),
     ];
     let once: Vec<String> = std::env::args().skip(1).collect();

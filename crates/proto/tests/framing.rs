@@ -104,6 +104,21 @@ fn commands_with_and_without_literals() {
 }
 
 #[test]
+fn empty_lines_in_a_row_are_told_once() {
+    assert_eq!(
+        all("\r\n\n\r\na1 NOOP\r\n\r\n\r\na2 IDLE\r\n\r\n\r\n"),
+        [
+            "command ",
+            "command a1 NOOP",
+            "command ",
+            "command a2 IDLE",
+            "line ",
+            "command "
+        ]
+    );
+}
+
+#[test]
 fn a_message_is_streamed() {
     assert_eq!(
         all("a1 APPEND INBOX (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {5}\r\nhello\r\na2 NOOP\r\n"),

@@ -85,6 +85,8 @@ pub struct Framer {
     state: State,
     append: Option<Box<Append>>,
     expect_line: bool,
+    /// The last command was an empty line: those that follow it are dropped.
+    after_empty: bool,
 }
 
 impl fmt::Debug for Framer {
@@ -107,6 +109,7 @@ impl Framer {
             state: State::Command,
             append: None,
             expect_line: false,
+            after_empty: false,
         }
     }
 
@@ -212,6 +215,9 @@ impl Framer {
                     return Some(Event::Line(self.take_line(line)));
                 }
                 State::Command => {
+                    if self.after_empty {
+                        self.skip_empty_lines();
+                    }
                     let line = match self.read_line()? {
                         Ok(line) => line,
                         Err(error) => return Some(self.refuse_line(error, None)),
@@ -336,7 +342,28 @@ impl Framer {
         bytes.freeze()
     }
 
+    /// Drops empty lines: of any number of them the first is told, so that a flood costs little and
+    /// gets one answer.
+    fn skip_empty_lines(&mut self) {
+        let mut len = 0;
+        loop {
+            match &self.buffer[len..] {
+                [b'\r', b'\n', ..] => len += 2,
+                [b'\n', ..] => len += 1,
+                // What this becomes is not known yet.
+                [] | [b'\r'] => break,
+                _ => {
+                    self.after_empty = false;
+                    break;
+                }
+            }
+        }
+        self.buffer.advance(len);
+        self.scanned = 0;
+    }
+
     fn command_line(&mut self, line: Line) -> Option<Event> {
+        self.after_empty = line.content == 0;
         if is_append(&self.buffer[..line.content]) {
             return self.append_begins(line);
         }
