@@ -300,6 +300,7 @@ fn session_env(
         server_annotations,
         sharing: sharing(&config.sharing),
         submission_users: config.imap.submission_users.clone(),
+        quota_admins: config.imap.quota_admins.clone(),
         shutdown,
     })
 }

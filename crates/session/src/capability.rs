@@ -25,6 +25,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) authenticated: bool,
     /// It is nobody in particular.
     pub(crate) anonymous: bool,
+    /// Who sets the quotas of all.
+    pub(crate) sets_quotas: bool,
     /// What can be checked.
     pub(crate) offers: Offers,
     /// What a login can be bound to.
@@ -107,6 +109,11 @@ fn jmap_access(facts: &Facts<'_>) -> bool {
 
 fn login_referrals(facts: &Facts<'_>) -> bool {
     !facts.authenticated && !facts.env.referrals.is_empty()
+}
+
+/// Shown to those who can use it.
+fn quota_set(facts: &Facts<'_>) -> bool {
+    facts.sets_quotas && !hidden(facts, "QUOTA")
 }
 
 fn message_limit(facts: &Facts<'_>) -> bool {
@@ -203,6 +210,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("RIGHTS=texk", sharing),
     ("LIST-MYRIGHTS", sharing),
     ("QUOTA", always),
+    ("QUOTASET", quota_set),
     ("QUOTA=RES-STORAGE", always),
     ("QUOTA=RES-MESSAGE", always),
     ("QUOTA=RES-MAILBOX", always),

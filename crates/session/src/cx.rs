@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::capability::{self, Facts};
 use crate::cmd::comparator::Comparator;
+use crate::cmd::quota;
 use crate::conn::Conn;
 use crate::enabled::Enabled;
 use crate::env::{Env, Peer};
@@ -161,8 +162,10 @@ impl Cx {
             true => Channel::default(),
             false => self.conn.channel(),
         };
+        let login = state.login().ok();
         capability::words(&Facts {
-            anonymous: state.login().is_ok_and(|login| login.is_anonymous),
+            anonymous: login.is_some_and(|login| login.is_anonymous),
+            sets_quotas: login.is_some_and(|login| quota::is_administrator(&self.env, login)),
             ..self.facts(authenticated, &channel)
         })
     }
@@ -177,6 +180,7 @@ impl Cx {
             can_starttls: self.conn.can_starttls(),
             authenticated,
             anonymous: false,
+            sets_quotas: false,
             offers: self.env.authenticator.offers(),
             channel,
         }

@@ -48,6 +48,8 @@ pub struct Env {
     pub sharing: Sharing,
     /// Users who are mail submission servers: they may fetch what `submit+` URLs name (RFC 4467 §3).
     pub submission_users: Vec<String>,
+    /// Users who set the quotas of all (RFC 9208 QUOTASET).
+    pub quota_admins: Vec<String>,
     /// Becomes true when the server goes down: sessions say BYE and end.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -73,6 +75,7 @@ impl Env {
             server_annotations: Vec::new(),
             sharing: Sharing::default(),
             submission_users: Vec::new(),
+            quota_admins: Vec::new(),
             shutdown,
         }
     }

@@ -134,7 +134,8 @@ fn needs(body: &CommandBody, words: &mut Words) {
             key_needs(&esearch.key, words);
         }
         C::Notify(_) => words.push("NOTIFY"),
-        C::GetQuota(_) | C::GetQuotaRoot(_) | C::SetQuota(_) => words.push("QUOTA"),
+        C::GetQuota(_) | C::GetQuotaRoot(_) => words.push("QUOTA"),
+        C::SetQuota(_) => words.extend(["QUOTA", "QUOTASET"]),
         C::SetAcl(_)
         | C::DeleteAcl { .. }
         | C::GetAcl(_)

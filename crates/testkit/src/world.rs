@@ -229,6 +229,7 @@ impl World {
             )],
             sharing: options.sharing,
             submission_users: vec!["submit".to_owned()],
+            quota_admins: vec!["admin".to_owned()],
             ..Env::new(mail.clone(), users.clone(), down)
         });
         let tls = options.tls.then(Tls::new).transpose();

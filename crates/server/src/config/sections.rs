@@ -330,6 +330,8 @@ sections! {
         /// Users who are mail submission servers (BURL): they may fetch what URLs name that were authorized for
         /// submission.
         submission_users: Vec<String> = Vec::new(),
+        /// Users who may set the quota of everybody (QUOTASET), as `restante user quota` does.
+        quota_admins: Vec<String> = Vec::new(),
         /// A note about this server for its users (METADATA /shared/comment).
         comment: String = String::new(),
         /// How to reach its administrator, as a URI (METADATA /shared/admin): "mailto:postmaster@example.org".

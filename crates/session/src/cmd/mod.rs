@@ -26,7 +26,7 @@ mod multisearch;
 mod namespace;
 mod noop;
 mod notify;
-mod quota;
+pub(crate) mod quota;
 mod rename;
 mod search;
 mod search_program;
@@ -110,7 +110,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Notify(args) => Box::pin(notify::run(cx, state, args)).await,
         C::GetQuota(root) => Box::pin(quota::get(cx, state, root)).await,
         C::GetQuotaRoot(mailbox) => Box::pin(quota::get_root(cx, state, mailbox)).await,
-        C::SetQuota(_) => quota::set(state),
+        C::SetQuota(args) => quota::set(cx, state, args).await,
         C::SetAcl(args) => Box::pin(acl::set(cx, state, args)).await,
         C::DeleteAcl {
             mailbox,
