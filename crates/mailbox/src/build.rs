@@ -8,9 +8,10 @@ use crate::{
     flags::{Flags, Slot},
     keywords::Keywords,
     record::{Effect, NewRow, modseq_step},
+    seen::Seen,
     snapshot::{FlagFilter, Loaded, PartKey, Snapshot, chunks_of},
     tail::Tail,
-    types::{DateTime, EmailId, ModSeq, Row, Uid},
+    types::{AccountId, DateTime, EmailId, ModSeq, Row, Uid},
     uid_set::UidSet,
 };
 
@@ -391,6 +392,83 @@ pub fn into_chunks(
         other => other,
     });
     (effects.collect(), puts)
+}
+
+/// The effects of a STORE of a user who has a `\Seen` of their own: what they say of `\Seen` is said of that
+/// one. `seen` is what this user has seen, `at` the mailbox as this user sees it.
+pub(crate) fn stored_by_reader(
+    effects: Vec<Effect>,
+    (user, seen): (AccountId, &Seen),
+    at: &Loaded,
+) -> Vec<Effect> {
+    let mut own = Vec::with_capacity(effects.len() + 1);
+    let private = |uids, clear: Flags, set: Flags| Effect::Private {
+        user,
+        uids,
+        clear: clear & Flags::SEEN,
+        set: set & Flags::SEEN,
+    };
+    for effect in effects {
+        match effect {
+            Effect::SetFlags { uids, clear, set } => {
+                // Most say something of one of both only.
+                let (mut is_shared, mut is_own) = (false, false);
+                for (_, _, flags, _) in at.flags_in(&uids) {
+                    let changed = (flags.without(clear) | set).0 ^ flags.0;
+                    is_shared |= changed & !Flags::SEEN.0 != 0;
+                    is_own |= changed & Flags::SEEN.0 != 0;
+                }
+                if is_own {
+                    let uids = match set.contains(Flags::SEEN) {
+                        true => seen.stretched(at, &uids),
+                        false => uids.clone(),
+                    };
+                    own.push(private(uids, clear, set));
+                }
+                if is_shared {
+                    let (clear, set) = (clear.without(Flags::SEEN), set.without(Flags::SEEN));
+                    own.push(Effect::SetFlags { uids, clear, set });
+                }
+            }
+            effect => own.push(effect),
+        }
+    }
+    own
+}
+
+/// The same of effects that bring messages.
+pub(crate) fn appended_by_reader(effects: Vec<Effect>, user: AccountId) -> Vec<Effect> {
+    let mut own = Vec::with_capacity(effects.len() + 1);
+    for effect in effects {
+        match effect {
+            Effect::Append(rows) => {
+                let (rows, uids) = without_seen(rows);
+                own.push(Effect::Append(rows));
+                if !uids.is_empty() {
+                    own.push(Effect::Private {
+                        user,
+                        uids,
+                        clear: Flags::NONE,
+                        set: Flags::SEEN,
+                    });
+                }
+            }
+            effect => own.push(effect),
+        }
+    }
+    own
+}
+
+/// Rows without `\Seen`, and which of them had it.
+fn without_seen(mut rows: Vec<NewRow>) -> (Vec<NewRow>, UidSet) {
+    let mut uids = UidSet::new();
+    for row in &mut rows {
+        if row.flags.contains(Flags::SEEN) {
+            uids.insert(row.uid);
+            row.flags = row.flags.without(Flags::SEEN);
+        }
+    }
+    (rows, uids)
 }
 
 fn expunge_effects(from: &Loaded, uids: &UidSet) -> Vec<Effect> {

@@ -1,6 +1,9 @@
 //! The doctor: whether everything that the store holds agrees.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use restante_store::Direction;
 
@@ -12,6 +15,8 @@ use crate::{
     keys::{self, Table},
     mail::Mail,
     purge,
+    record::Effect,
+    seen::Seen,
     snapshot::{Snapshot, Wanted},
     stored::Stored,
     tail::{Tail, TailState},
@@ -392,6 +397,7 @@ async fn check_mailbox(stored: &Stored<'_>) -> Result<Checked> {
         {
             problems.push("the whole log gives something else than the checkpoint".into());
         }
+        check_seen(stored, &tail, &mut problems).await?;
         problems.truncate(20);
         return Ok(Checked {
             snapshot,
@@ -400,6 +406,60 @@ async fn check_mailbox(stored: &Stored<'_>) -> Result<Checked> {
         });
     }
     Err(MailError::damaged("its log has a gap"))
+}
+
+/// What users have seen who are not the owner, against what the log has of it up to `tail`. The rows are newer,
+/// if anything.
+async fn check_seen(stored: &Stored<'_>, tail: &Tail, problems: &mut Vec<String>) -> Result<()> {
+    let range = keys::mailbox_table(stored.account, Table::MailboxSeen, stored.id);
+    let rows = stored.store.scan(range, Direction::Ascending, 1).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut changed = BTreeMap::new();
+    let mut after = ModSeq::ZERO;
+    loop {
+        let records = stored.records(after, tail.modseq, 1024).await?;
+        let Some(last) = records.last() else {
+            break;
+        };
+        after = last.modseq();
+        for record in &records {
+            for effect in record.effects() {
+                if let Effect::Private { user, .. } = effect {
+                    changed.insert(*user, record.modseq());
+                }
+            }
+        }
+    }
+    let (mut start, end) = keys::mailbox_table(stored.account, Table::MailboxSeen, stored.id);
+    loop {
+        let range = (start, end.clone());
+        let rows = stored.store.scan(range, Direction::Ascending, ROWS).await?;
+        let Some((last, _)) = rows.last() else {
+            return Ok(());
+        };
+        start = std::ops::Bound::Excluded(last.to_vec());
+        let newest = stored.tail().await?.ok_or(MailError::NoSuchMailbox)?;
+        for (key, row) in &rows {
+            let user = keys::last_u32(key).map_or(AccountId(0), AccountId);
+            let Ok(seen) = Seen::decode(row) else {
+                problems.push(format!("what account {} has seen cannot be read", user.0));
+                continue;
+            };
+            let logged = changed.get(&user).copied().unwrap_or(ModSeq::ZERO);
+            if seen.modseq() > newest.modseq || seen.modseq() < logged {
+                problems.push(format!(
+                    "what account {} has seen is as of modseq {}, the log has it at {logged}",
+                    user.0,
+                    seen.modseq()
+                ));
+            }
+            if seen.uids().last().is_some_and(|uid| uid >= newest.uid_next) {
+                problems.push(format!("account {} has seen what was never there", user.0));
+            }
+        }
+    }
 }
 
 /// The fold of the whole log, if it is still there from the first record.

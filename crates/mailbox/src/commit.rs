@@ -9,11 +9,12 @@ use crate::{
     error::{MailError, Result},
     keys,
     mail::Core,
-    mailbox::{Mailbox, Place, State, View},
+    mailbox::{Mailbox, Place, Private, State, View},
     record::{Effect, Record},
+    seen::Seen,
     snapshot::{PartKey, Snapshot},
     tail::TailState,
-    types::ModSeq,
+    types::{AccountId, ModSeq},
 };
 
 /// A record that was built on what is pending, not handed over yet.
@@ -79,6 +80,20 @@ pub(crate) fn build(
         record: Arc::new(record),
         before,
     }))
+}
+
+/// Puts what a record says of what a user has seen into its batch; `seen` is what was seen before it.
+pub(crate) fn add_seen(
+    mailbox: &Mailbox,
+    built: &mut Built,
+    (user, seen): (AccountId, &Seen),
+    batch: &mut Batch,
+) {
+    built.view.private = Private::of(&built.record, user, seen);
+    if let Some(private) = &built.view.private {
+        let key = keys::seen(mailbox.account().id(), mailbox.id(), user);
+        batch.put(key, private.seen.encode());
+    }
 }
 
 /// Puts parts of chunks into batches of their own, and makes it a condition of `batch` that they are

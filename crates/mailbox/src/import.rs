@@ -147,7 +147,7 @@ impl Mailbox {
         messages: Vec<Append>,
         uids: &[Option<Uid>],
     ) -> Result<Appended> {
-        self.append_with(messages, uids).await
+        self.append_with(messages, uids, None).await
     }
 
     /// Moves UIDNEXT ahead to `to`, if it is smaller: what lies between never was, or is gone.

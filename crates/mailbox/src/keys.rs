@@ -12,6 +12,7 @@
 //! | mailbox log | mailbox u32, modseq u64 |
 //! | mailbox root | mailbox u32, modseq u64 |
 //! | pages and parts of mailboxes | mailbox u32, name of the part (21 bytes) |
+//! | what users have seen of mailboxes | mailbox u32, account of the user u32 |
 //! | email | EmailId u64 |
 //! | thread | hash of a Message-ID u64 |
 //! | mark, tombstone | EmailId u64 |
@@ -61,6 +62,8 @@ pub(crate) enum Table {
     MailboxLog = 0x21,
     MailboxRoot = 0x22,
     MailboxPart = 0x23,
+    /// Account of a user → what this user, who is not the owner, has seen.
+    MailboxSeen = 0x24,
     Email = 0x30,
     Thread = 0x31,
     Mark = 0x32,
@@ -237,6 +240,14 @@ pub(crate) fn part(account: AccountId, mailbox: MailboxId, part: PartKey) -> Key
     let mut key = key(account, Table::MailboxPart, 4 + 21);
     key.extend_from_slice(&mailbox.0.to_be_bytes());
     key.extend_from_slice(&part.to_bytes());
+    key
+}
+
+/// What a user has seen of another's mailbox.
+pub(crate) fn seen(account: AccountId, mailbox: MailboxId, user: AccountId) -> Key {
+    let mut key = key(account, Table::MailboxSeen, 8);
+    key.extend_from_slice(&mailbox.0.to_be_bytes());
+    key.extend_from_slice(&user.0.to_be_bytes());
     key
 }
 

@@ -30,6 +30,7 @@ mod record;
 mod retained;
 mod retention;
 mod scram;
+mod seen;
 mod snapshot;
 mod stored;
 mod tail;
@@ -40,6 +41,7 @@ mod types;
 mod uid_set;
 mod undelete;
 mod url_keys;
+mod user_mailbox;
 mod vanished;
 mod warm;
 mod window;
@@ -71,6 +73,7 @@ pub use record::{Effect, NewRow, NoModSeq, Record};
 pub use restante_store::ReadAhead;
 pub use retention::RetentionReport;
 pub use scram::ScramRow;
+pub use seen::Seen;
 pub use snapshot::{
     Annotations, Checkpoint, ChunkRef, Diff, FlagFilter, FoldError, Import, ImportError, LoadError,
     Loaded, NotLoaded, Number, PartKey, PartKind, Parts, Rows, Snapshot, Wanted, chunks_of,
@@ -81,4 +84,5 @@ pub use types::{AccountId, DateTime, EmailId, MailboxId, ModSeq, Row, ThreadId, 
 pub use uid_set::UidSet;
 pub use undelete::DeletedMailbox;
 pub use url_keys::UrlKey;
+pub use user_mailbox::UserMailbox;
 pub use window::{ExpungedMessage, Restored};

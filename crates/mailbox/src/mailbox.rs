@@ -20,7 +20,8 @@ use crate::{
     account::{Account, AccountEvent},
     error::{MailError, Result},
     keys,
-    record::Record,
+    record::{Effect, Record},
+    seen::Seen,
     snapshot::{LoadError, Loaded, PartKey, Parts, Snapshot, Wanted},
     stored::Stored,
     tail::{Tail, TailState},
@@ -60,6 +61,53 @@ pub(crate) struct View {
     pub(crate) row: Bytes,
     /// `None`: nobody has asked for more than the tail yet.
     pub(crate) snapshot: Option<Arc<Snapshot>>,
+    /// What the last record changed of what a user has seen.
+    pub(crate) private: Option<Private>,
+}
+
+/// What a record changed of what a user has seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Private {
+    pub(crate) user: AccountId,
+    pub(crate) seen: Arc<Seen>,
+    /// Whether it did nothing else.
+    pub(crate) alone: bool,
+}
+
+impl Private {
+    /// What `record` makes of what this user has seen. None: nothing.
+    pub(crate) fn of(record: &Record, user: AccountId, before: &Seen) -> Option<Self> {
+        let mut seen = None;
+        let mut alone = true;
+        for effect in record.effects() {
+            match effect {
+                Effect::Private {
+                    user: whose,
+                    uids,
+                    clear,
+                    set,
+                } if *whose == user => {
+                    let before = seen.as_ref().unwrap_or(before);
+                    seen = Some(before.with(uids, *clear, *set, record.modseq()));
+                }
+                _ => alone = false,
+            }
+        }
+        seen.map(|seen| Self {
+            user,
+            seen: Arc::new(seen),
+            alone,
+        })
+    }
+}
+
+/// A user who has a `\Seen` of their own here.
+#[derive(Debug)]
+struct Reader {
+    /// What is durable; `None`: it was not read yet.
+    seen: Option<Arc<Seen>>,
+    /// Wakes this user's sessions.
+    changed: watch::Sender<ModSeq>,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +125,12 @@ pub(crate) struct State {
     epoch: u64,
     /// Records that became durable while a snapshot is being read.
     recent: Option<VecDeque<Arc<Record>>>,
+    /// Users who have a `\Seen` of their own, and are here or were lately.
+    readers: BTreeMap<AccountId, Reader>,
+    /// Counts how often what readers have seen was forgotten, because others may have written.
+    forgotten: u64,
+    /// With so many readers, those who are not here any more are forgotten.
+    readers_max: usize,
 }
 
 #[derive(Debug)]
@@ -86,6 +140,11 @@ struct Flight {
     /// `None`: the tail changed, not the log.
     record: Option<Arc<Record>>,
 }
+
+/// What a reader's watch takes, roughly.
+const READER_BYTES: usize = 256;
+/// Readers who are kept though they are not here, at least.
+const READERS_MIN: usize = 16;
 
 /// The place of a commit in the order of a mailbox's commits.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +160,7 @@ impl View {
             tail,
             row,
             snapshot,
+            private: None,
         }
     }
 
@@ -139,6 +199,48 @@ impl State {
     /// Where the durable tail stands that the next writer builds on, however many are between.
     pub(crate) fn durable_modseq(&self) -> Option<ModSeq> {
         self.durable.as_ref().map(|view| view.tail.modseq)
+    }
+
+    /// What a user has seen, as the next writer builds on it. None: it must be read.
+    pub(crate) fn pending_seen(&self, user: AccountId) -> Option<Arc<Seen>> {
+        let flights = self.flight.iter().rev();
+        let mut flights = flights.filter_map(|flight| flight.view.private.as_ref());
+        let durable = self.readers.get(&user)?.seen.clone()?;
+        let pending = flights.find(|private| private.user == user);
+        Some(pending.map_or(durable, |private| private.seen.clone()))
+    }
+
+    fn reader(&mut self, user: AccountId) -> &mut Reader {
+        if !self.readers.contains_key(&user) && self.readers.len() >= self.readers_max {
+            self.forget_absent();
+        }
+        self.readers.entry(user).or_insert_with(|| Reader {
+            seen: None,
+            changed: watch::Sender::new(ModSeq::ZERO),
+        })
+    }
+
+    /// Forgets the readers who are not here.
+    fn forget_absent(&mut self) {
+        self.forgotten += 1;
+        self.readers
+            .retain(|_, reader| reader.changed.receiver_count() > 0);
+        self.readers_max = self.readers.len() * 2 + READERS_MIN;
+    }
+
+    /// Forgets what readers have seen: it is to be read again.
+    fn forget_seen(&mut self) {
+        self.forgotten += 1;
+        self.readers
+            .values_mut()
+            .for_each(|reader| reader.seen = None);
+    }
+
+    /// What a durable record changed of what a user has seen.
+    fn seen(&mut self, private: &Private) {
+        if let Some(reader) = self.readers.get_mut(&private.user) {
+            reader.seen = Some(private.seen.clone());
+        }
     }
 
     /// The place of what the next writer builds on.
@@ -236,6 +338,50 @@ impl Mailbox {
         }
     }
 
+    /// The mailbox as it is now for a user who has a `\Seen` of their own.
+    pub(crate) async fn snapshot_for(self: &Arc<Self>, user: AccountId) -> Result<Arc<Snapshot>> {
+        loop {
+            self.snapshot().await?;
+            self.read_seen(user).await?;
+            let mut state = self.lock();
+            let seen = state.reader(user).seen.clone();
+            let durable = state.durable.as_ref().filter(|_| state.fresh);
+            let snapshot = durable.and_then(|view| view.snapshot.as_ref());
+            // Both at once: so that what is shown of one is never older than the other's modseq.
+            if let (Some(snapshot), Some(seen)) = (snapshot, seen) {
+                return Ok(Arc::new(snapshot.with_seen(seen)));
+            }
+        }
+    }
+
+    /// Reads what a user has seen, unless it is known.
+    pub(crate) async fn read_seen(&self, user: AccountId) -> Result<()> {
+        loop {
+            let forgotten = {
+                let mut state = self.lock();
+                if state.reader(user).seen.is_some() {
+                    return Ok(());
+                }
+                state.forgotten
+            };
+            let seen = self.stored().seen(user).await?;
+            let mut state = self.lock();
+            // Otherwise somebody else may have written since.
+            if state.forgotten == forgotten {
+                state
+                    .reader(user)
+                    .seen
+                    .get_or_insert_with(|| Arc::new(seen));
+                return Ok(());
+            }
+        }
+    }
+
+    /// As [`Mailbox::watch`], for a user who has a `\Seen` of their own: what others have seen wakes nobody.
+    pub(crate) fn watch_for(&self, user: AccountId) -> watch::Receiver<ModSeq> {
+        self.lock().reader(user).changed.subscribe()
+    }
+
     /// Where the mailbox stands now: reads one row at most.
     ///
     /// # Errors
@@ -312,11 +458,13 @@ impl Mailbox {
                 tail,
                 row,
                 snapshot: None,
+                private: None,
             };
             if let Some(durable) = &state.durable {
                 view.snapshot = durable.with_tail(view.tail.clone()).snapshot;
             }
-            self.publish_view(&mut state, view);
+            state.forget_seen();
+            self.publish_view(&mut state, view, &[]);
         }
         Ok(())
     }
@@ -434,8 +582,9 @@ impl Mailbox {
         }
     }
 
-    /// Makes a view what readers see, and tells everybody.
-    fn publish_view(&self, state: &mut State, view: View) {
+    /// Makes a view what readers see, and tells everybody; or only `whom`, if there are any: nothing
+    /// happened for others.
+    fn publish_view(&self, state: &mut State, view: View, whom: &[AccountId]) {
         if let Some(before) = &state.durable {
             self.recent_begins(before.tail.uid_next);
             match view.tail.state {
@@ -448,9 +597,20 @@ impl Mailbox {
         }
         let tail = view.tail.clone();
         state.durable = Some(view);
-        self.changed.send_replace(tail.modseq);
         self.settled.notify_waiters();
         self.account.core.checkpoint_if_due(self, &tail);
+        for user in whom {
+            if let Some(reader) = state.readers.get(user) {
+                reader.changed.send_replace(tail.modseq);
+            }
+        }
+        if !whom.is_empty() {
+            return;
+        }
+        self.changed.send_replace(tail.modseq);
+        for reader in state.readers.values() {
+            reader.changed.send_replace(tail.modseq);
+        }
         self.account
             .announce(|| AccountEvent::Mailbox(self.id, tail));
     }
@@ -460,6 +620,7 @@ impl Mailbox {
         let mut state = self.lock();
         if state.epoch == place.epoch {
             let mut newest = None;
+            let (mut whom, mut is_shared) = (Vec::new(), false);
             while state
                 .flight
                 .front()
@@ -471,11 +632,23 @@ impl Mailbox {
                 {
                     recent.push_back(record.clone());
                 }
+                match flight
+                    .as_ref()
+                    .and_then(|flight| flight.view.private.as_ref())
+                {
+                    Some(private) => {
+                        state.seen(private);
+                        whom.push(private.user);
+                        is_shared |= !private.alone;
+                    }
+                    None => is_shared = true,
+                }
                 newest = flight;
             }
             if let Some(newest) = newest {
                 state.published = newest.number;
-                self.publish_view(&mut state, newest.view);
+                let whom = if is_shared { &[] } else { &whom[..] };
+                self.publish_view(&mut state, newest.view, whom);
             }
             return;
         }
@@ -489,7 +662,7 @@ impl Mailbox {
             // What was handed over since was built on what was before this, and will fail.
             let place = state.place();
             self.drop_flight(&mut state, place);
-            self.publish_view(&mut state, view.clone());
+            self.publish_view(&mut state, view.clone(), &[]);
         }
     }
 
@@ -504,6 +677,7 @@ impl Mailbox {
             state.epoch += 1;
             state.flight.clear();
             state.fresh = false;
+            state.forget_seen();
             // Of the new epoch nothing is in flight.
             state.published = state.submitted;
         }
@@ -543,6 +717,7 @@ impl Mailbox {
         let flights = state.flight.iter_mut().map(|flight| &mut flight.view);
         dropped.extend(flights.map(|view| view.snapshot.take()));
         dropped.extend(state.durable.as_mut().map(|view| view.snapshot.take()));
+        state.forget_absent();
         // Freed outside of the lock.
         drop(state);
     }
@@ -551,6 +726,7 @@ impl Mailbox {
     pub(crate) fn shed(&self) {
         let mut dropped = None;
         let mut state = self.lock();
+        state.forget_absent();
         if state.flight.is_empty()
             && let Some(durable) = &mut state.durable
             && let Some(snapshot) = &durable.snapshot
@@ -574,7 +750,11 @@ impl Mailbox {
             .durable
             .as_ref()
             .and_then(|view| view.snapshot.as_ref());
-        1024 + loaded.map_or(0, |snapshot| snapshot.heap_bytes() as u64)
+        let readers = state.readers.values().map(|reader| {
+            let seen = reader.seen.as_ref().map_or(0, |seen| seen.heap_bytes());
+            (size_of::<(AccountId, Reader)>() + READER_BYTES + seen) as u64
+        });
+        1024 + readers.sum::<u64>() + loaded.map_or(0, |snapshot| snapshot.heap_bytes() as u64)
     }
 }
 

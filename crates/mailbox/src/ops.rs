@@ -12,9 +12,10 @@ use crate::{
     error::{Limit, MailError, Result},
     mailbox::{Mailbox, Place, State, View},
     record::{Effect, Record},
+    seen::Seen,
     snapshot::{FlagFilter, Loaded, Snapshot, Wanted},
     tail::TailState,
-    types::{DateTime, ModSeq, Uid, UidValidity},
+    types::{AccountId, DateTime, ModSeq, Uid, UidValidity},
     uid_set::UidSet,
 };
 
@@ -121,6 +122,18 @@ pub enum Transfer {
     Move,
 }
 
+/// Somebody who is not the owner.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Other {
+    /// Flags that may be set at the destination.
+    pub(crate) kept: Flags,
+    /// If this user has a `\Seen` of their own.
+    pub(crate) reader: Option<AccountId>,
+}
+
+/// A user who has a `\Seen` of their own, and what this user has seen.
+type AsReader = (AccountId, Arc<Seen>);
+
 /// Most messages of one APPEND.
 const APPEND_MAX: usize = 1000;
 
@@ -156,14 +169,16 @@ impl Mailbox {
     /// [`MailError::NoSuchMailbox`], [`MailError::OverQuota`], [`MailError::Limit`],
     /// [`MailError::Full`], [`MailError::Busy`], [`MailError::Unavailable`], [`MailError::Unknown`].
     pub async fn append(self: &Arc<Self>, messages: Vec<Append>) -> Result<Appended> {
-        self.append_with(messages, &[]).await
+        self.append_with(messages, &[], None).await
     }
 
-    /// Appends messages, with the UIDs given for the first of them.
+    /// Appends messages, with the UIDs given for the first of them. `reader`: the user whose they are, who has
+    /// a `\Seen` of their own.
     pub(crate) async fn append_with(
         self: &Arc<Self>,
         messages: Vec<Append>,
         uids: &[Option<Uid>],
+        reader: Option<AccountId>,
     ) -> Result<Appended> {
         if messages.len() > APPEND_MAX {
             return Err(MailError::Limit(Limit::Messages));
@@ -173,6 +188,8 @@ impl Mailbox {
             return Err(MailError::misuse("a message of another account"));
         }
         let has_keywords = messages.iter().any(|m| !m.flags.keywords.is_empty());
+        let has_seen = |m: &Append| m.flags.system.contains(Flags::SEEN);
+        let reader = reader.filter(|_| messages.iter().any(has_seen));
         let core = &account.core;
         let mut tries = Tries::new();
         let outcome = async {
@@ -184,6 +201,9 @@ impl Mailbox {
                         None
                     }
                 };
+                if let Some(user) = reader {
+                    self.read_seen(user).await?;
+                }
                 let now_ms = core.now_ms();
                 let rows = messages
                     .iter()
@@ -201,6 +221,11 @@ impl Mailbox {
                     let Some(pending) = state.pending().cloned() else {
                         continue;
                     };
+                    let reader = match reader.map(|user| (user, state.pending_seen(user))) {
+                        Some((_, None)) => continue,
+                        Some((user, Some(seen))) => Some((user, seen)),
+                        None => None,
+                    };
                     let built = match (&pending.snapshot, opened) {
                         _ if tries.must_look(&state) => None,
                         (Some(snapshot), _) => Some(build::append(snapshot, rows)),
@@ -215,13 +240,26 @@ impl Mailbox {
                                 message.email.add_to(&mut batch);
                             }
                             let nonce = (now_ms, core.nonce());
-                            match commit::build(self, &pending, built.effects, nonce, &mut batch)? {
+                            let effects = match &reader {
+                                Some((user, _)) => build::appended_by_reader(built.effects, *user),
+                                None => built.effects,
+                            };
+                            match commit::build(self, &pending, effects, nonce, &mut batch)? {
                                 Err(unloaded) => Try::Unloaded(unloaded),
-                                Ok(Built {
-                                    view,
-                                    record,
-                                    before,
-                                }) => {
+                                Ok(mut made) => {
+                                    if let Some((user, seen)) = &reader {
+                                        commit::add_seen(
+                                            self,
+                                            &mut made,
+                                            (*user, seen),
+                                            &mut batch,
+                                        );
+                                    }
+                                    let Built {
+                                        view,
+                                        record,
+                                        before,
+                                    } = made;
                                     let answer = Appended {
                                         uid_validity: view.tail.uid_validity,
                                         uids: built.uids,
@@ -254,17 +292,31 @@ impl Mailbox {
     /// # Errors
     /// As [`Mailbox::append`].
     pub async fn store(self: &Arc<Self>, command: &StoreFlags) -> Result<Stored> {
-        self.change(Wanted::Uids(&command.uids), |loaded| {
+        self.store_by(command, None).await
+    }
+
+    /// The same; `reader`: whose command it is, of a user who has a `\Seen` of their own.
+    pub(crate) async fn store_by(
+        self: &Arc<Self>,
+        command: &StoreFlags,
+        reader: Option<AccountId>,
+    ) -> Result<Stored> {
+        let build = |loaded: &Loaded, reader: Option<(AccountId, &Seen)>| {
             let built = build::store_flags(loaded, command)?;
+            let effects = match reader {
+                Some(reader) => build::stored_by_reader(built.effects, reader, loaded),
+                None => built.effects,
+            };
             let answer = |change| Stored {
                 changed: built.changed,
                 failed_unchanged_since: built.refused,
                 missing: built.missing,
                 change,
             };
-            Ok((built.effects, answer))
-        })
-        .await
+            Ok((effects, answer))
+        };
+        self.change_with(Wanted::Uids(&command.uids), reader, |_| {}, build)
+            .await
     }
 
     /// Expunges messages (RFC 9051 §6.4.3, §6.4.9). `visible`: those that the session has been shown;
@@ -277,6 +329,16 @@ impl Mailbox {
         what: &ExpungeWhat,
         visible: Option<&UidSet>,
     ) -> Result<Expunged> {
+        self.expunge_by(what, visible, None).await
+    }
+
+    /// The same; `reader`: whose command it is, of a user who has a `\Seen` of their own.
+    pub(crate) async fn expunge_by(
+        self: &Arc<Self>,
+        what: &ExpungeWhat,
+        visible: Option<&UidSet>,
+        reader: Option<AccountId>,
+    ) -> Result<Expunged> {
         let wanted = match what {
             ExpungeWhat::Uids(uids) => Wanted::Uids(uids),
             ExpungeWhat::Deleted(_) => Wanted::Flagged(FlagFilter {
@@ -284,12 +346,12 @@ impl Mailbox {
                 none: Flags::NONE,
             }),
         };
-        self.change(wanted, |loaded| {
+        let build = |loaded: &Loaded, _: Option<(AccountId, &Seen)>| {
             let built = build::expunge(loaded, what, visible);
             let uids = built.uids;
             Ok((built.effects, |change| Expunged { uids, change }))
-        })
-        .await
+        };
+        self.change_with(wanted, reader, |_| {}, build).await
     }
 
     /// Notes in the mailbox's log that annotations changed: its modseq has to tell (RFC 7162 §3.2).
@@ -316,16 +378,27 @@ impl Mailbox {
         to: &Arc<Self>,
         message: Append,
     ) -> Result<Replaced> {
+        self.replace_by(uid, to, message, None).await
+    }
+
+    /// The same; `reader`: whose command it is, of a user who has a `\Seen` of their own.
+    pub(crate) async fn replace_by(
+        self: &Arc<Self>,
+        uid: Uid,
+        to: &Arc<Self>,
+        message: Append,
+        reader: Option<AccountId>,
+    ) -> Result<Replaced> {
         let account = self.account();
         if message.email.account != account.id() || !Arc::ptr_eq(account, to.account()) {
             return Err(MailError::misuse("a batch cannot span two accounts"));
         }
         if !Arc::ptr_eq(self, to) {
-            return self.replace_elsewhere(uid, to, message).await;
+            return self.replace_elsewhere(uid, to, message, reader).await;
         }
         let uids: UidSet = [uid].into_iter().collect();
         let save_date_s = account.core.now_ms().div_euclid(1000);
-        let change = |loaded: &Loaded| {
+        let change = |loaded: &Loaded, reader: Option<(AccountId, &Seen)>| {
             if loaded.row(uid).is_none() {
                 return Err(MailError::Expunged);
             }
@@ -338,6 +411,9 @@ impl Mailbox {
                 flags: message.flags.clone(),
             };
             let mut built = build::append(loaded, [row])?;
+            if let Some((user, _)) = reader {
+                built.effects = build::appended_by_reader(built.effects, user);
+            }
             let gone = build::expunge(loaded, &ExpungeWhat::Uids(uids.clone()), None);
             built.effects.extend(gone.effects);
             let uid_validity = loaded.uid_validity();
@@ -350,6 +426,7 @@ impl Mailbox {
         };
         self.change_with(
             Wanted::Uids(&uids),
+            reader,
             |batch| message.email.add_to(batch),
             change,
         )
@@ -361,6 +438,7 @@ impl Mailbox {
         uid: Uid,
         to: &Arc<Self>,
         message: Append,
+        reader: Option<AccountId>,
     ) -> Result<Replaced> {
         let uids: UidSet = [uid].into_iter().collect();
         let mut tries = Tries::new();
@@ -369,12 +447,16 @@ impl Mailbox {
                 let snapshot = self.pending_snapshot().await?;
                 self.ensure(&snapshot, Wanted::Uids(&uids)).await?;
                 to.pending_snapshot().await?;
+                if let Some(user) = reader {
+                    to.read_seen(user).await?;
+                }
                 let tried = {
                     let (mut source, mut destination) = self.lock_both(to);
                     match tries.must_look(&destination) {
                         true => Try::Changed,
                         false => {
-                            self.try_replace(&uids, to, &message, &mut source, &mut destination)?
+                            let states = (&mut *source, &mut *destination);
+                            self.try_replace(&uids, to, (&message, reader), states)?
                         }
                     }
                 };
@@ -391,11 +473,13 @@ impl Mailbox {
         self: &Arc<Self>,
         uids: &UidSet,
         to: &Arc<Self>,
-        message: &Append,
-        source: &mut State,
-        destination: &mut State,
+        (message, reader): (&Append, Option<AccountId>),
+        (source, destination): (&mut State, &mut State),
     ) -> Result<Try<Replaced>> {
         let core = &self.account().core;
+        let Ok(reader) = pending_reader(destination, reader) else {
+            return Ok(Try::Changed);
+        };
         let (Some((from_view, from)), Some((to_view, into))) =
             (pending_loaded(source), pending_loaded(destination))
         else {
@@ -428,7 +512,7 @@ impl Mailbox {
         let both = self.submit_both(
             to,
             (source, &from_view),
-            (destination, &to_view),
+            (destination, &to_view, reader),
             (built.effects, gone.effects),
             (now_ms, core.nonce()),
             batch,
@@ -463,7 +547,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError::OverQuota`]; as [`Mailbox::append`].
     pub async fn copy(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
-        self.transfer(uids, to, Transfer::Copy, Flags::ALL).await
+        self.transfer(uids, to, Transfer::Copy, None).await
     }
 
     /// Copies messages, all of them or none.
@@ -471,7 +555,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError::Expunged`] if one does not exist; as [`Mailbox::copy`].
     pub async fn copy_all(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
-        self.transfer(uids, to, Transfer::CopyAll, Flags::ALL).await
+        self.transfer(uids, to, Transfer::CopyAll, None).await
     }
 
     /// Moves messages to another mailbox of the account, or to this one (RFC 6851): one batch, so that no
@@ -480,7 +564,7 @@ impl Mailbox {
     /// # Errors
     /// As [`Mailbox::append`].
     pub async fn move_to(self: &Arc<Self>, uids: &UidSet, to: &Arc<Self>) -> Result<Copied> {
-        self.transfer(uids, to, Transfer::Move, Flags::ALL).await
+        self.transfer(uids, to, Transfer::Move, None).await
     }
 
     /// One transaction of this mailbox alone. `build` gives the effects, and what makes the answer of the
@@ -490,14 +574,18 @@ impl Mailbox {
         wanted: Wanted<'_>,
         build: impl Fn(&Loaded) -> Result<(Vec<Effect>, A)>,
     ) -> Result<T> {
-        self.change_with(wanted, |_| {}, build).await
+        self.change_with(wanted, None, |_| {}, |loaded, _| build(loaded))
+            .await
     }
 
+    /// `reader`: a user who has a `\Seen` of their own, as whom the mailbox is shown to `build` and in the
+    /// answer.
     async fn change_with<T, A: FnOnce(Change) -> T>(
         self: &Arc<Self>,
         wanted: Wanted<'_>,
+        reader: Option<AccountId>,
         also: impl Fn(&mut Batch),
-        build: impl Fn(&Loaded) -> Result<(Vec<Effect>, A)>,
+        build: impl Fn(&Loaded, Option<(AccountId, &Seen)>) -> Result<(Vec<Effect>, A)>,
     ) -> Result<T> {
         let core = &self.account().core;
         let mut tries = Tries::new();
@@ -505,9 +593,15 @@ impl Mailbox {
             loop {
                 let snapshot = self.pending_snapshot().await?;
                 self.ensure(&snapshot, wanted).await?;
+                if let Some(user) = reader {
+                    self.read_seen(user).await?;
+                }
                 let tried = {
                     let mut state = self.lock();
                     let Some((pending, base)) = pending_loaded(&state) else {
+                        continue;
+                    };
+                    let Ok(reader) = pending_reader(&state, reader) else {
                         continue;
                     };
                     let ready = match tries.must_look(&state) {
@@ -518,9 +612,15 @@ impl Mailbox {
                         None => Try::Changed,
                         Some(loaded) => {
                             check_state(&pending)?;
-                            let (effects, answer) = build(&loaded)?;
+                            let loaded = match &reader {
+                                Some((_, seen)) => loaded.with_seen(seen.clone()),
+                                None => loaded,
+                            };
+                            let as_reader = reader.as_ref().map(|(user, seen)| (*user, &**seen));
+                            let (effects, answer) = build(&loaded, as_reader)?;
                             if effects.is_empty() {
-                                let (base, after) = (base.clone(), base);
+                                let base = loaded.snapshot().clone();
+                                let after = base.clone();
                                 Try::NoChange(state.place(), answer(Change { base, after }))
                             } else {
                                 let mut batch = Batch::new(self.account().id().0);
@@ -528,13 +628,23 @@ impl Mailbox {
                                 let nonce = (core.now_ms(), core.nonce());
                                 match commit::build(self, &pending, effects, nonce, &mut batch)? {
                                     Err(unloaded) => Try::Unloaded(unloaded),
-                                    Ok(Built {
-                                        view,
-                                        record,
-                                        before,
-                                    }) => {
-                                        let change = change(&pending, &view)
+                                    Ok(mut made) => {
+                                        if let Some(reader) = as_reader {
+                                            commit::add_seen(self, &mut made, reader, &mut batch);
+                                        }
+                                        let Built {
+                                            view,
+                                            record,
+                                            before,
+                                        } = made;
+                                        let mut change = change(&pending, &view)
                                             .ok_or_else(|| MailError::misuse("no snapshot"))?;
+                                        if let Some((_, seen)) = &reader {
+                                            let next = view.private.as_ref().map(|p| &p.seen);
+                                            let next = next.unwrap_or(seen).clone();
+                                            change.base = loaded.snapshot().clone();
+                                            change.after = Arc::new(change.after.with_seen(next));
+                                        }
                                         let members =
                                             vec![(self, &mut *state, view, Some(record.clone()))];
                                         let in_flight =
@@ -555,18 +665,19 @@ impl Mailbox {
         tries.end(outcome)
     }
 
-    /// Copies or moves messages to another mailbox of the account, or to this one, with those of their flags
-    /// that are `kept`: who has not the right to set the others cannot set them so (RFC 4314 §4).
+    /// Copies or moves messages to another mailbox of the account, or to this one. `other`: not for the owner,
+    /// but for a user to whom those flags of theirs are kept that they may set (RFC 4314 §4).
     ///
     /// # Errors
     /// As [`Mailbox::copy`].
-    pub async fn transfer(
+    pub(crate) async fn transfer(
         self: &Arc<Self>,
         uids: &UidSet,
         to: &Arc<Self>,
         how: Transfer,
-        kept: Flags,
+        other: Option<Other>,
     ) -> Result<Copied> {
+        let reader = other.and_then(|other| other.reader);
         let account = self.account();
         if !Arc::ptr_eq(account, to.account()) {
             return Err(MailError::misuse("a batch cannot span two accounts"));
@@ -588,6 +699,10 @@ impl Mailbox {
                 if !same {
                     to.pending_snapshot().await?;
                 }
+                if let Some(user) = reader {
+                    self.read_seen(user).await?;
+                    to.read_seen(user).await?;
+                }
                 let tried = {
                     let (mut source, mut destination) = match same {
                         true => (self.lock(), None),
@@ -600,7 +715,7 @@ impl Mailbox {
                         true => Try::Changed,
                         false => {
                             let ends = (&mut source, destination.as_mut());
-                            self.try_transfer(uids, to, (how, kept), ends)?
+                            self.try_transfer(uids, to, (how, other), ends)?
                         }
                     }
                 };
@@ -618,13 +733,23 @@ impl Mailbox {
         self: &Arc<Self>,
         uids: &UidSet,
         to: &Arc<Self>,
-        (how, kept): (Transfer, Flags),
+        (how, other): (Transfer, Option<Other>),
         (source, destination): (
             &mut MutexGuard<'_, State>,
             Option<&mut MutexGuard<'_, State>>,
         ),
     ) -> Result<Try<Copied>> {
         let core = &self.account().core;
+        let kept = other.map_or(Flags::ALL, |other| other.kept);
+        let user = other.and_then(|other| other.reader);
+        let at_destination = destination.as_ref().map_or(&**source, |state| &***state);
+        let readers = (
+            pending_reader(source, user),
+            pending_reader(at_destination, user),
+        );
+        let (Ok(at_source), Ok(reader)) = readers else {
+            return Ok(Try::Changed);
+        };
         let Some((from_view, from)) = pending_loaded(source) else {
             return Ok(Try::Changed);
         };
@@ -639,6 +764,11 @@ impl Mailbox {
         check_state(&to_view)?;
         let Some(loaded) = from.loaded(Wanted::Uids(uids)) else {
             return Ok(Try::Changed);
+        };
+        // With the flags that the user sees.
+        let loaded = match at_source {
+            Some((_, seen)) => loaded.with_seen(seen),
+            None => loaded,
         };
         let now_ms = core.now_ms();
         let save_date_s = now_ms.div_euclid(1000);
@@ -666,16 +796,23 @@ impl Mailbox {
         let nonce = core.nonce();
         let Some(destination) = destination else {
             let mut effects = built.effects;
+            if let Some((user, _)) = &reader {
+                effects = build::appended_by_reader(effects, *user);
+            }
             effects.extend(built.source_effects);
             let made = commit::build(self, &from_view, effects, (now_ms, nonce), &mut batch)?;
+            let mut made = match made {
+                Ok(made) => made,
+                Err(unloaded) => return Ok(Try::Unloaded(unloaded)),
+            };
+            if let Some((user, seen)) = &reader {
+                commit::add_seen(self, &mut made, (*user, seen), &mut batch);
+            }
             let Built {
                 view,
                 record,
                 before,
-            } = match made {
-                Ok(made) => made,
-                Err(unloaded) => return Ok(Try::Unloaded(unloaded)),
-            };
+            } = made;
             if let Some(change) = change(&from_view, &view) {
                 answer.source_change = change.clone();
                 answer.destination_change = change;
@@ -687,7 +824,7 @@ impl Mailbox {
         let both = self.submit_both(
             to,
             (source, &from_view),
-            (destination, &to_view),
+            (destination, &to_view, reader),
             (built.effects, built.source_effects),
             (now_ms, nonce),
             batch,
@@ -707,12 +844,12 @@ impl Mailbox {
     }
 
     /// Hands over what a command makes of the destination, and of this mailbox if it has effects there, as
-    /// one batch.
+    /// one batch. With the destination: a user who has a `\Seen` of their own, and what they have seen there.
     fn submit_both(
         self: &Arc<Self>,
         to: &Arc<Self>,
         (source, from_view): (&mut State, &View),
-        (destination, to_view): (&mut State, &View),
+        (destination, to_view, reader): (&mut State, &View, Option<AsReader>),
         (effects, source_effects): (Vec<Effect>, Vec<Effect>),
         nonce: (i64, u64),
         mut batch: Batch,
@@ -721,10 +858,17 @@ impl Mailbox {
         let mut members = Vec::with_capacity(2);
         let mut from_before = Vec::new();
         let mut source_change = None;
-        let at_destination = match commit::build(to, to_view, effects, nonce, &mut batch)? {
+        let effects = match &reader {
+            Some((user, _)) => build::appended_by_reader(effects, *user),
+            None => effects,
+        };
+        let mut at_destination = match commit::build(to, to_view, effects, nonce, &mut batch)? {
             Ok(made) => made,
             Err(unloaded) => return Ok(Err(unloaded)),
         };
+        if let Some((user, seen)) = &reader {
+            commit::add_seen(to, &mut at_destination, (*user, seen), &mut batch);
+        }
         let destination_change = change(to_view, &at_destination.view);
         if !source_effects.is_empty() {
             let made = commit::build(self, from_view, source_effects, nonce, &mut batch)?;
@@ -808,6 +952,17 @@ fn pending_loaded(state: &State) -> Option<(View, Arc<Snapshot>)> {
     let view = state.pending()?.clone();
     let snapshot = view.snapshot.clone()?;
     Some((view, snapshot))
+}
+
+/// A user, and what this user has seen as of what is pending. An error: it has to be read.
+fn pending_reader(state: &State, reader: Option<AccountId>) -> Result<Option<AsReader>, ()> {
+    match reader {
+        None => Ok(None),
+        Some(user) => match state.pending_seen(user) {
+            Some(seen) => Ok(Some((user, seen))),
+            None => Err(()),
+        },
+    }
 }
 
 fn check_state(view: &View) -> Result<()> {

@@ -7,7 +7,7 @@
 //! nor did one since its base. Nothing here counts references.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::Bound,
     sync::Arc,
 };
@@ -183,7 +183,42 @@ impl Mail {
         for (mailbox, plan) in plans {
             self.trim(&account, mailbox, plan, report).await?;
         }
+        self.forget_gone_readers(id).await?;
         self.trim_tree(id, horizon, report).await
+    }
+
+    /// Deletes what users have seen in mailboxes of this account who are gone.
+    async fn forget_gone_readers(&self, id: AccountId) -> Result<()> {
+        let (mut start, end) = keys::table(id, Table::MailboxSeen);
+        let mut known = BTreeMap::new();
+        loop {
+            let range = (start, end.clone());
+            let store = &self.core.store;
+            let rows = store.scan(range, Direction::Ascending, ROWS).await?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            start = Bound::Excluded(last.to_vec());
+            let mut batch = Batch::new(id.0);
+            for (key, _) in &rows {
+                let user = keys::last_u32(key).map_or(keys::SERVER, AccountId);
+                let is_there = match known.get(&user) {
+                    Some(is_there) => *is_there,
+                    None => {
+                        let user_key = keys::user_of_account(user);
+                        let is_there = store.get(&user_key).await?.is_some();
+                        known.insert(user, is_there);
+                        is_there
+                    }
+                };
+                if !is_there {
+                    batch.delete.push(key.to_vec());
+                }
+            }
+            if !batch.delete.is_empty() {
+                store.commit(batch).await?;
+            }
+        }
     }
 
     /// Writes a checkpoint if there are records older than the grace since the last one: without it they
@@ -379,6 +414,8 @@ impl Mail {
                     .await?;
                 report.parts += self
                     .delete_range(id, table(Table::MailboxPart), None)
+                    .await?;
+                self.delete_range(id, table(Table::MailboxSeen), None)
                     .await?;
                 let mut batch = Batch::new(id.0);
                 let key = keys::tail(id, mailbox);

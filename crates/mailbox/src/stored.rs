@@ -15,6 +15,7 @@ use crate::{
     error::{MailError, Result},
     keys,
     record::Record,
+    seen::Seen,
     snapshot::{LoadError, Loaded, PartKey, Parts, Snapshot, Wanted},
     tail::{RootRef, Tail},
     types::{AccountId, MailboxId, ModSeq},
@@ -42,6 +43,17 @@ pub(crate) fn encode_root(created_ms: i64, root: &[u8]) -> Vec<u8> {
 }
 
 impl Stored<'_> {
+    /// What a user has seen who is not the owner.
+    pub(crate) async fn seen(&self, user: AccountId) -> Result<Seen> {
+        let key = keys::seen(self.account, self.id, user);
+        let row = self.store.get(&key).await?;
+        self.count(&row);
+        let seen = row.map(|row| Seen::decode(&row)).transpose();
+        Ok(seen
+            .map_err(|_| self.damaged(&format!("what account {} has seen", user.0)))?
+            .unwrap_or_default())
+    }
+
     fn count<'b>(&self, rows: impl IntoIterator<Item = &'b Bytes>) {
         let bytes: usize = rows.into_iter().map(Bytes::len).sum();
         self.reads.fetch_add(bytes as u64, Ordering::Relaxed);

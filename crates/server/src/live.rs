@@ -13,7 +13,7 @@ use restante_session::Authenticator;
 use tokio::sync::watch;
 
 use crate::authenticator::{Directory, Scram};
-use crate::config::{Config, Login, Size};
+use crate::config::{Config, Login, SeenOf, Size};
 use crate::gate::{Gate, Watch};
 use crate::lmtp;
 use crate::net::{Admission, Seats};
@@ -311,6 +311,10 @@ fn sharing(set: &crate::config::Sharing) -> restante_session::Sharing {
         other_users: given(&set.other_users),
         shared: given(&set.shared_user).map(|user| (set.shared.clone(), user)),
         groups: set.groups.clone(),
+        seen: match set.seen {
+            SeenOf::User => restante_session::SeenOf::User,
+            SeenOf::Mailbox => restante_session::SeenOf::Mailbox,
+        },
     }
 }
 

@@ -99,6 +99,6 @@ pub use env::{
     Seat, TokenRefusal, Verdict,
 };
 pub use io::{Io, PlainIo, StartTls};
-pub use place::Sharing;
+pub use place::{SeenOf, Sharing};
 pub use referral::Referral;
 pub use serve::serve;

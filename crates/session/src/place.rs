@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Account, AccountId, Entry, Mail, MailError, Mailbox, MailboxName, Rights, Tree, User, Who,
-    canonical_user_name,
+    Account, AccountId, Entry, Mail, MailError, Mailbox, MailboxName, Rights, Tree, User,
+    UserMailbox, Who, canonical_user_name,
 };
 use restante_proto::types::Code;
 
@@ -26,6 +26,17 @@ pub struct Sharing {
     pub shared: Option<(String, String)>,
     /// The members of groups: an identifier for rights, with `$` before it.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// Whose `\Seen` is.
+    pub seen: SeenOf,
+}
+
+/// Whose `\Seen` is in mailboxes that others share with a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeenOf {
+    /// The user's own: what others have read is nothing to them.
+    User,
+    /// The mailbox's, as all other flags are.
+    Mailbox,
 }
 
 impl Default for Sharing {
@@ -34,6 +45,7 @@ impl Default for Sharing {
             other_users: Some("Other Users".to_owned()),
             shared: None,
             groups: BTreeMap::new(),
+            seen: SeenOf::User,
         }
     }
 }
@@ -48,6 +60,14 @@ impl Sharing {
     fn is_shared_user(&self, name: &str) -> bool {
         let shared = self.shared.as_ref();
         shared.is_some_and(|(_, user)| canonical_user_name(user) == name)
+    }
+
+    /// A mailbox as this user sees it.
+    pub(crate) fn open_for(&self, login: &Login, mailbox: Arc<Mailbox>) -> UserMailbox {
+        match self.seen {
+            SeenOf::User => UserMailbox::for_reader(mailbox, login.account.id()),
+            SeenOf::Mailbox => UserMailbox::new(mailbox),
+        }
     }
 
     /// A user as access rights see them.
@@ -70,6 +90,8 @@ pub(crate) struct Place {
     pub(crate) owner: Arc<str>,
     /// Who asks, unless it is the owner.
     who: Option<Who>,
+    /// If they have a `\Seen` of their own.
+    reader: Option<AccountId>,
 }
 
 /// What is below a prefix of other accounts' names.
@@ -107,6 +129,7 @@ impl Place {
                     name: name.clone(),
                     owner: login.name.clone(),
                     who: None,
+                    reader: None,
                 });
             }
         };
@@ -122,6 +145,7 @@ impl Place {
             name: inner,
             owner: owner.name.into(),
             who: Some(login.who.clone()),
+            reader: (sharing.seen == SeenOf::User).then_some(login.account.id()),
         })
     }
 
@@ -179,9 +203,14 @@ impl Place {
     }
 
     /// The mailbox, of which this right is needed; and the rights that there are.
-    pub(crate) async fn mailbox(&self, needed: Rights) -> Result<(Arc<Mailbox>, Rights), Failure> {
+    pub(crate) async fn mailbox(&self, needed: Rights) -> Result<(UserMailbox, Rights), Failure> {
         let (_, entry, rights) = self.entry(needed).await?;
-        Ok((self.account.open(entry.id).await?, rights))
+        let mailbox = self.account.open(entry.id).await?;
+        let mailbox = match self.reader {
+            Some(user) => UserMailbox::for_reader(mailbox, user),
+            None => UserMailbox::new(mailbox),
+        };
+        Ok((mailbox, rights))
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Account, AccountId, Mailbox, MailboxId, MailboxName, ModSeq, Rights, Snapshot, Uid, UidSet, Who,
+    Account, AccountId, MailboxId, MailboxName, ModSeq, Rights, Snapshot, Uid, UidSet, UserMailbox,
+    Who,
 };
 use tokio::sync::watch;
 
@@ -69,7 +70,7 @@ pub(crate) struct Login {
 #[derive(Debug)]
 pub(crate) struct Selected {
     /// The mailbox.
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: UserMailbox,
     /// Opened by EXAMINE: nothing may be changed.
     pub(crate) read_only: bool,
     /// What the user may do with it; all, if it is their own.
@@ -100,7 +101,7 @@ impl Selected {
     /// A mailbox that is looked into, but not selected: the client has been told nothing of it.
     pub(crate) fn peek(
         name: MailboxName,
-        mailbox: Arc<Mailbox>,
+        mailbox: UserMailbox,
         snapshot: Arc<Snapshot>,
     ) -> Selected {
         Selected {
@@ -109,7 +110,7 @@ impl Selected {
             name,
             changes: mailbox.watch(),
             fetched_to: snapshot.uid_next(),
-            view: View::new(mailbox.clone(), snapshot, UidSet::new()),
+            view: View::new(Arc::clone(&mailbox), snapshot, UidSet::new()),
             url_key_resets: 0,
             mailbox,
             decoded: None,

@@ -125,6 +125,14 @@ impl WorldOptions {
                 self.sharing.shared = Some(("Shared".to_owned(), value.to_owned()));
                 return Ok(());
             }
+            "seen" => {
+                self.sharing.seen = match value {
+                    "user" => restante_session::SeenOf::User,
+                    "mailbox" => restante_session::SeenOf::Mailbox,
+                    _ => return Err("user or mailbox".to_owned()),
+                };
+                return Ok(());
+            }
             "group" => {
                 let (group, members) = value.split_once('=').ok_or("GROUP=NAME,NAME")?;
                 let members = members.split(',').map(str::to_owned).collect();

@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use restante_mailbox::{Flags, MailboxName, ModSeq, Rights, RightsChange, UidSet, Wanted};
+use restante_mailbox::{
+    Flags, MailboxName, ModSeq, Rights, RightsChange, UidSet, UserMailbox, Wanted,
+};
 use restante_proto::types::{Code, Condition, FetchItem, UntaggedData};
 use restante_testkit::strict::{Answer, StrictClient};
 use restante_testkit::world::{World, WorldOptions};
@@ -63,10 +65,10 @@ fn op() -> impl Strategy<Value = Op> {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
-        any::<bool>(),
+        0..4_usize,
     );
-    let store = store.prop_map(|(from, to, uid, silent, add, deleted)| {
-        let flag = if deleted { "\\Deleted" } else { "$Work" };
+    let store = store.prop_map(|(from, to, uid, silent, add, flag)| {
+        let flag = ["\\Deleted", "\\Deleted", "$Work", "\\Seen"][flag];
         Op::Store {
             from,
             to,
@@ -130,15 +132,18 @@ struct Client {
     messages: Vec<Known>,
     /// What a client of QRESYNC would keep as HIGHESTMODSEQ.
     highest: u64,
+    user: &'static str,
     /// The names by which its user knows the two mailboxes.
     inbox: &'static str,
     other: &'static str,
 }
 
 /// UID and flags of every message that is there.
-async fn truth(world: &World) -> BTreeMap<u32, BTreeSet<String>> {
+async fn truth(world: &World, user: &str) -> BTreeMap<u32, BTreeSet<String>> {
     let account = world.account("alice").await.expect("alice");
     let mailbox = account.mailbox(&MailboxName::inbox()).await.expect("INBOX");
+    let user = world.account(user).await.expect("a user").id();
+    let mailbox = UserMailbox::for_reader(mailbox, user);
     let snapshot = mailbox.snapshot().await.expect("a snapshot");
     let loaded = mailbox.ensure(&snapshot, Wanted::All).await.expect("rows");
     let names = |flags: Flags| {
@@ -171,6 +176,7 @@ impl Client {
                 || enable.contains("rev2"),
             messages: Vec::new(),
             highest: 0,
+            user: "",
             inbox: "",
             other: "",
         };
@@ -178,6 +184,7 @@ impl Client {
             Some(words) => (words, "bob"),
             None => (enable, "alice"),
         };
+        client.user = user;
         client.inbox = match user {
             "bob" => "\"Other Users/alice/INBOX\"",
             _ => "INBOX",
@@ -301,11 +308,11 @@ impl Client {
             };
             let answer = self.connection.command(command).await;
             let answer = answer.expect("an answer");
-            self.read(&answer, !self.uid_only, &truth(world).await);
+            self.read(&answer, !self.uid_only, &truth(world, self.user).await);
             if !answer.is_ok() {
                 // EXPUNGEISSUED: some are gone, and here it may be told.
                 let answer = self.connection.command("NOOP").await.expect("an answer");
-                self.read(&answer, false, &truth(world).await);
+                self.read(&answer, false, &truth(world, self.user).await);
             }
             tries += 1;
             assert!(tries < 10, "{:?} stay unknown: {answer:?}", self.messages);
@@ -377,7 +384,7 @@ impl Client {
             "{command}: {answer:?}"
         );
         let no_expunge = op.forbids_expunge() && !self.uid_only;
-        self.read(&answer, no_expunge, &truth(world).await);
+        self.read(&answer, no_expunge, &truth(world, self.user).await);
         if let Op::Store {
             from,
             to,
@@ -436,7 +443,13 @@ impl Client {
             // It knows no order but that of the UIDs.
             known.sort();
         }
-        assert_eq!(known, truth(world).await.into_iter().collect::<Vec<_>>());
+        assert_eq!(
+            known,
+            truth(world, self.user)
+                .await
+                .into_iter()
+                .collect::<Vec<_>>()
+        );
     }
 
     /// If the connection broke now, the client would come back with its HIGHESTMODSEQ and be told of
@@ -453,7 +466,7 @@ impl Client {
             .vanished_since(&snapshot, since, &UidSet::all())
             .await
             .expect("UIDs");
-        let alive = truth(world).await;
+        let alive = truth(world, self.user).await;
         for known in &self.messages {
             let uid = known.uid.expect("it was asked for");
             let vanished = told.iter().any(|told| told.get() == uid);

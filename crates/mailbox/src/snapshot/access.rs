@@ -5,9 +5,11 @@ use std::ops::{Bound, Range, RangeBounds, RangeInclusive};
 use super::{
     Loaded, NotLoaded, Snapshot,
     chunk::{BLANK, Chunk},
+    summary::Summary,
 };
 use crate::{
     flags::Flags,
+    seen::Seen,
     types::{ModSeq, Row, Uid},
     uid_set::UidSet,
 };
@@ -59,6 +61,135 @@ pub enum Number {
 
 /// The place of a row: page, chunk of the page, row of the chunk.
 type Place = (usize, usize, usize);
+
+impl FlagFilter {
+    /// What it says of `\Seen`, if anything: whether a row must have it. And the rest of it. None if no row
+    /// can pass.
+    const fn split(self) -> Option<(Option<bool>, Self)> {
+        let rest = Self {
+            all: self.all.without(Flags::SEEN),
+            none: self.none.without(Flags::SEEN),
+        };
+        let (with, without) = (
+            self.all.contains(Flags::SEEN),
+            self.none.contains(Flags::SEEN),
+        );
+        match (with, without) {
+            (true, true) => None,
+            (true, false) => Some((Some(true), rest)),
+            (false, true) => Some((Some(false), rest)),
+            (false, false) => Some((None, rest)),
+        }
+    }
+}
+
+/// What rows are to whom the snapshot is shown.
+impl Snapshot {
+    /// The flags and the modseq of a row.
+    #[inline]
+    fn shown(&self, uid: Uid, flags: Flags, modseq: ModSeq) -> (Flags, ModSeq) {
+        match &self.seen {
+            None => (flags, modseq),
+            Some(seen) => seen.shown(uid, flags, modseq),
+        }
+    }
+
+    #[inline]
+    fn shown_row(&self, row: Row) -> Row {
+        let (flags, modseq) = self.shown(row.uid, row.flags, row.modseq);
+        Row {
+            flags,
+            modseq,
+            ..row
+        }
+    }
+
+    /// Whether a row can pass.
+    pub(super) fn can_pass(&self, summary: &Summary, filter: FlagFilter) -> bool {
+        let Some(seen) = &self.seen else {
+            return summary.can_pass(filter);
+        };
+        filter.split().is_some_and(|(wanted, rest)| {
+            let (first, last) = (summary.first, summary.last);
+            let can = match wanted {
+                None => true,
+                Some(true) => seen.uids().intersects_range(first, last),
+                Some(false) => !seen.uids().contains_range(first, last),
+            };
+            can && summary.can_pass(rest)
+        })
+    }
+
+    /// Whether every row passes.
+    fn all_pass(&self, summary: &Summary, filter: FlagFilter) -> bool {
+        let Some(seen) = &self.seen else {
+            return summary.all_pass(filter);
+        };
+        filter.split().is_some_and(|(wanted, rest)| {
+            let (first, last) = (summary.first, summary.last);
+            let all = match wanted {
+                None => true,
+                Some(true) => seen.uids().contains_range(first, last),
+                Some(false) => !seen.uids().intersects_range(first, last),
+            };
+            all && summary.all_pass(rest)
+        })
+    }
+
+    /// Whether a row can have been changed after `since`.
+    pub(super) fn can_change_since(&self, summary: &Summary, since: ModSeq) -> bool {
+        let own = |seen: &Seen| seen.can_change_since(summary.first, summary.last, since);
+        summary.modseq > since || self.seen.as_deref().is_some_and(own)
+    }
+
+    /// Whether how much of it is unseen can only be told from its rows.
+    pub(super) fn must_count_unseen(&self, summary: &Summary) -> bool {
+        let (first, last) = (summary.first, summary.last);
+        let in_part = |seen: &Seen| {
+            seen.uids().intersects_range(first, last) && !seen.uids().contains_range(first, last)
+        };
+        self.seen.as_deref().is_some_and(in_part)
+    }
+
+    /// Whether no message has a UID from `from` on that is below `to`; false also if that is not known.
+    pub(crate) fn is_gap(&self, from: Uid, to: Uid) -> bool {
+        let (from, to) = (self.try_lower_bound(from), self.try_lower_bound(to));
+        from.is_ok() && from == to
+    }
+
+    /// The smallest UID.
+    pub(crate) fn first_uid(&self) -> Option<Uid> {
+        self.pages.first().map(|page| page.summary.first)
+    }
+
+    /// The flags of a row as the mailbox has them, `\Seen` too.
+    pub(super) fn try_own_flags(&self, uid: Uid) -> Result<Option<Flags>, NotLoaded> {
+        let Some((page, chunk, index)) = self.try_find(uid)? else {
+            return Ok(None);
+        };
+        let chunk = &self.pages[page].chunks.get()?.list[chunk];
+        Ok(Some(chunk.mutable.get()?.flags(index)))
+    }
+
+    /// The UIDs of `uids` that exist.
+    pub(super) fn try_existing(&self, uids: &UidSet) -> Result<UidSet, NotLoaded> {
+        let mut existing = UidSet::new();
+        for page in self.pages.iter().filter(|page| page.summary.touches(uids)) {
+            let chunks = page.chunks.get()?.list.iter();
+            for chunk in chunks.filter(|chunk| chunk.summary.touches(uids)) {
+                let fixed = chunk.fixed.get()?;
+                for places in chunk.places(uids)? {
+                    if fixed.is_dense() {
+                        existing.insert_range(fixed.uid(places.start), fixed.uid(places.end - 1));
+                    } else {
+                        fixed.each_uid(places, |_, uid| existing.insert(uid));
+                    }
+                }
+            }
+        }
+        Ok(existing)
+    }
+}
 
 impl Snapshot {
     fn try_lower_bound(&self, uid: Uid) -> Result<u32, NotLoaded> {
@@ -136,7 +267,8 @@ impl Loaded {
     /// The message with this UID.
     pub fn row(&self, uid: Uid) -> Option<Row> {
         let (page, chunk, index) = loaded(self.0.try_find(uid))?;
-        Some(loaded(self.chunk(page, chunk).row(index)))
+        let row = loaded(self.chunk(page, chunk).row(index));
+        Some(self.0.shown_row(row))
     }
 
     /// Whether there is a message with this UID.
@@ -216,7 +348,7 @@ impl Loaded {
             let places = loaded(chunk.places(uids)).flatten();
             places.map(move |index| {
                 let row = fixed.row(index, mutable.flags(index), mutable.modseq(index));
-                (start + index as u32, row)
+                (start + index as u32, self.0.shown_row(row))
             })
         })
     }
@@ -231,30 +363,53 @@ impl Loaded {
             let (fixed, mutable) = (loaded(chunk.fixed.get()), loaded(chunk.mutable.get()));
             let places = loaded(chunk.places(uids)).flatten();
             places.map(move |index| {
-                let (flags, modseq) = (mutable.flags(index), mutable.modseq(index));
-                (start + index as u32, fixed.uid(index), flags, modseq)
+                let uid = fixed.uid(index);
+                let (flags, modseq) =
+                    self.0
+                        .shown(uid, mutable.flags(index), mutable.modseq(index));
+                (start + index as u32, uid, flags, modseq)
             })
         })
     }
 
     /// The messages that pass `filter`, ascending. Chunks in which none can pass are not looked at.
     pub fn rows_with(&self, filter: FlagFilter) -> impl Iterator<Item = Row> + '_ {
-        let chunks = self.chunks(move |summary| summary.can_pass(filter));
+        let chunks = self.chunks(move |summary| self.0.can_pass(summary, filter));
+        let is_shown = self.0.seen.is_some();
         chunks.flat_map(move |(_, chunk)| {
             let (fixed, mutable) = (loaded(chunk.fixed.get()), loaded(chunk.mutable.get()));
             (0..chunk.rows()).filter_map(move |index| {
                 let flags = mutable.flags(index);
-                filter
-                    .passes(flags)
-                    .then(|| fixed.row(index, flags, mutable.modseq(index)))
+                if !is_shown {
+                    let row = || fixed.row(index, flags, mutable.modseq(index));
+                    return filter.passes(flags).then(row);
+                }
+                let row = self
+                    .0
+                    .shown_row(fixed.row(index, flags, mutable.modseq(index)));
+                filter.passes(row.flags).then_some(row)
             })
         })
     }
 
     /// The UIDs of the messages that pass `filter`.
     pub fn uids_with(&self, filter: FlagFilter) -> UidSet {
+        let Some(seen) = &self.0.seen else {
+            return self.uids_among(filter, filter);
+        };
+        match filter.split() {
+            None => UidSet::new(),
+            Some((None, rest)) => self.uids_among(filter, rest),
+            Some((Some(true), rest)) => self.uids_among(filter, rest).intersect(seen.uids()),
+            Some((Some(false), rest)) => self.uids_among(filter, rest).difference(seen.uids()),
+        }
+    }
+
+    /// The UIDs of the messages whose flags, as the mailbox has them, pass `filter`, among those chunks that
+    /// can have a message which passes `among`.
+    fn uids_among(&self, among: FlagFilter, filter: FlagFilter) -> UidSet {
         let mut uids = UidSet::new();
-        for (_, chunk) in self.chunks(|summary| summary.can_pass(filter)) {
+        for (_, chunk) in self.chunks(|summary| self.0.can_pass(summary, among)) {
             let fixed = loaded(chunk.fixed.get());
             let summary = &chunk.summary;
             if summary.all_pass(filter) && fixed.is_dense() {
@@ -280,8 +435,27 @@ impl Loaded {
     /// `filter`.
     pub fn uids_where(&self, filter: FlagFilter, passes: impl Fn(Flags) -> bool) -> UidSet {
         let mut uids = UidSet::new();
-        for (_, chunk) in self.chunks(|summary| summary.can_pass(filter)) {
+        for (_, chunk) in self.chunks(|summary| self.0.can_pass(summary, filter)) {
             let (fixed, mutable) = (loaded(chunk.fixed.get()), loaded(chunk.mutable.get()));
+            if let Some(seen) = &self.0.seen {
+                let words = mutable.words().iter();
+                let passes: Vec<(bool, bool)> = words
+                    .map(|flags| {
+                        let seen = passes(*flags | Flags::SEEN);
+                        (seen, passes(flags.without(Flags::SEEN)))
+                    })
+                    .collect();
+                mutable.each_word(0..chunk.rows(), |index, word| {
+                    let uid = fixed.uid(index);
+                    let (if_seen, if_not) = passes[word];
+                    if if_seen == if_not && if_seen
+                        || if_seen != if_not && if_seen == seen.uids().contains(uid)
+                    {
+                        uids.insert(uid);
+                    }
+                });
+                continue;
+            }
             let passes: Vec<bool> = mutable.words().iter().map(|flags| passes(*flags)).collect();
             // Words that no row has any more may be there still.
             if passes.iter().all(|passes| *passes) && fixed.is_dense() {
@@ -306,7 +480,7 @@ impl Loaded {
         range: &RangeInclusive<i64>,
     ) -> UidSet {
         let mut uids = UidSet::new();
-        for (_, chunk) in self.chunks(|summary| summary.can_pass(filter)) {
+        for (_, chunk) in self.chunks(|summary| self.0.can_pass(summary, filter)) {
             let fixed = loaded(chunk.fixed.get());
             fixed.places_in(number, range, |places| {
                 if fixed.is_dense() {
@@ -322,9 +496,19 @@ impl Loaded {
     /// How many messages pass `filter`.
     pub fn count_with(&self, filter: FlagFilter) -> u32 {
         let mut count = 0;
-        for (_, chunk) in self.chunks(|summary| summary.can_pass(filter)) {
-            if chunk.summary.all_pass(filter) {
+        for (_, chunk) in self.chunks(|summary| self.0.can_pass(summary, filter)) {
+            if self.0.all_pass(&chunk.summary, filter) {
                 count += chunk.summary.rows;
+                continue;
+            }
+            if self.0.seen.is_some() {
+                let (fixed, mutable) = (loaded(chunk.fixed.get()), loaded(chunk.mutable.get()));
+                let passes = |index: &usize| {
+                    let flags = mutable.flags(*index);
+                    let (flags, _) = self.0.shown(fixed.uid(*index), flags, ModSeq::ZERO);
+                    filter.passes(flags)
+                };
+                count += (0..chunk.rows()).filter(passes).count() as u32;
                 continue;
             }
             let mutable = loaded(chunk.mutable.get());
@@ -341,12 +525,20 @@ impl Loaded {
     /// The messages changed after `modseq`, ascending (RFC 7162 §3.1.4.1). Chunks without any are not
     /// looked at.
     pub fn changed_since(&self, modseq: ModSeq) -> impl Iterator<Item = Row> + '_ {
-        let chunks = self.chunks(move |summary| summary.modseq > modseq);
+        let chunks = self.chunks(move |summary| self.0.can_change_since(summary, modseq));
+        let is_shown = self.0.seen.is_some();
         chunks.flat_map(move |(_, chunk)| {
             let (fixed, mutable) = (loaded(chunk.fixed.get()), loaded(chunk.mutable.get()));
             (0..chunk.rows()).filter_map(move |index| {
                 let changed = mutable.modseq(index);
-                (changed > modseq).then(|| fixed.row(index, mutable.flags(index), changed))
+                if !is_shown {
+                    let row = || fixed.row(index, mutable.flags(index), changed);
+                    return (changed > modseq).then(row);
+                }
+                let row = self
+                    .0
+                    .shown_row(fixed.row(index, mutable.flags(index), changed));
+                (row.modseq > modseq).then_some(row)
             })
         })
     }
@@ -358,20 +550,25 @@ impl Loaded {
             .map(|row| row.uid)
     }
 
+    /// How many messages are without `\Seen`. Needs [`Wanted::Unseen`](super::Wanted::Unseen).
+    pub fn unseen(&self) -> u32 {
+        let Some(seen) = &self.0.seen else {
+            return self.0.tail.unseen;
+        };
+        let mut unseen = self.0.tail.messages;
+        for range in seen.uids().ranges() {
+            let end = match range.end().checked_add(1) {
+                Some(next) => self.lower_bound(next),
+                None => self.0.tail.messages,
+            };
+            unseen -= end - self.lower_bound(*range.start());
+        }
+        unseen
+    }
+
     /// The UIDs of `uids` that exist.
     pub fn existing(&self, uids: &UidSet) -> UidSet {
-        let mut existing = UidSet::new();
-        for (_, chunk) in self.chunks(|summary| summary.touches(uids)) {
-            let fixed = loaded(chunk.fixed.get());
-            for places in loaded(chunk.places(uids)) {
-                if fixed.is_dense() {
-                    existing.insert_range(fixed.uid(places.start), fixed.uid(places.end - 1));
-                } else {
-                    fixed.each_uid(places, |_, uid| existing.insert(uid));
-                }
-            }
-        }
-        existing
+        loaded(self.0.try_existing(uids))
     }
 
     /// The UIDs of all messages.
@@ -382,7 +579,7 @@ impl Loaded {
     /// The chunks that can have what is looked for, and the positions at which they begin.
     fn chunks<'a>(
         &'a self,
-        can: impl Fn(&super::summary::Summary) -> bool + Copy + 'a,
+        can: impl Fn(&Summary) -> bool + Copy + 'a,
     ) -> impl Iterator<Item = (u32, &'a Chunk)> + 'a {
         let pages = self.0.pages.iter().zip(&self.0.starts);
         let pages = pages.filter(move |(page, _)| can(&page.summary));
@@ -421,6 +618,11 @@ impl Rows<'_> {
         let rows = BLOCK.min(chunk.rows() - self.index).min(self.left as usize);
         loaded(chunk.fixed.get()).fill(self.index, &mut self.block[..rows]);
         loaded(chunk.mutable.get()).fill(self.index, &mut self.block[..rows]);
+        if self.of.0.seen.is_some() {
+            for row in &mut self.block[..rows] {
+                *row = self.of.0.shown_row(*row);
+            }
+        }
         (self.at, self.end) = (0, rows);
         self.left -= rows as u32;
         self.index += rows;

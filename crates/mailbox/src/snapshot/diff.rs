@@ -7,7 +7,7 @@ use super::{
     chunk::{Chunk, Page},
     part::PartKey,
 };
-use crate::{types::Uid, uid_set::UidSet};
+use crate::{flags::Flags, types::Uid, uid_set::UidSet};
 
 /// What happened between two snapshots of a mailbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,46 @@ impl Snapshot {
     /// # Errors
     /// [`NotLoaded`].
     pub fn diff(&self, older: &Snapshot) -> Result<Diff, NotLoaded> {
+        let diff = self.own_diff(older)?;
+        match self.seen.is_some() && older.seen.is_some() {
+            true => self.diff_as_shown(older, diff),
+            false => Ok(diff),
+        }
+    }
+
+    /// The same for one user who has a `\Seen` of their own: others' is nothing that happened, their own is.
+    fn diff_as_shown(&self, older: &Snapshot, mut diff: Diff) -> Result<Diff, NotLoaded> {
+        // A slot may have got another name.
+        if !diff.changed.is_empty() && self.keywords == older.keywords {
+            let mut changed = UidSet::new();
+            for uid in diff.changed.iter() {
+                let flags = |of: &Snapshot| -> Result<Option<Flags>, NotLoaded> {
+                    let flags = of.try_own_flags(uid)?;
+                    Ok(flags.map(|flags| flags.without(Flags::SEEN)))
+                };
+                if flags(self)? != flags(older)? {
+                    changed.insert(uid);
+                }
+            }
+            diff.changed = changed;
+        }
+        let unlike = self.seen_unlike(older);
+        if !unlike.is_empty() {
+            let shown = self.try_existing(&unlike)?.difference(&diff.appended);
+            diff.changed = diff.changed.union(&shown);
+        }
+        Ok(diff)
+    }
+
+    /// The UIDs that the user to whom both are shown has, or can have, seen in one of them only.
+    pub(super) fn seen_unlike(&self, other: &Snapshot) -> UidSet {
+        match (&self.seen, &other.seen) {
+            (Some(a), Some(b)) => a.unlike(b),
+            _ => UidSet::new(),
+        }
+    }
+
+    fn own_diff(&self, older: &Snapshot) -> Result<Diff, NotLoaded> {
         let mut diff = Diff::default();
         let (mut old, mut new) = (Cursor::new(older), Cursor::new(self));
         loop {

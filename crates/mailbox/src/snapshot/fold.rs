@@ -67,8 +67,9 @@ impl From<NotLoaded> for FoldError {
 }
 
 impl Tail {
-    /// The tail after `record`, for a record that brings messages and nothing else: a delivery to a
-    /// mailbox that nobody has open reads nothing but the tail. None if it has other effects.
+    /// The tail after `record`, for a record that brings messages and nothing else (what a user has seen
+    /// changes no tail): a delivery to a mailbox that nobody has open reads nothing but the tail. None if it
+    /// has other effects.
     ///
     /// # Errors
     /// [`FoldError`].

@@ -39,6 +39,7 @@ use crate::{
     flags::Flags,
     keywords::Keywords,
     record::NewRow,
+    seen::Seen,
     tail::Tail,
     types::{ModSeq, Row, Uid, UidValidity},
 };
@@ -55,6 +56,8 @@ pub struct Snapshot {
     pages: Vec<Arc<Page>>,
     /// The position at which each page begins.
     starts: Vec<u32>,
+    /// Whose `\Seen` is shown instead of the mailbox's.
+    seen: Option<Arc<Seen>>,
 }
 
 impl Snapshot {
@@ -81,6 +84,19 @@ impl Snapshot {
             annotations,
             pages,
             starts,
+            seen: None,
+        }
+    }
+
+    /// The same mailbox as a user sees it who has seen this of it: `\Seen` is that user's own, and a
+    /// message that this user has changed is changed. What the mailbox's own `\Seen` is cannot be told
+    /// from it, but a message whose own was changed still has the modseq of that. The tail is the
+    /// mailbox's; how much is unseen is [`Loaded::unseen`].
+    #[must_use]
+    pub fn with_seen(&self, seen: Arc<Seen>) -> Self {
+        Self {
+            seen: Some(seen),
+            ..self.clone()
         }
     }
 

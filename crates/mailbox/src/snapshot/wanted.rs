@@ -10,6 +10,7 @@ use super::{
 use crate::{
     codec::DecodeError,
     record::{Effect, Record},
+    seen::Seen,
     types::{ModSeq, Uid},
     uid_set::UidSet,
 };
@@ -31,6 +32,8 @@ pub enum Wanted<'a> {
     ChangedSince(ModSeq),
     /// The first row without `\Seen`.
     FirstUnseen,
+    /// What [`Loaded::unseen`] needs.
+    Unseen,
     /// What [`Snapshot::apply`] needs for this record, or fares better with.
     Record(&'a Record),
     /// The end of the mailbox: so that an append goes on with the last chunk.
@@ -105,6 +108,12 @@ impl Snapshot {
         {
             return Vec::new();
         }
+        if let (Wanted::FirstUnseen, Some(seen)) = (wanted, &self.seen) {
+            return self
+                .missing_before_unseen(seen.uids())
+                .into_iter()
+                .collect();
+        }
         let choice = Choice::new(self, wanted);
         let wanted = |(at, page): &(usize, &Arc<Page>)| choice.page(self, *at, page);
         let pages: Vec<_> = self.pages.iter().enumerate().filter(wanted).collect();
@@ -123,7 +132,7 @@ impl Snapshot {
             for (inner, chunk) in chunks.list.iter().enumerate() {
                 let start = self.starts[at] + chunks.starts[inner];
                 let is_last = at + 1 == self.pages.len() && inner + 1 == chunks.list.len();
-                if !choice.chunk(chunk, start, is_last) {
+                if !choice.chunk(self, chunk, start, is_last) {
                     continue;
                 }
                 if !chunk.fixed.is_loaded() {
@@ -138,6 +147,30 @@ impl Snapshot {
             }
         }
         missing
+    }
+
+    /// What has to be read next to find the first message that is not in `seen`.
+    fn missing_before_unseen(&self, seen: &UidSet) -> Option<Missing> {
+        for page in &self.pages {
+            if page.summary.is_within(seen) {
+                continue;
+            }
+            let Ok(chunks) = page.chunks.get() else {
+                return Some(Missing::Page(Arc::clone(page)));
+            };
+            for chunk in chunks.list.iter().filter(|c| !c.summary.is_within(seen)) {
+                let Ok(fixed) = chunk.fixed.get() else {
+                    return Some(Missing::Fixed(Arc::clone(chunk)));
+                };
+                if !chunk.mutable.is_loaded() {
+                    return Some(Missing::Mutable(Arc::clone(chunk)));
+                }
+                if (0..chunk.rows()).any(|index| !seen.contains(fixed.uid(index))) {
+                    return None;
+                }
+            }
+        }
+        None
     }
 }
 
@@ -174,9 +207,14 @@ enum Choice<'a> {
     Flagged(FlagFilter),
     ChangedSince(ModSeq),
     FirstUnseen,
-    Record { uids: UidSet, end: bool },
+    Unseen,
+    Record {
+        uids: UidSet,
+        end: bool,
+    },
     Pages,
-    NotIn(HashSet<PartKey>),
+    /// And the rows of these UIDs.
+    NotIn(HashSet<PartKey>, UidSet),
 }
 
 impl<'a> Choice<'a> {
@@ -189,6 +227,7 @@ impl<'a> Choice<'a> {
             Wanted::Flagged(filter) => Self::Flagged(filter),
             Wanted::ChangedSince(modseq) => Self::ChangedSince(modseq),
             Wanted::FirstUnseen => Self::FirstUnseen,
+            Wanted::Unseen => Self::Unseen,
             Wanted::Record(record) => {
                 let appends = |effect: &Effect| matches!(effect, Effect::Append(_));
                 let end = record.effects().iter().any(appends);
@@ -202,7 +241,7 @@ impl<'a> Choice<'a> {
                 end: true,
             },
             Wanted::Pages => Self::Pages,
-            Wanted::Unlike(other) => Self::NotIn(other.known_keys(of)),
+            Wanted::Unlike(other) => Self::NotIn(other.known_keys(of), of.seen_unlike(other)),
         }
     }
 
@@ -217,30 +256,32 @@ impl<'a> Choice<'a> {
                 summary.touches(uids) || (*end && at + 1 == of.pages.len())
             }
             Self::Pages => true,
-            Self::NotIn(keys) => !keys.contains(&page.key()),
-            _ => self.summary(summary, of.starts[at]),
+            Self::NotIn(keys, uids) => !keys.contains(&page.key()) || summary.touches(uids),
+            _ => self.summary(of, summary, of.starts[at]),
         }
     }
 
-    fn chunk(&self, chunk: &Chunk, start: u32, is_last: bool) -> bool {
+    fn chunk(&self, of: &Snapshot, chunk: &Chunk, start: u32, is_last: bool) -> bool {
         match self {
             Self::FirstUnseen => chunk.summary.unseen > 0,
             Self::Record { uids, end } => chunk.summary.touches(uids) || (*end && is_last),
             Self::Pages => false,
-            Self::NotIn(keys) => {
+            Self::NotIn(keys, uids) => {
                 !(keys.contains(&chunk.fixed_key()) && keys.contains(&chunk.mutable_key()))
+                    || chunk.summary.touches(uids)
             }
-            _ => self.summary(&chunk.summary, start),
+            _ => self.summary(of, &chunk.summary, start),
         }
     }
 
-    fn summary(&self, summary: &Summary, start: u32) -> bool {
+    fn summary(&self, of: &Snapshot, summary: &Summary, start: u32) -> bool {
         match *self {
             Self::Uids(uids) => summary.touches(uids),
             Self::Range(first, last) => summary.first <= last && first <= summary.last,
             Self::Ranks(from, to) => start < to && from < start.saturating_add(summary.rows),
-            Self::Flagged(filter) => summary.can_pass(filter),
-            Self::ChangedSince(modseq) => summary.modseq > modseq,
+            Self::Flagged(filter) => of.can_pass(summary, filter),
+            Self::ChangedSince(modseq) => of.can_change_since(summary, modseq),
+            Self::Unseen => of.must_count_unseen(summary),
             _ => false,
         }
     }
@@ -257,6 +298,12 @@ impl Loaded {
     /// The snapshot.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.0
+    }
+
+    /// The same for a user who has seen this of it. What was wanted because of its flags may have to be wanted
+    /// again.
+    pub(crate) fn with_seen(&self, seen: Arc<Seen>) -> Self {
+        Self(Arc::new(self.0.with_seen(seen)))
     }
 }
 

@@ -13,7 +13,7 @@ pub use error::ConfigError;
 pub use example::example;
 pub use sections::{
     Acme, AcmeChallenge, Config, HiddenFrom, Imap, Limits, Listen, Log, LogFormat, Login, Mail,
-    Master, NamedCertificate, OAuth, Sandbox, Server, Service, Sharing, Tls, TlsVersion,
+    Master, NamedCertificate, OAuth, Sandbox, SeenOf, Server, Service, Sharing, Tls, TlsVersion,
 };
 pub use toml::ser::Error as SetError;
 pub use units::{Endpoint, Network, Size, Span};

@@ -348,6 +348,9 @@ sections! {
         shared: String = "Shared".to_owned(),
         /// Groups of users, who can be granted rights together as "$" and the name: { staff = ["ann", "bob"] }.
         groups: BTreeMap<String, Vec<String>> = BTreeMap::new(),
+        /// Whose \Seen is in mailboxes that others share with a user: "user" (each user has their own, as in
+        /// their own mailboxes), or "mailbox" (all have one, as they have all other flags).
+        seen: SeenOf = SeenOf::User,
     }
 
     /// The log goes to standard error.
@@ -457,6 +460,17 @@ impl Master {
                 None => restante_mailbox::canonical_user_name(pattern) == user,
             })
     }
+}
+
+/// Whose `\Seen` is in shared mailboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeenOf {
+    /// Each user's own.
+    #[default]
+    User,
+    /// The mailbox's.
+    Mailbox,
 }
 
 /// How log lines look.

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Account, Append, DateTime, EmailDraft, Flags, Mailbox, NewEmail, Reservation, Rights, Uid,
-    UidSet,
+    Account, Append, DateTime, EmailDraft, Flags, NewEmail, Reservation, Rights, Uid, UidSet,
+    UserMailbox,
 };
 use restante_proto::types::{
     AppendData, AppendHead, CatenatePart, Code, LiteralHead, ReplaceTarget, SetEnd,
@@ -88,7 +88,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, head: AppendHead) -> Out
 
 /// The message that REPLACE takes away.
 struct Replaced {
-    mailbox: Arc<Mailbox>,
+    mailbox: UserMailbox,
     uid: Uid,
     /// Bytes.
     size: u64,
@@ -143,7 +143,7 @@ async fn replaced(
 }
 
 /// The new message comes and the old one goes. APPENDUID is told before the EXPUNGE (RFC 8508 §4.3).
-async fn replace(cx: &mut Cx, replaced: &Replaced, to: &Arc<Mailbox>, message: Append) -> Outcome {
+async fn replace(cx: &mut Cx, replaced: &Replaced, to: &UserMailbox, message: Append) -> Outcome {
     let done = replaced.mailbox.replace(replaced.uid, to, message).await;
     let done = done.map_err(try_create)?;
     if let Some(uid_validity) = convert::wire_uid_validity(done.uid_validity) {
@@ -164,7 +164,7 @@ struct Taking<'a> {
     /// The flags that this user may set there; others are left out (RFC 4314 §4).
     settable: Flags,
     /// The selected mailbox, which URLs may be relative to.
-    selected: Option<Arc<Mailbox>>,
+    selected: Option<UserMailbox>,
     /// Bytes of the message that goes.
     freed: Option<u64>,
 }

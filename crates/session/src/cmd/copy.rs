@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Append, Copied, ExpungeWhat, FlagNames, Flags, Mailbox, ModSeq, Rights, Row, Transfer, UidSet,
+    Append, Copied, ExpungeWhat, FlagNames, Flags, ModSeq, Rights, Row, Transfer, UidSet,
+    UserMailbox,
 };
 use restante_proto::types::{self as wire, Code, CopyUid, MailboxName, MessageSet};
 
@@ -129,7 +130,7 @@ async fn copy_across(
     cx: &mut Cx,
     selected: &Selected,
     uids: &UidSet,
-    to: &Arc<Mailbox>,
+    to: &UserMailbox,
     kept: Flags,
 ) -> Result<Option<Code>, Failure> {
     let from = selected.mailbox.account();
@@ -188,7 +189,7 @@ async fn move_across(
     cx: &mut Cx,
     selected: &Selected,
     uids: &UidSet,
-    to: &Arc<Mailbox>,
+    to: &UserMailbox,
     kept: Flags,
 ) -> Result<(Option<Code>, ModSeq), Failure> {
     let rows = selected.view.rows(uids).await?;

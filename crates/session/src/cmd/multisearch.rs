@@ -73,7 +73,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
                 (&*login, &mut **selected)
             }
             _ => {
-                let Some(mut peeked) = peek(&account, id, &name).await? else {
+                let Some(mut peeked) = peek(&cx.env, &login, (&account, id), &name).await? else {
                     continue;
                 };
                 let key = args.key.clone();
@@ -179,13 +179,14 @@ async fn mailboxes(
 
 /// A view of a mailbox as it is now. `None`: it is gone.
 async fn peek(
-    account: &Arc<Account>,
-    id: MailboxId,
+    env: &Env,
+    login: &Login,
+    (account, id): (&Arc<Account>, MailboxId),
     name: &MailboxName,
 ) -> Result<Option<Selected>, Failure> {
     let mailbox = match account.open(id).await {
         Err(MailError::NoSuchMailbox) => return Ok(None),
-        mailbox => mailbox?,
+        mailbox => env.sharing.open_for(login, mailbox?),
     };
     let snapshot = mailbox.snapshot().await?;
     let gone = snapshot.tail().state == TailState::Deleted;

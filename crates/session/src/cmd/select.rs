@@ -1,6 +1,8 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3), with CONDSTORE (RFC 7162 §3.1.8) and QRESYNC
 //! (RFC 7162 §3.2.5).
 
+use std::sync::Arc;
+
 use restante_mailbox::{ModSeq, Rights, TailState, Uid, UidSet, Wanted};
 use restante_proto::types::{
     Code, ListAttribute, ListEntry, QResync, Select, SeqSet, UidSet as WireUidSet, UntaggedData,
@@ -47,7 +49,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
         cx.enabled.enable_condstore();
     }
     let recent = mailbox.recent(snapshot.uid_next(), !args.read_only);
-    let view = View::new(mailbox.clone(), snapshot, recent);
+    let view = View::new(Arc::clone(&mailbox), snapshot, recent);
     let mut selected = Selected {
         url_key_resets: mailbox.url_key_resets(login.account.id()),
         mailbox,
@@ -117,7 +119,8 @@ async fn tell_size(cx: &mut Cx, selected: &mut Selected) -> Result<(), Failure> 
         let recent = sync::count_recent(selected).await?;
         cx.line(format_args!("* {recent} RECENT"));
         // RFC 3501 §7.1; a code that IMAP4rev2 took out.
-        if snapshot.tail().unseen > 0 && !cx.enabled.uid_only() {
+        let may_be_unseen = selected.mailbox.has_own_seen() || snapshot.tail().unseen > 0;
+        if may_be_unseen && !cx.enabled.uid_only() {
             let rows = selected.view.load(Wanted::FirstUnseen).await?;
             if let Some(uid) = rows.loaded().first_unseen() {
                 let number = rows.number(uid);

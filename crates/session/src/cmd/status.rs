@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use restante_mailbox::{Account, FlagFilter, Flags, MailboxId, MailboxName, Rights, Tail, Wanted};
+use restante_mailbox::{
+    Account, FlagFilter, Flags, MailError, MailboxId, MailboxName, Rights, Tail, Wanted,
+};
 use restante_proto::types::{self as wire, ModSeq, StatusItem, StatusValue, UntaggedData};
 
 use crate::convert;
 use crate::cx::Cx;
-use crate::place::Place;
+use crate::env::Env;
+use crate::place::{Place, SeenOf};
 use crate::reply::{Failure, Outcome, Reply};
 use crate::state::State;
 
@@ -27,9 +30,30 @@ pub(crate) async fn run(
         let selected = state.selected().ok().map(|(_, selected)| selected);
         cx.condstore_aware(selected);
     }
-    let account = mailbox.account();
-    tell(cx, state, &name, (account, mailbox.id()), &tail, &items).await?;
+    let account = mailbox.account().clone();
+    let id = mailbox.id();
+    tell(cx, state, &name, (&account, id), &tail, &items).await?;
     Ok(Reply::ok("STATUS completed"))
+}
+
+/// How many messages a user has not seen who has a `\Seen` of their own in a mailbox, and the tail at that time.
+async fn own_seen(
+    env: &Env,
+    state: &State,
+    (account, id): (&Arc<Account>, MailboxId),
+) -> Result<Option<(Tail, u32)>, Failure> {
+    let login = state.login()?;
+    if account.id() == login.account.id() || env.sharing.seen != SeenOf::User {
+        return Ok(None);
+    }
+    let mailbox = match account.open(id).await {
+        // Deleted meanwhile: what it was is told.
+        Err(MailError::NoSuchMailbox) => return Ok(None),
+        mailbox => env.sharing.open_for(login, mailbox?),
+    };
+    let snapshot = mailbox.snapshot().await?;
+    let loaded = mailbox.ensure(&snapshot, Wanted::Unseen).await?;
+    Ok(Some((snapshot.tail().clone(), loaded.unseen())))
 }
 
 /// Writes the STATUS response of a mailbox.
@@ -46,6 +70,14 @@ pub(crate) async fn tell(
         Ok((_, selected)) if selected.is(account.id(), id) => Some(selected.view.highest_mod_seq()),
         _ => None,
     };
+    let own_seen = match items.contains(&StatusItem::Unseen) && tail.messages > 0 {
+        true => own_seen(&cx.env, state, (account, id)).await?,
+        false => None,
+    };
+    let (tail, unseen) = match &own_seen {
+        Some((tail, unseen)) => (tail, *unseen),
+        None => (tail, tail.unseen),
+    };
     let mut values = Vec::with_capacity(items.len());
     for item in items {
         let value = match item {
@@ -61,7 +93,7 @@ pub(crate) async fn tell(
             StatusItem::UidValidity => {
                 convert::wire_uid_validity(tail.uid_validity).map(StatusValue::UidValidity)
             }
-            StatusItem::Unseen => Some(StatusValue::Unseen(tail.unseen)),
+            StatusItem::Unseen => Some(StatusValue::Unseen(unseen)),
             StatusItem::Deleted => Some(StatusValue::Deleted(tail.deleted)),
             StatusItem::DeletedStorage if tail.deleted == 0 => Some(StatusValue::DeletedStorage(0)),
             StatusItem::DeletedStorage => {

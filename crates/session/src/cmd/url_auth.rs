@@ -326,7 +326,7 @@ async fn mailbox_of(
         Err(failure) => Err(failure),
     };
     match found {
-        Ok((mailbox, _)) => Ok(Some(mailbox)),
+        Ok((mailbox, _)) => Ok(Some(Arc::clone(&mailbox))),
         Err(Failure::Mail(MailError::NoSuchMailbox) | Failure::Reply(_)) => Ok(None),
         Err(failure) => Err(failure),
     }
