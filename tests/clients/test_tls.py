@@ -172,18 +172,24 @@ def test_who_is_no_load_balancer_cannot_say_who_they_are(make_server):
         assert b"BAD" in stream.readline()
 
 
+def until_closed(connection):
+    """What comes until the other end closes the connection."""
+    said = b""
+    try:
+        while chunk := connection.recv(4096):
+            said += chunk
+    except ConnectionResetError:
+        pass
+    return said
+
+
 @pytest.mark.parametrize("bytes_sent", [
     b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"POST /x HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"])
 def test_other_protocols_on_the_plain_port_end_the_connection(server, bytes_sent):
     with socket.create_connection(("127.0.0.1", server.imap), timeout=30) as plain:
         plain.sendall(bytes_sent)
         plain.settimeout(20)
-        said = b""
-        try:
-            while chunk := plain.recv(4096):
-                said += chunk
-        except ConnectionResetError:
-            pass
+        said = until_closed(plain)
         assert b"BYE" in said, said
 
 
@@ -330,10 +336,5 @@ def test_nothing_that_was_sent_before_starttls_is_read_inside(server):
         plain.sendall(b"s STARTTLS\r\n")
         assert plain.recv(4096).startswith(b"s OK")
         plain.sendall(b"x NOOP\r\n")
-        answer = b""
-        try:
-            while chunk := plain.recv(4096):
-                answer += chunk
-        except ConnectionResetError:
-            pass
+        answer = until_closed(plain)
         assert b"OK" not in answer, answer

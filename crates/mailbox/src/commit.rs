@@ -17,6 +17,9 @@ use crate::{
     types::{AccountId, ModSeq},
 };
 
+/// A user who has a `\Seen` of their own, and what this user has seen.
+pub(crate) type AsReader<'a> = (AccountId, &'a Seen);
+
 /// A record that was built on what is pending, not handed over yet.
 pub(crate) struct Built {
     pub(crate) view: View,
@@ -33,14 +36,19 @@ pub(crate) struct Unloaded {
 }
 
 /// Builds a record on the pending state of a mailbox and puts its rows into a batch, or says what has to
-/// be loaded first.
+/// be loaded first. `reader`: a user who has a `\Seen` of their own, whose effects these are, and what this user
+/// has seen so far.
 pub(crate) fn build(
     mailbox: &Arc<Mailbox>,
     pending: &View,
-    effects: Vec<Effect>,
+    (effects, reader): (Vec<Effect>, Option<AsReader<'_>>),
     (now_ms, nonce): (i64, u64),
     batch: &mut Batch,
 ) -> Result<Result<Built, Unloaded>> {
+    let effects = match reader {
+        Some((user, _)) => crate::build::appended_by_reader(effects, user),
+        None => effects,
+    };
     match pending.tail.state {
         TailState::Live => {}
         TailState::Frozen => {
@@ -58,7 +66,7 @@ pub(crate) fn build(
         before = part_batches(mailbox, parts, batch);
         record = Record::new(&pending.tail, now_ms, nonce, effects)?;
     }
-    let Some(view) = pending.apply(&record)? else {
+    let Some(mut view) = pending.apply(&record)? else {
         return Ok(Err(Unloaded {
             mailbox: mailbox.clone(),
             snapshot: pending.snapshot.clone(),
@@ -75,25 +83,15 @@ pub(crate) fn build(
         keys::log(account, id, record.modseq()),
         record.bytes().clone(),
     );
+    view.private = reader.and_then(|(user, seen)| Private::of(&record, user, seen));
+    if let Some(private) = &view.private {
+        batch.put(keys::seen(account, id, private.user), private.seen.encode());
+    }
     Ok(Ok(Built {
         view,
         record: Arc::new(record),
         before,
     }))
-}
-
-/// Puts what a record says of what a user has seen into its batch; `seen` is what was seen before it.
-pub(crate) fn add_seen(
-    mailbox: &Mailbox,
-    built: &mut Built,
-    (user, seen): (AccountId, &Seen),
-    batch: &mut Batch,
-) {
-    built.view.private = Private::of(&built.record, user, seen);
-    if let Some(private) = &built.view.private {
-        let key = keys::seen(mailbox.account().id(), mailbox.id(), user);
-        batch.put(key, private.seen.encode());
-    }
 }
 
 /// Puts parts of chunks into batches of their own, and makes it a condition of `batch` that they are

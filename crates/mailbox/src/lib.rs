@@ -35,6 +35,7 @@ mod snapshot;
 mod stored;
 mod tail;
 mod thread;
+mod transfer;
 mod tree;
 mod tree_ops;
 mod types;
@@ -65,7 +66,7 @@ pub use mail::Mail;
 pub use mailbox::Mailbox;
 pub use name::{MailboxName, NameError};
 pub use notes::NoteChange;
-pub use ops::{Append, Appended, Change, Copied, Expunged, Replaced, Stored, Transfer};
+pub use ops::{Append, Appended, Change, Expunged, Stored};
 pub use options::MailOptions;
 pub use purge::{PURGE_REASON_BYTES_MAX, PurgeReport, ShownIn, Tombstone};
 pub use quota::{Quota, QuotaLimits, Reservation};
@@ -79,6 +80,7 @@ pub use snapshot::{
     Loaded, NotLoaded, Number, PartKey, PartKind, Parts, Rows, Snapshot, Wanted, chunks_of,
 };
 pub use tail::{RootRef, Tail, TailState};
+pub use transfer::{Copied, Replaced, Transfer};
 pub use tree::{Entry, MetadataName, SpecialUse, Tree};
 pub use types::{AccountId, DateTime, EmailId, MailboxId, ModSeq, Row, ThreadId, Uid, UidValidity};
 pub use uid_set::UidSet;

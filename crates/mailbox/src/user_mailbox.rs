@@ -9,8 +9,9 @@ use crate::{
     error::Result,
     flags::Flags,
     mailbox::Mailbox,
-    ops::{Append, Appended, Copied, Expunged, Other, Replaced, Stored, Transfer},
+    ops::{Append, Appended, Expunged, Stored},
     snapshot::Snapshot,
+    transfer::{Copied, Other, Replaced, Transfer},
     types::{AccountId, ModSeq, Uid},
     uid_set::UidSet,
 };

@@ -225,6 +225,90 @@ async fn acknowledged_changes_survive_a_crash() {
     }
 }
 
+/// Each reader's `\Seen` is there that was acknowledged, and only theirs.
+#[tokio::test]
+async fn what_readers_have_seen_survives_a_crash() {
+    for seed in 0..40 {
+        let mut options = MemoryOptions::slow(seed);
+        options.crash_at = Some(1 + seed % 20);
+        let quiet = Store::memory(MemoryOptions::default());
+        let mail = Mail::open(quiet.clone(), MailOptions::default())
+            .await
+            .unwrap();
+        let owner = mail.user_add("ann", None).await.unwrap().account;
+        let mut readers = Vec::new();
+        for user in ["bob", "eve", "joe"] {
+            readers.push(mail.user_add(user, None).await.unwrap().account);
+        }
+        let account = mail.account(owner).await.unwrap();
+        let inbox = account.mailbox(&MailboxName::inbox()).await.unwrap();
+        let mut all = Vec::new();
+        for n in 0..12 {
+            all.extend(append(&inbox, &text(n)).await.unwrap().uids);
+        }
+        drop((inbox, account, mail));
+        let store = quiet.crash(options).unwrap();
+        let mut settings = MailOptions::default();
+        settings.checkpoint_records = 7;
+        let mail = Mail::open(store.clone(), settings).await.unwrap();
+        let account = mail.account(owner).await.unwrap();
+        let inbox = account.mailbox(&MailboxName::inbox()).await.unwrap();
+        let mut tasks = Vec::new();
+        for (nth, user) in readers.iter().copied().enumerate() {
+            let mailbox = UserMailbox::for_reader(inbox.clone(), user);
+            // Each sees every third message.
+            let own: Vec<Uid> = all.iter().copied().skip(nth).step_by(3).collect();
+            tasks.push(tokio::spawn(async move {
+                let mut kept = Vec::new();
+                for uid in own {
+                    let seen = StoreFlags {
+                        uids: [uid].into_iter().collect(),
+                        action: FlagAction::Add,
+                        flags: FlagNames {
+                            system: Flags::SEEN,
+                            keywords: Vec::new(),
+                        },
+                        unchanged_since: None,
+                        visible: None,
+                        changeable: Flags::ALL,
+                    };
+                    match mailbox.store(&seen).await {
+                        Ok(_) => kept.push(uid),
+                        Err(error) => {
+                            fate::<()>(&Err(error));
+                            break;
+                        }
+                    }
+                }
+                kept
+            }));
+        }
+        let mut kept = Vec::new();
+        for task in tasks {
+            kept.push(task.await.unwrap());
+        }
+        drop((inbox, account, mail));
+        let mail = after(store).await;
+        let account = mail.account(owner).await.unwrap();
+        let inbox = account.mailbox(&MailboxName::inbox()).await.unwrap();
+        for (nth, (user, kept)) in readers.into_iter().zip(kept).enumerate() {
+            let mailbox = UserMailbox::for_reader(inbox.clone(), user);
+            let snapshot = mailbox.snapshot().await.unwrap();
+            let loaded = mailbox.ensure(&snapshot, Wanted::All).await.unwrap();
+            let seen = loaded.uids_with(FlagFilter::with(Flags::SEEN));
+            assert!(kept.iter().all(|uid| seen.contains(*uid)), "seed {seed}");
+            let own: UidSet = all.iter().copied().skip(nth).step_by(3).collect();
+            assert!(seen.difference(&own).is_empty(), "seed {seed}");
+            // Of what was not acknowledged the last one may be there.
+            assert!(seen.len() <= kept.len() as u64 + 1, "seed {seed}");
+        }
+        let snapshot = inbox.snapshot().await.unwrap();
+        let loaded = inbox.ensure(&snapshot, Wanted::All).await.unwrap();
+        assert!(loaded.uids_with(FlagFilter::with(Flags::SEEN)).is_empty());
+        check(&mail).await;
+    }
+}
+
 /// A commit of unknown outcome that comes later must not be done a second time by the next try: the tail is read
 /// before the nonce is looked for, and the next try is built on that tail. Appends are held by their EMAILIDs, too; a
 /// COPY by this rule alone.
