@@ -1,6 +1,5 @@
 //! Who may do what with a user's mailboxes: what `restante acl` asks a server for.
 
-use bytes::Bytes;
 use restante_mailbox::{Mail, MailError, MailboxName, Rights, RightsChange, canonical_identifier};
 use serde::{Deserialize, Serialize};
 
@@ -83,5 +82,5 @@ pub(crate) async fn acl(mail: &Mail, user: &str, change: Option<&AclChange>) -> 
             });
         }
     }
-    Ok((Reply::Acl { entries }, Bytes::new()))
+    Ok(Reply::Acl { entries })
 }

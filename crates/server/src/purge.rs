@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use restante_mailbox::{Account, EmailId, Mail, MailError, MailboxName, Uid, UidSet, Wanted};
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +59,7 @@ pub(crate) async fn purge(mail: &Mail, user: &str, which: &Which, reason: Option
     let emails = find(&account, which).await?;
     let Some(reason) = reason else {
         let messages = describe(&account, &emails).await?;
-        return Ok((Reply::ToPurge { messages }, Bytes::new()));
+        return Ok(Reply::ToPurge { messages });
     };
     let report = mail.purge(&account, &emails, reason).await?;
     tracing::warn!(
@@ -75,7 +74,7 @@ pub(crate) async fn purge(mail: &Mail, user: &str, which: &Which, reason: Option
         messages: report.messages,
         bytes: report.email_bytes,
     };
-    Ok((reply, Bytes::new()))
+    Ok(reply)
 }
 
 /// What was purged.
@@ -90,7 +89,7 @@ pub(crate) async fn tombstones(mail: &Mail, user: &str) -> Answer {
         is_erased: tombstone.is_erased,
     });
     let tombstones = tombstones.collect();
-    Ok((Reply::Tombstones { tombstones }, Bytes::new()))
+    Ok(Reply::Tombstones { tombstones })
 }
 
 async fn find(account: &Arc<Account>, which: &Which) -> Result<BTreeSet<EmailId>, MailError> {

@@ -59,8 +59,8 @@ pub struct MessageLine {
     pub flags: Vec<String>,
 }
 
-/// A reply, and the bytes that follow it.
-pub(crate) type Answer = Result<(Reply, Bytes), MailError>;
+/// The reply to a request about a user's mail.
+pub(crate) type Answer = Result<Reply, MailError>;
 
 async fn account(mail: &Mail, user: &str) -> Result<Arc<Account>, MailError> {
     mail.account_of(user).await
@@ -87,7 +87,7 @@ pub(crate) async fn list(mail: &Mail, user: &str) -> Answer {
             subscribed: tree.subscribed.contains(name),
         });
     }
-    Ok((Reply::Mailboxes { mailboxes }, Bytes::new()))
+    Ok(Reply::Mailboxes { mailboxes })
 }
 
 /// Opens a mailbox for import, making it if need be, with the given UIDVALIDITY if it is new.
@@ -134,12 +134,9 @@ pub(crate) async fn open(
         messages: tail.messages,
         subscribed: subscribe,
     };
-    Ok((
-        Reply::Mailboxes {
-            mailboxes: vec![mailbox],
-        },
-        Bytes::new(),
-    ))
+    Ok(Reply::Mailboxes {
+        mailboxes: vec![mailbox],
+    })
 }
 
 /// Messages with UIDs larger than `after`, in their order.
@@ -169,11 +166,17 @@ pub(crate) async fn rows(mail: &Mail, user: &str, name: &str, after: u32, limit:
             });
         }
     }
-    Ok((Reply::Messages { messages }, Bytes::new()))
+    Ok(Reply::Messages { messages })
 }
 
 /// A piece of a message, at most [`READ_BYTES_MAX`].
-pub(crate) async fn read(mail: &Mail, user: &str, name: &str, uid: u32, offset: u64) -> Answer {
+pub(crate) async fn read(
+    mail: &Mail,
+    user: &str,
+    name: &str,
+    uid: u32,
+    offset: u64,
+) -> Result<Bytes, MailError> {
     let mailbox = mailbox(mail, user, name).await?;
     let uid = Uid::new(uid).ok_or(MailError::Expunged)?;
     let snapshot = mailbox.snapshot().await?;
@@ -184,13 +187,7 @@ pub(crate) async fn read(mail: &Mail, user: &str, name: &str, uid: u32, offset: 
     let end = offset
         .saturating_add(READ_BYTES_MAX as u64)
         .min(email.size());
-    let bytes = account.read(&email, offset.min(end)..end).await?;
-    Ok((
-        Reply::Bytes {
-            size: bytes.len() as u64,
-        },
-        bytes,
-    ))
+    account.read(&email, offset.min(end)..end).await
 }
 
 /// Appends messages whose bytes follow in `payload`, one after the other.
@@ -245,5 +242,5 @@ pub(crate) async fn append(
     }
     let appended = mailbox.append_at(appends, &uids).await?;
     let uids = appended.uids.iter().map(|uid| uid.get()).collect();
-    Ok((Reply::Appended { uids }, Bytes::new()))
+    Ok(Reply::Appended { uids })
 }

@@ -1,6 +1,5 @@
 //! Bringing back what was deleted: what `restante undelete` asks a server for.
 
-use bytes::Bytes;
 use restante_mailbox::{Mail, MailError, MailboxName, Uid, UidSet};
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +42,7 @@ pub(crate) async fn deleted(mail: &Mail, user: &str) -> Answer {
         deleted_ms: mailbox.deleted_ms,
     });
     let mailboxes = mailboxes.collect();
-    Ok((Reply::Deleted { mailboxes }, Bytes::new()))
+    Ok(Reply::Deleted { mailboxes })
 }
 
 pub(crate) async fn expunged(mail: &Mail, user: &str, mailbox: &str) -> Answer {
@@ -66,7 +65,7 @@ pub(crate) async fn expunged(mail: &Mail, user: &str, mailbox: &str) -> Answer {
             subject,
         });
     }
-    Ok((Reply::Expunged { messages }, Bytes::new()))
+    Ok(Reply::Expunged { messages })
 }
 
 /// Brings back the messages with these UIDs, or those expunged since a time, or both.
@@ -92,7 +91,7 @@ pub(crate) async fn messages(
         .collect();
     let restored = mailbox.restore(&wanted).await?;
     let messages = restored.destination.len() as u64;
-    Ok((Reply::Restored { messages }, Bytes::new()))
+    Ok(Reply::Restored { messages })
 }
 
 pub(crate) async fn mailbox(mail: &Mail, user: &str, was: &str, name: &str) -> Answer {
@@ -101,5 +100,5 @@ pub(crate) async fn mailbox(mail: &Mail, user: &str, was: &str, name: &str) -> A
     let restored = account.restore_mailbox_named(&was, &name).await?;
     account.subscribe(&name).await?;
     let messages = restored.tail().await?.messages.into();
-    Ok((Reply::Restored { messages }, Bytes::new()))
+    Ok(Reply::Restored { messages })
 }
