@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Append, Copied, ExpungeWhat, FlagNames, Flags, ModSeq, Rights, Row, Transfer, UidSet,
-    UserMailbox,
+    Append, Copied, ExpungeWhat, FlagNames, Flags, ModSeq, Rights, Row, Transfer, Uid, UidSet,
+    UidValidity, UserMailbox,
 };
 use restante_proto::types::{self as wire, Code, CopyUid, MailboxName, MessageSet};
 
@@ -118,14 +118,16 @@ pub(crate) async fn move_to(
     Ok(reply)
 }
 
-/// Messages that go to another user at once.
-const ACROSS_MAX: usize = 1000;
-/// The bytes that those of them may have that wait in memory for the end of the command.
-const ACROSS_BYTES_MAX: u64 = 64 << 20;
+/// Messages that go to another user in one commit.
+const STEP_MESSAGES: usize = 1000;
+/// The bytes that those of them may have that wait in memory for that commit.
+const STEP_BYTES: u64 = 64 << 20;
 /// Larger ones are written to disk at once.
 const SMALL_BYTES: u64 = 1 << 20;
 
-/// Copies messages to a mailbox of another account, where each is a new one: all of them or none.
+/// Copies messages to a mailbox of another account, where each is a new one: all of them or none. Many go
+/// there by several commits; if one of these fails, what the ones before it copied is expunged again
+/// (RFC 9051 §6.4.7).
 async fn copy_across(
     cx: &mut Cx,
     selected: &Selected,
@@ -133,54 +135,103 @@ async fn copy_across(
     to: &UserMailbox,
     kept: Flags,
 ) -> Result<Option<Code>, Failure> {
-    let from = selected.mailbox.account();
     let rows: Vec<Row> = {
         let rows = selected.view.rows(uids).await?;
         rows.iter(uids).map(|(_, row)| row).collect()
     };
-    let small = rows.iter().filter(|row| row.size < SMALL_BYTES);
-    let small: u64 = small.map(|row| row.size).sum();
-    if rows.len() > ACROSS_MAX || small > ACROSS_BYTES_MAX {
-        let text = format!("To another user's mailbox go at most {ACROSS_MAX} messages at once");
-        return Err(Reply::no(text).code(Code::Limit).into());
-    }
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let goal = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-    let bytes = rows.iter().map(|row| row.size).sum();
-    let _room = to.account().reserve(bytes, goal.into())?;
-    let keywords = selected.view.snapshot().keywords().clone();
-    let mut appends = Vec::with_capacity(rows.len());
-    for (done, row) in (0..).zip(&rows) {
-        cx.in_progress(done, goal).await?;
-        let email = from.email(row.email).await?;
-        let mut draft = to.account().new_email();
-        let mut rest = 0..email.size();
-        while !rest.is_empty() {
-            let step = SectionOctets::step(&rest);
-            draft.write(&from.read(&email, step.clone()).await?).await?;
-            rest.start = step.end;
+    let mut there = Vec::with_capacity(rows.len());
+    let copied = copy_in_steps(cx, selected, &rows, to, kept, &mut there).await;
+    let uid_validity = match copied {
+        Ok(Some(uid_validity)) => uid_validity,
+        Ok(None) => return Ok(None),
+        Err(failure) => {
+            if !there.is_empty() {
+                let what = ExpungeWhat::Uids(there.into_iter().collect());
+                // It failed already; what cannot be taken back either stays there twice.
+                let _ = to.expunge(&what, None).await;
+            }
+            return Err(failure);
         }
-        let flags = row.flags & kept;
-        appends.push(Append {
-            email: draft.finish().await?,
-            flags: FlagNames {
-                system: flags & Flags::SYSTEM,
-                keywords: keywords.names_of(flags).map(Into::into).collect(),
-            },
-            internal_date: row.internal_date,
-        });
-    }
-    let appended = to.append(appends).await.map_err(try_create)?;
+    };
     let code = |uid_validity| {
         Code::CopyUid(CopyUid {
             uid_validity,
             source: convert::wire_uids(rows.iter().map(|row| row.uid)),
-            destination: convert::wire_uids(appended.uids.iter().copied()),
+            destination: convert::wire_uids(there.iter().copied()),
         })
     };
-    Ok(convert::wire_uid_validity(appended.uid_validity).map(code))
+    Ok(convert::wire_uid_validity(uid_validity).map(code))
+}
+
+/// The same, by one commit for each step. The UIDs of what was copied are in `there` even if it fails.
+/// `None`: there was nothing to copy.
+async fn copy_in_steps(
+    cx: &mut Cx,
+    selected: &Selected,
+    rows: &[Row],
+    to: &UserMailbox,
+    kept: Flags,
+    there: &mut Vec<Uid>,
+) -> Result<Option<UidValidity>, Failure> {
+    let from = selected.mailbox.account();
+    let goal = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+    let keywords = selected.view.snapshot().keywords().clone();
+    let mut uid_validity = None;
+    // The quota must admit all of them before the first one goes.
+    let mut rooms = Vec::new();
+    for step in steps(rows) {
+        let bytes = step.iter().map(|row| row.size).sum();
+        rooms.push(to.account().reserve(bytes, step.len() as u64)?);
+    }
+    let mut done = 0;
+    for (step, _room) in steps(rows).zip(rooms) {
+        let mut appends = Vec::with_capacity(step.len());
+        for row in step {
+            cx.in_progress(done, goal).await?;
+            done += 1;
+            let email = from.email(row.email).await?;
+            let mut draft = to.account().new_email();
+            let mut rest = 0..email.size();
+            while !rest.is_empty() {
+                let piece = SectionOctets::step(&rest);
+                draft
+                    .write(&from.read(&email, piece.clone()).await?)
+                    .await?;
+                rest.start = piece.end;
+            }
+            let flags = row.flags & kept;
+            appends.push(Append {
+                email: draft.finish().await?,
+                flags: FlagNames {
+                    system: flags & Flags::SYSTEM,
+                    keywords: keywords.names_of(flags).map(Into::into).collect(),
+                },
+                internal_date: row.internal_date,
+            });
+        }
+        let appended = to.append(appends).await.map_err(try_create)?;
+        there.extend(&appended.uids);
+        uid_validity = Some(appended.uid_validity);
+    }
+    Ok(uid_validity)
+}
+
+/// What goes by one commit each.
+fn steps(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |row: &&Row| {
+            if row.size < SMALL_BYTES {
+                bytes += row.size;
+            }
+            bytes <= STEP_BYTES
+        };
+        let many = rest.iter().take(STEP_MESSAGES).take_while(fits).count();
+        let (step, left) = rest.split_at(many);
+        rest = left;
+        (!step.is_empty()).then_some(step)
+    })
 }
 
 /// The copies are there before the messages go: after a failure between the two they are in both mailboxes,
