@@ -32,19 +32,22 @@ fn rate(name: &str, bytes: usize, mut work: impl FnMut()) {
     );
 }
 
-fn frame_and_decode(input: &[u8]) {
+/// What is read from a connection at once.
+const PIECE: usize = 16 << 10;
+
+fn frame_and_decode(input: &[u8], piece: usize) {
     let options = DecodeOptions::default();
     let mut framer = Framer::new(Limits::after_login());
-    for piece in input.chunks(16 << 10) {
+    for piece in input.chunks(piece) {
         framer.push(piece);
         while let Some(event) = framer.next() {
             match event {
                 Event::Command(frame) => {
-                    let _ = black_box(decode(&frame, &options));
+                    black_box(&decode(frame, &options));
                 }
                 Event::Message(_) => framer.accept(),
                 other => {
-                    black_box(other);
+                    black_box(&other);
                 }
             }
         }
@@ -114,6 +117,8 @@ fn main() {
         ),
         ("unknown commands", "a0008 FROB x y z\r\n".repeat(8000)),
         ("shortest commands", "a NOOP\r\n".repeat(20_000)),
+        ("shortest literals", "a DELETE {1+}\r\nx\r\n".repeat(8000)),
+        ("tags alone", "a\r\n".repeat(40_000)),
         ("line ends", "\r\n".repeat(100_000)),
     ];
     let once: Vec<String> = std::env::args().skip(1).collect();
@@ -124,7 +129,7 @@ fn main() {
         let input = inputs.iter().find(|(name, _)| name == wanted);
         for _ in 0..times {
             match input {
-                Some((_, input)) => frame_and_decode(input.as_bytes()),
+                Some((_, input)) => frame_and_decode(input.as_bytes(), PIECE),
                 None => assert!(write_fetches(&mut Vec::new()) > 0),
             }
         }
@@ -132,8 +137,18 @@ fn main() {
     }
     for (name, input) in &inputs {
         rate(&format!("frame and decode: {name}"), input.len(), || {
-            frame_and_decode(input.as_bytes())
+            frame_and_decode(input.as_bytes(), PIECE)
         });
+    }
+    for piece in [1, 7, 1460] {
+        let (name, input) = &inputs[0];
+        rate(
+            &format!("in pieces of {piece}: {name}"),
+            input.len(),
+            || {
+                frame_and_decode(input.as_bytes(), piece);
+            },
+        );
     }
 
     let mut out = Vec::new();

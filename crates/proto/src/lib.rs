@@ -18,7 +18,7 @@
 //! let mut out = Vec::new();
 //! while let Some(event) = framer.next() {
 //!     let Event::Command(frame) = event else { continue };
-//!     match decode(&frame, &DecodeOptions::default()) {
+//!     match decode(frame, &DecodeOptions::default()) {
 //!         Ok(command) => {
 //!             assert_eq!(command.body, CommandBody::Noop);
 //!             let mut writer = Writer::new(&mut out, false);

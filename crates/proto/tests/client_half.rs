@@ -302,7 +302,7 @@ proptest! {
                 framer.push(piece);
                 while let Some(event) = framer.next() {
                     match event {
-                        Event::Command(frame) => frames.push(frame),
+                        Event::Command(frame) => frames.push(frame.to_vec()),
                         Event::Continue => continues += 1,
                         other => prop_assert!(false, "{other:?}"),
                     }

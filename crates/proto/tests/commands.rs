@@ -27,7 +27,7 @@ fn round_trip(command: &Command, encoding: CommandEncoding) -> Command {
             Some(Event::Continue) => assert!(segments.peek().is_some()),
             Some(Event::Command(frame)) => {
                 assert!(segments.peek().is_none());
-                let decoded = decode(&frame, &options);
+                let decoded = decode(frame, &options);
                 return decoded.unwrap_or_else(|e| panic!("{e}: {}", frame.escape_ascii()));
             }
             other => panic!("{other:?} after {}", segment.escape_ascii()),

@@ -24,31 +24,46 @@ fn run(limits: Limits, pieces: &[&[u8]]) -> Vec<String> {
             if let Some(bytes) = chunk.take() {
                 log.push(format!("chunk {}", bytes.escape_ascii()));
             }
-            log.push(tell(&mut framer, event));
+            let (text, answer) = tell(event, &limits);
+            log.push(text);
+            match answer {
+                Some(Answer::Accept) => framer.accept(),
+                Some(Answer::Refuse) => framer.refuse(),
+                Some(Answer::ExpectLine) => framer.expect_line(),
+                None => {}
+            }
         }
         assert!(framer.buffered() <= limits.command_max + limits.line_max + piece.len());
     }
     log
 }
 
-fn tell(framer: &mut Framer, event: Event) -> String {
+/// What a session says to an event.
+enum Answer {
+    Accept,
+    Refuse,
+    ExpectLine,
+}
+
+fn tell(event: Event<'_>, limits: &Limits) -> (String, Option<Answer>) {
+    let mut answer = None;
     let mut decide = |literal: &LiteralHead| {
         if literal.size > MESSAGE_MAX {
-            framer.refuse();
+            answer = Some(Answer::Refuse);
             return "refused";
         }
-        framer.accept();
+        answer = Some(Answer::Accept);
         if literal.synchronizing {
             "accepted +"
         } else {
             "accepted"
         }
     };
-    match event {
+    let text = match event {
         Event::Command(frame) => {
-            let _ = decode(&frame, &framer.limits().decode);
+            let _ = decode(frame, &limits.decode);
             if frame.ends_with(b"IDLE") {
-                framer.expect_line();
+                answer = Some(Answer::ExpectLine);
             }
             format!("command {}", frame.escape_ascii())
         }
@@ -58,11 +73,11 @@ fn tell(framer: &mut Framer, event: Event) -> String {
             let answer = match &head.data {
                 AppendData::Literal(literal) => decide(literal),
                 AppendData::Catenate if head.mailbox.as_str() == "none" => {
-                    framer.refuse();
+                    answer = Some(Answer::Refuse);
                     "refused"
                 }
                 AppendData::Catenate => {
-                    framer.accept();
+                    answer = Some(Answer::Accept);
                     "catenate"
                 }
             };
@@ -82,7 +97,8 @@ fn tell(framer: &mut Framer, event: Event) -> String {
             format!("error {tag} {:?}", error.error.kind)
         }
         Event::Bye(error) => format!("bye {:?}", error.kind),
-    }
+    };
+    (text, answer)
 }
 
 fn all(input: &str) -> Vec<String> {
@@ -172,7 +188,7 @@ fn the_head_tells_all() {
     // The client is told NO and goes on with another command.
     framer.refuse();
     framer.push(b"A005 NOOP\r\n");
-    assert_eq!(framer.next(), Some(Event::Command("A005 NOOP".into())));
+    assert_eq!(framer.next(), Some(Event::Command(b"A005 NOOP")));
     // REPLACE takes one message only.
     framer.push(b"A006 REPLACE 4 Drafts {1+}\r\nx {1+}\r\ny\r\nA007 NOOP\r\n");
     assert!(matches!(framer.next(), Some(Event::Message(_))));
@@ -180,7 +196,7 @@ fn the_head_tells_all() {
     assert_eq!(framer.next(), Some(Event::Chunk("x".into())));
     assert_eq!(framer.next(), Some(Event::LiteralEnd));
     assert!(matches!(framer.next(), Some(Event::Error(_))));
-    assert_eq!(framer.next(), Some(Event::Command("A007 NOOP".into())));
+    assert_eq!(framer.next(), Some(Event::Command(b"A007 NOOP")));
 }
 
 #[test]
@@ -466,7 +482,7 @@ fn an_accepted_message_can_still_be_refused() {
     assert!(matches!(framer.next(), Some(Event::Chunk(_))));
     framer.refuse();
     framer.push(b"a2 NO {3+}\r\nabc\r\na3 NOOP\r\n");
-    assert_eq!(framer.next(), Some(Event::Command("a3 NOOP".into())));
+    assert_eq!(framer.next(), Some(Event::Command(b"a3 NOOP")));
     // Between two messages, with a literal of the second head on its way.
     framer.push(b"a1 APPEND INBOX CATENATE (URL {20+}\r\nabc");
     assert!(matches!(framer.next(), Some(Event::Message(_))));
@@ -474,7 +490,7 @@ fn an_accepted_message_can_still_be_refused() {
     assert_eq!(framer.next(), None);
     framer.refuse();
     framer.push(b"\r\na2 LOGOUT\r\n12345 TEXT {1+}\r\nx)\r\na3 NOOP\r\n");
-    assert_eq!(framer.next(), Some(Event::Command("a3 NOOP".into())));
+    assert_eq!(framer.next(), Some(Event::Command(b"a3 NOOP")));
     assert!(framer.is_idle());
 }
 
@@ -488,7 +504,7 @@ fn an_idle_framer_holds_nothing() {
     assert!(size_of::<Framer>() <= 256, "{}", size_of::<Framer>());
     // What stands after STARTTLS is not for the framer.
     framer.push(b"a2 STARTTLS\r\na3 NOOP\r\n");
-    assert_eq!(framer.next(), Some(Event::Command("a2 STARTTLS".into())));
+    assert_eq!(framer.next(), Some(Event::Command(b"a2 STARTTLS")));
     assert_eq!(framer.take_buffered(), "a3 NOOP\r\n");
     assert!(framer.is_idle());
 }

@@ -164,16 +164,17 @@ impl Framing {
         if let Beginning::Foreign(text) = self.beginning {
             return Some(Input::Bye(text));
         }
+        let options = self.framer.limits().decode;
         Some(match self.framer.next()? {
             Event::Continue => {
                 go_ahead(out);
                 return self.next(out);
             }
-            Event::Command(bytes) => match decode(&bytes, &self.framer.limits().decode) {
+            Event::Command(bytes) => match decode(bytes, &options) {
                 Ok(command) => Input::Command(Box::new(command)),
                 Err(error) => bad(error),
             },
-            Event::Line(line) => Input::Line(line),
+            Event::Line(line) => Input::Line(Bytes::copy_from_slice(line)),
             Event::Message(head) => Input::Append(Box::new(head)),
             Event::Catenate(part) => Input::Catenate(part),
             Event::Chunk(bytes) => Input::Chunk(bytes),

@@ -65,17 +65,23 @@ pub fn decode(frame: &[u8], options: &DecodeOptions) -> std::result::Result<Comm
             });
         }
     };
-    match body(&mut parser).and_then(|body| parser.end().map(|()| body)) {
-        Ok(body) => Ok(Command {
-            tag,
-            body,
-            utf8_quoted: parser.utf8_quoted,
-        }),
-        Err(error) => Err(CommandError {
-            tag: Some(tag),
-            error,
-        }),
-    }
+    let error = match body(&mut parser) {
+        Ok(body) => match parser.end() {
+            Ok(()) => {
+                return Ok(Command {
+                    tag,
+                    body,
+                    utf8_quoted: parser.utf8_quoted,
+                });
+            }
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    Err(CommandError {
+        tag: Some(tag),
+        error,
+    })
 }
 
 /// The tag of a command that cannot be decoded, if it begins with one.

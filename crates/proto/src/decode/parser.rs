@@ -64,26 +64,31 @@ pub(super) fn parse_number(digits: &[u8]) -> Option<u64> {
 }
 
 /// A word in upper case, as long as any that is known.
-pub(crate) struct Word {
-    bytes: [u8; 24],
-    len: usize,
+pub(crate) enum Word<'a> {
+    /// In upper case already, as most clients write commands.
+    Upper(&'a [u8]),
+    Changed([u8; WORD_MAX], usize),
 }
 
-impl Word {
+/// No known word is as long.
+const WORD_MAX: usize = 24;
+
+impl Word<'_> {
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        match self {
+            Self::Upper(bytes) => bytes,
+            Self::Changed(bytes, len) => &bytes[..*len],
+        }
     }
 }
 
-/// What a byte of a word is in upper case; 0 where a word ends.
-const WORD_BYTES: [u8; 256] = {
-    let mut table = [0; 256];
+/// Which bytes a word can have.
+const WORD_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
     let mut b = 0;
     while b < 128 {
         let byte = b as u8;
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+') {
-            table[b] = byte.to_ascii_uppercase();
-        }
+        table[b] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
         b += 1;
     }
     table
@@ -229,27 +234,24 @@ impl<'a> Parser<'a> {
 
     /// A word of letters, digits, `.`, `-`, `_` and `+`, for comparison with known ones. It may
     /// be empty. What follows it must be checked by the caller's next step.
-    pub(crate) fn word(&mut self) -> Word {
-        let mut bytes = [0; 24];
-        let mut taken = 0;
-        for &b in self.rest() {
-            let upper = WORD_BYTES[usize::from(b)];
-            if upper == 0 {
-                break;
-            }
-            // A longer text is cut off and so cannot be a known word: none has 24 bytes.
-            if let Some(place) = bytes.get_mut(taken) {
-                *place = upper;
-            }
-            taken += 1;
+    pub(crate) fn word(&mut self) -> Word<'a> {
+        let rest = self.rest();
+        let end = rest.iter().position(|&b| !WORD_BYTES[usize::from(b)]);
+        let word = &rest[..end.unwrap_or(rest.len())];
+        self.pos += word.len();
+        if !word.iter().any(u8::is_ascii_lowercase) {
+            return Word::Upper(word);
         }
-        self.pos += taken;
-        let len = taken.min(bytes.len());
-        Word { bytes, len }
+        // A longer text is cut off and so cannot be a known word.
+        let len = word.len().min(WORD_MAX);
+        let mut bytes = [0; WORD_MAX];
+        bytes[..len].copy_from_slice(&word[..len]);
+        bytes.make_ascii_uppercase();
+        Word::Changed(bytes, len)
     }
 
     /// The word ahead, without taking it.
-    pub(crate) fn peek_word(&mut self) -> Word {
+    pub(crate) fn peek_word(&mut self) -> Word<'a> {
         let start = self.pos;
         let word = self.word();
         self.pos = start;

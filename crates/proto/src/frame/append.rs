@@ -2,7 +2,7 @@
 
 use bytes::Buf as _;
 
-use super::{Event, Framer, Line, State, error};
+use super::{Event, Found, Framer, Line, State, error};
 use crate::decode::append::{self, AppendCommand};
 use crate::decode::parser::Parser;
 use crate::decode::{DecodeError, DecodeErrorKind};
@@ -24,7 +24,7 @@ pub(super) struct Append {
 }
 
 impl Framer {
-    pub(super) fn append_begins(&mut self, line: Line) -> Option<Event> {
+    pub(super) fn append_begins(&mut self, line: Line) -> Option<Found> {
         let mut parser = Parser::new(&self.buffer[..line.content], &self.limits.decode);
         let parsed = append::command(&mut parser).and_then(|command| {
             let message = append::message(&mut parser)?;
@@ -48,7 +48,7 @@ impl Framer {
     }
 
     /// A parser that ran into a literal needs it as a part of the command.
-    fn inline_or_refuse(&mut self, error: DecodeError, line: Line) -> Option<Event> {
+    fn inline_or_refuse(&mut self, error: DecodeError, line: Line) -> Option<Found> {
         match line.literal {
             Some(spec) if error.kind == DecodeErrorKind::Incomplete => {
                 self.inline_literal(spec, line)
@@ -62,7 +62,7 @@ impl Framer {
         message: append::MessageHead,
         consumed: usize,
         line: Line,
-    ) -> Event {
+    ) -> Found {
         let head = match self.append.as_ref() {
             Some(append) => append.command.head(append.index, message),
             // Not reachable: both callers have an append.
@@ -85,11 +85,11 @@ impl Framer {
                 self.state = State::Decide(None);
             }
         }
-        Event::Message(head)
+        Found::Event(Event::Message(head))
     }
 
     /// Stops before a literal that is streamed. Gives an event only if it is refused.
-    fn literal_begins(&mut self, literal: LiteralHead, line: Line) -> Option<Event> {
+    fn literal_begins(&mut self, literal: LiteralHead, line: Line) -> Option<Found> {
         let size = Some(literal.size);
         if let Some(error) = self.literal_minus_error(size, literal.synchronizing, line.content) {
             return Some(self.refuse_line(error, Some(line)));
@@ -118,7 +118,7 @@ impl Framer {
     }
 
     /// What follows a literal of an APPEND, or a part of a CATENATE.
-    pub(super) fn append_line(&mut self, line: Line) -> Option<Event> {
+    pub(super) fn append_line(&mut self, line: Line) -> Option<Found> {
         let Some(append) = self.append.as_mut() else {
             self.state = State::Command;
             return None;
@@ -130,12 +130,12 @@ impl Framer {
                 self.reset_line();
                 self.append = None;
                 self.state = State::Command;
-                Some(Event::AppendEnd)
+                Some(Found::Event(Event::AppendEnd))
             }
             Ok(Rest::CatenateEnd(consumed)) => {
                 (append.catenate, append.utf8_open) = (false, false);
                 self.consume(consumed, line);
-                Some(Event::CatenateEnd)
+                Some(Found::Event(Event::CatenateEnd))
             }
             Ok(Rest::Part(part, consumed)) => {
                 (append.first_part, append.utf8_open) = (false, false);
@@ -147,7 +147,7 @@ impl Framer {
                         }
                     }
                 }
-                Some(Event::Catenate(part))
+                Some(Found::Event(Event::Catenate(part)))
             }
             Ok(Rest::Message(message, consumed)) => {
                 append.index = append.index.saturating_add(1);

@@ -56,11 +56,11 @@ impl Limits {
 
 /// What the framer found. Its `Debug` form has no bytes of commands: they may be secrets.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A whole command with its literals, without the last line end: decode it.
-    Command(Bytes),
+pub enum Event<'a> {
+    /// A whole command with its literals, without the last line end: decode it. The bytes are the framer's.
+    Command(&'a [u8]),
     /// The line that [`Framer::expect_line`](super::Framer::expect_line) asked for, without its end.
-    Line(Bytes),
+    Line(&'a [u8]),
     /// The client waits with a literal that is welcome: send a continuation request.
     Continue,
     /// A message of APPEND or REPLACE begins. Answer with [`Framer::accept`](super::Framer::accept) (and, if the literal
@@ -83,7 +83,7 @@ pub enum Event {
     Bye(DecodeError),
 }
 
-impl fmt::Debug for Event {
+impl fmt::Debug for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Command(bytes) => write!(f, "Command({} bytes)", bytes.len()),

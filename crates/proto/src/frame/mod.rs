@@ -3,14 +3,15 @@
 //! The framer is pure state: bytes in by [`push`](Framer::push), events out by
 //! [`next`](Framer::next). However the bytes are split, the events say the same. It knows lines,
 //! literals and where the message of APPEND, REPLACE and CATENATE stands: such a message is
-//! streamed as it comes and never held. Between commands it holds no memory.
+//! streamed as it comes and never held. When it has told all that has come and nothing is left, it
+//! holds no memory. A command's bytes are the framer's own, until it is used again.
 //!
 //! ```
 //! use restante_proto::frame::{Event, Framer, Limits};
 //!
 //! let mut framer = Framer::new(Limits::after_login());
 //! framer.push(b"a1 NOOP\r\na2 APPEND INBOX {5+}\r\nhel");
-//! assert_eq!(framer.next(), Some(Event::Command("a1 NOOP".into())));
+//! assert_eq!(framer.next(), Some(Event::Command(b"a1 NOOP")));
 //! let Some(Event::Message(head)) = framer.next() else { panic!() };
 //! assert!(head.mailbox.is_inbox());
 //! framer.accept();
@@ -63,6 +64,14 @@ enum State {
     Dead,
 }
 
+/// What the framer found; a command's bytes stand at the beginning of the buffer yet.
+enum Found {
+    /// A command, or the expected line, of so many bytes.
+    Command(usize),
+    Line(usize),
+    Event(Event<'static>),
+}
+
 /// A complete line at the beginning of the buffer (after literals of the same command).
 #[derive(Clone, Copy, Debug)]
 struct Line {
@@ -77,6 +86,8 @@ struct Line {
 pub struct Framer {
     limits: Limits,
     buffer: BytesMut,
+    /// How many bytes at the beginning of the buffer were told and are to be dropped.
+    told: usize,
     /// Where the current line begins in the buffer: after the command's last literal. May lie
     /// beyond what has come.
     line_start: usize,
@@ -104,6 +115,7 @@ impl Framer {
         Self {
             limits,
             buffer: BytesMut::new(),
+            told: 0,
             line_start: 0,
             scanned: 0,
             state: State::Command,
@@ -130,6 +142,7 @@ impl Framer {
 
     /// Adds received bytes. Take all events first: what is pushed is held until then.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.drop_told();
         if self.state != State::Dead {
             self.buffer.extend_from_slice(bytes);
         }
@@ -137,17 +150,18 @@ impl Framer {
 
     /// How many bytes are held.
     pub fn buffered(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() - self.told
     }
 
     /// Whether nothing is held and no command has begun.
     pub fn is_idle(&self) -> bool {
-        self.buffer.is_empty() && self.state == State::Command && self.line_start == 0
+        self.buffered() == 0 && self.state == State::Command && self.line_start == 0
     }
 
     /// Takes what has come and is not understood yet. Before TLS these bytes must be thrown away
     /// (RFC 9051 §6.2.1); with COMPRESS they belong to the compressed stream.
     pub fn take_buffered(&mut self) -> Bytes {
+        self.drop_told();
         self.reset_line();
         std::mem::take(&mut self.buffer).freeze()
     }
@@ -170,6 +184,7 @@ impl Framer {
     /// Refuses the APPEND that is going on, at any time: what is left of it is skipped, and never
     /// read as a command. The caller answers it with a tagged response.
     pub fn refuse(&mut self) {
+        self.drop_told();
         let append = self.append.take();
         let budget = self.limits.skip_max;
         match self.state {
@@ -192,15 +207,34 @@ impl Framer {
 
     /// The next event, or `None` if more bytes (or an answer to the last event) are needed.
     #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Option<Event> {
-        let event = self.step();
+    pub fn next(&mut self) -> Option<Event<'_>> {
+        self.drop_told();
+        match self.step() {
+            Some(Found::Command(len)) => Some(Event::Command(&self.buffer[..len])),
+            Some(Found::Line(len)) => Some(Event::Line(&self.buffer[..len])),
+            Some(Found::Event(event)) => Some(event),
+            None => {
+                self.release();
+                None
+            }
+        }
+    }
+
+    /// Drops what was told by the last event.
+    fn drop_told(&mut self) {
+        self.buffer.advance(std::mem::take(&mut self.told));
+    }
+
+    /// Holds no memory where nothing is left.
+    fn release(&mut self) {
         if self.buffer.is_empty() && self.buffer.capacity() > 0 {
             self.buffer = BytesMut::new();
         }
-        event
     }
 
-    fn step(&mut self) -> Option<Event> {
+    // Inline, as the two below: to hand a line or a command from one to the other costs more than to find it.
+    #[inline(always)]
+    fn step(&mut self) -> Option<Found> {
         loop {
             match self.state {
                 State::Command if self.expect_line && self.line_start == 0 => {
@@ -212,7 +246,7 @@ impl Framer {
                         }
                     };
                     self.expect_line = false;
-                    return Some(Event::Line(self.take_line(line)));
+                    return Some(Found::Line(self.tell_line(line)));
                 }
                 State::Command => {
                     if self.after_empty {
@@ -241,14 +275,15 @@ impl Framer {
                 State::Decide(_) | State::Dead => return None,
                 State::Stream { left: 0 } => {
                     self.state = State::Append;
-                    return Some(Event::LiteralEnd);
+                    return Some(Found::Event(Event::LiteralEnd));
                 }
                 State::Stream { left } => {
                     let len = self.available(left)?;
                     self.state = State::Stream {
                         left: left - len as u64,
                     };
-                    return Some(Event::Chunk(self.buffer.split_to(len).freeze()));
+                    let chunk = self.buffer.split_to(len).freeze();
+                    return Some(Found::Event(Event::Chunk(chunk)));
                 }
                 State::Skip { left: 0, budget } => self.state = State::Discard { budget },
                 State::Skip { left, budget } => {
@@ -266,7 +301,7 @@ impl Framer {
                     };
                     self.append = None;
                     self.take_buffered();
-                    return Some(Event::Bye(error));
+                    return Some(Found::Event(Event::Bye(error)));
                 }
             }
         }
@@ -293,6 +328,7 @@ impl Framer {
     }
 
     /// The line that begins at `line_start`, if it has come; an error if it is refused.
+    #[inline(always)]
     fn read_line(&mut self) -> Option<Result<Line, DecodeError>> {
         if self.buffer.len() < self.line_start {
             return None;
@@ -334,12 +370,11 @@ impl Framer {
         }))
     }
 
-    /// Takes the command (or single line) that ends with `line`.
-    fn take_line(&mut self, line: Line) -> Bytes {
-        let mut bytes = self.buffer.split_to(line.next);
-        bytes.truncate(line.content);
+    /// Tells the command (or single line) that ends with `line`; gives its length.
+    fn tell_line(&mut self, line: Line) -> usize {
+        self.told = line.next;
         self.reset_line();
-        bytes.freeze()
+        line.content
     }
 
     /// Drops empty lines: of any number of them the first is told, so that a flood costs little and
@@ -362,19 +397,20 @@ impl Framer {
         self.scanned = 0;
     }
 
-    fn command_line(&mut self, line: Line) -> Option<Event> {
+    #[inline(always)]
+    fn command_line(&mut self, line: Line) -> Option<Found> {
         self.after_empty = line.content == 0;
         if is_append(&self.buffer[..line.content]) {
             return self.append_begins(line);
         }
         match line.literal {
-            None => Some(Event::Command(self.take_line(line))),
+            None => Some(Found::Command(self.tell_line(line))),
             Some(spec) => self.inline_literal(spec, line),
         }
     }
 
     /// A literal that is a part of the command and not a message.
-    fn inline_literal(&mut self, spec: LiteralSpec, line: Line) -> Option<Event> {
+    fn inline_literal(&mut self, spec: LiteralSpec, line: Line) -> Option<Found> {
         let fits = |size: &u64| *size <= self.limits.literal_max;
         let end = spec
             .size
@@ -389,7 +425,7 @@ impl Framer {
             return Some(self.refuse_line(error, Some(line)));
         }
         (self.line_start, self.scanned) = (end, end);
-        spec.synchronizing.then_some(Event::Continue)
+        spec.synchronizing.then_some(Found::Event(Event::Continue))
     }
 
     fn literal_minus_error(
@@ -405,7 +441,7 @@ impl Framer {
     }
 
     /// Refuses the command, of which `line` is the last known (or is still coming).
-    fn refuse_line(&mut self, error: DecodeError, line: Option<Line>) -> Event {
+    fn refuse_line(&mut self, error: DecodeError, line: Option<Line>) -> Found {
         let tag = match self.append.take() {
             Some(append) => Some(append.command.tag),
             None => self.tag_of_buffer(),
@@ -419,7 +455,7 @@ impl Framer {
                 };
             }
         }
-        Event::Error(CommandError { tag, error })
+        Found::Event(Event::Error(CommandError { tag, error }))
     }
 
     /// The tag of the command in the buffer, wherever the bytes that came end.
