@@ -20,8 +20,8 @@ const CHECKPOINTS_MAX: usize = 64;
 /// How often the store is looked after.
 const STORE_EVERY: Duration = Duration::from_secs(30);
 
-/// How often what is past its retention time is deleted.
-const RETENTION_EVERY: Duration = Duration::from_secs(3600);
+/// How often what is past its retention time is deleted, at most and at least.
+const RETENTION_EVERY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 
 /// The first time after a start, when clients have come back.
 const RETENTION_AFTER: Duration = Duration::from_secs(300);
@@ -35,6 +35,7 @@ pub(crate) fn start(
     logins: &Arc<Watch>,
     down: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
+    let retention_every = retention_every(mail.options().grace);
     let spawn = |task: Task, mail: &Arc<Mail>| {
         let (mail, logins, down) = (Arc::clone(mail), Arc::clone(logins), down.clone());
         tokio::spawn(async move {
@@ -50,7 +51,8 @@ pub(crate) fn start(
                     every(LOGINS_EVERY, LOGINS_EVERY, down, || logins.save(&mail)).await
                 }
                 Task::Retention => {
-                    every(RETENTION_AFTER, RETENTION_EVERY, down, || retention(&mail)).await;
+                    let first = retention_every.min(RETENTION_AFTER);
+                    every(first, retention_every, down, || retention(&mail)).await;
                 }
             }
         })
@@ -63,6 +65,13 @@ pub(crate) fn start(
     ]
     .map(|task| spawn(task, mail))
     .into()
+}
+
+/// An email is deleted when it was found dead twice, a grace apart: who wants the space back soon must not
+/// wait for an hour twice.
+fn retention_every(grace: Duration) -> Duration {
+    let (least, most) = RETENTION_EVERY;
+    (grace / 2).clamp(least, most)
 }
 
 /// Which task.
