@@ -269,6 +269,10 @@ fn session_env(
         set_ranges_max: set.set_ranges,
         nesting_max: set.nesting,
         ghosts_max: set.untold_expunges,
+        notify_mailboxes_max: set.notify_mailboxes,
+        contexts_max: set.contexts,
+        context_numbers_max: set.context_messages,
+        progress_interval: set.progress_every.duration(),
         annotations_max: set.annotations,
         annotation_bytes_max: size(set.annotation_size),
         ..restante_session::Limits::default()

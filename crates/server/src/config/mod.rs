@@ -238,6 +238,15 @@ impl Config {
                 "must be less than 4 GiB".to_owned(),
             ));
         }
+        at_least(
+            "limits",
+            "notify_mailboxes",
+            limits.notify_mailboxes as u64,
+            1,
+        )?;
+        at_least("limits", "contexts", limits.contexts as u64, 1)?;
+        let progress = limits.progress_every.duration().as_secs();
+        at_least("limits", "progress_every", progress, 1)?;
         at_least("limits", "annotations", limits.annotations as u64, 10)?;
         if limits.annotation_size < Size(1 << 10) || limits.annotation_size > Size(64 << 10) {
             let reason = "must be from 1 KiB to 64 KiB".to_owned();

@@ -288,6 +288,14 @@ sections! {
         nesting: usize = 32,
         /// Expunged messages that a client cannot be told of yet, before it is disconnected.
         untold_expunges: usize = 50_000,
+        /// Mailboxes that one client's NOTIFY watches for messages, besides the selected one.
+        notify_mailboxes: usize = 10_000,
+        /// Results of searches and sorts that are kept up to date for one client (CONTEXT).
+        contexts: usize = 10,
+        /// Messages, and ranges of them, in all of these but the first.
+        context_messages: usize = 1_000_000,
+        /// A command that takes longer tells the client its progress (INPROGRESS), and again so often.
+        progress_every: Span = Span(12),
         /// Annotations (METADATA) of one mailbox, or of the server for one user; at least 10.
         annotations: usize = 100,
         /// The largest value of an annotation.
