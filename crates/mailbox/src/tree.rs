@@ -232,6 +232,39 @@ impl Tree {
             .find(|(_, entry)| entry.special_use.intersects(special_use))
     }
 
+    /// The mailboxes to which `name` gives one, by that name, as somebody else sees them: without special
+    /// uses, subscriptions, rights and annotations that are not of one of these mailboxes.
+    #[must_use]
+    pub fn seen_as(
+        &self,
+        mut name: impl FnMut(&MailboxName, &Entry) -> Option<MailboxName>,
+    ) -> Tree {
+        let mut seen = Tree {
+            modseq: self.modseq,
+            ..Tree::default()
+        };
+        for (own, entry) in &self.mailboxes {
+            if let Some(name) = name(own, entry) {
+                seen.by_id.insert(entry.id, name.clone());
+                let special_use = SpecialUse::NONE;
+                let entry = entry.clone();
+                let entry = Entry {
+                    special_use,
+                    ..entry
+                };
+                seen.mailboxes.insert(name, entry);
+            }
+        }
+        let annotations = self.metadata.iter();
+        let of_these = annotations.filter(|((mailbox, _), _)| {
+            mailbox.is_some_and(|mailbox| seen.by_id.contains_key(&mailbox))
+        });
+        seen.metadata = of_these
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        seen
+    }
+
     /// Folds a record in. `None` if it does not fit: the log is damaged.
     pub(crate) fn apply(&mut self, modseq: ModSeq, effects: &[TreeEffect]) -> Option<()> {
         for effect in effects {

@@ -56,6 +56,13 @@ impl Sharing {
         self.other_users.is_some() || self.shared.is_some()
     }
 
+    /// What the names of others' mailboxes begin with.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = String> {
+        let shared = self.shared.iter().map(|(prefix, _)| prefix);
+        let prefixes = self.other_users.iter().chain(shared);
+        prefixes.map(|prefix| format!("{prefix}{}", MailboxName::SEPARATOR))
+    }
+
     /// Whether what this user (canonical) has is in the shared namespace.
     fn is_shared_user(&self, name: &str) -> bool {
         let shared = self.shared.as_ref();
@@ -256,6 +263,11 @@ pub(crate) struct Foreign {
 }
 
 impl Foreign {
+    /// What comes before their names, with a separator at the end.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The mailboxes that are visible, with their names for this user.
     pub(crate) fn visible<'a>(
         &'a self,

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante_mailbox::{MailError, MailboxId};
+use restante_mailbox::{AccountId, MailError, MailboxId};
 use restante_proto::types::{Code, Command, CommandBody, Condition, Tag};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -153,12 +153,12 @@ impl Session {
                 Some(wants) => wants.messages,
                 None => idles,
             };
-            let own = self.state.own_selected();
+            let open = self.state.selected_id();
             let notify = self.cx.notify.as_deref_mut();
             let notify = notify.filter(|notify| idles || notify.selected().is_some());
-            let (open, changes) = match &mut self.state {
-                State::Selected(_, selected) => (own, listens.then_some(&mut selected.changes)),
-                _ => (None, None),
+            let changes = match &mut self.state {
+                State::Selected(_, selected) => listens.then_some(&mut selected.changes),
+                _ => None,
             };
             tokio::select! {
                 open = self.cx.conn.fill() => {
@@ -548,7 +548,7 @@ impl Session {
 }
 
 /// Waits for what NOTIFY asked for of other mailboxes than the open one.
-async fn elsewhere(notify: Option<&mut Notify>, open: Option<MailboxId>) {
+async fn elsewhere(notify: Option<&mut Notify>, open: Option<(AccountId, MailboxId)>) {
     match notify {
         Some(notify) => notify.changed(open).await,
         None => std::future::pending().await,

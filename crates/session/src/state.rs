@@ -132,6 +132,17 @@ impl State {
         }
     }
 
+    /// The open mailbox's account and number.
+    pub(crate) fn selected_id(&self) -> Option<(AccountId, MailboxId)> {
+        match self {
+            State::Selected(_, selected) => {
+                let mailbox = &selected.mailbox;
+                Some((mailbox.account().id(), mailbox.id()))
+            }
+            _ => None,
+        }
+    }
+
     /// The open mailbox's number, if it is one of the user's own.
     pub(crate) fn own_selected(&self) -> Option<MailboxId> {
         match self {

@@ -31,7 +31,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, words: Vec<Atom>) -> Out
             // After a NOTIFY it is NOTIFY that says what is told (RFC 5465 §3.1).
             "METADATA" | "METADATA-SERVER" if cx.notify.is_none() => {
                 let mailboxes = !cx.hides("METADATA");
-                let notify = Notify::metadata(&state.login()?.account, mailboxes).await?;
+                let notify = Notify::metadata(&cx.env, state.login()?, mailboxes).await?;
                 cx.notify = Some(Box::new(notify));
             }
             _ => {}

@@ -1,6 +1,7 @@
 //! LIST (RFC 9051 §6.3.9; RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use restante_mailbox::{Entry, MailboxName, Rights, Tree, Who};
 use restante_proto::types::{
@@ -320,22 +321,43 @@ fn own(select: &ListSelect, node: &Node<'_>) -> bool {
         && (select.subscribed || node.is_listed())
 }
 
-/// LIST responses that no command asked for: what has become of these names, each with the one it had
-/// before if it was renamed (RFC 5465 §5.4, §5.5).
+/// LIST responses that no command asked for.
+#[derive(Debug, Default)]
+pub(crate) struct ChangedNames {
+    /// What has become of these names, each with the one it had before if it was renamed (RFC 5465 §5.4, §5.5).
+    pub(crate) names: BTreeMap<MailboxName, Option<MailboxName>>,
+    /// Those of them that may not be read, or not any more (RFC 5465 §3.1, §5.9).
+    pub(crate) no_access: BTreeSet<MailboxName>,
+}
+
+/// Tells them. `others`: what is seen of others' mailboxes, by the names that this user has for them.
 pub(crate) async fn tell_names(
     cx: &mut Cx,
-    tree: &Tree,
-    names: &BTreeMap<MailboxName, Option<MailboxName>>,
+    own: &Tree,
+    others: &[Arc<Tree>],
+    changed: &ChangedNames,
 ) -> Result<(), crate::reply::Failure> {
-    if names.is_empty() {
+    if changed.names.is_empty() {
         return Ok(());
     }
-    let nodes = nodes(tree);
-    for (index, (name, was)) in names.iter().enumerate() {
+    let mut nodes = nodes(own);
+    for (name, entry) in others.iter().flat_map(|tree| &tree.mailboxes) {
+        above(&mut nodes, name, |node| {
+            !std::mem::replace(&mut node.has_children, true)
+        });
+        nodes.entry(name.clone()).or_default().entry = Some(entry);
+    }
+    for (index, (name, was)) in changed.names.iter().enumerate() {
         let node = nodes.get(name).copied().unwrap_or_default();
         let was = was.iter().map(convert::wire_name);
+        let mut attributes = node.attributes(true, true);
+        if changed.no_access.contains(name) {
+            // That there is none would not be true.
+            attributes.retain(|attribute| *attribute != ListAttribute::NonExistent);
+            attributes.insert(0, ListAttribute::NoAccess);
+        }
         cx.data(&UntaggedData::List(ListEntry {
-            attributes: node.attributes(true, true),
+            attributes,
             separator: Some(MailboxName::SEPARATOR),
             mailbox: convert::wire_name(name),
             extended: was.map(ListExtended::OldName).collect(),

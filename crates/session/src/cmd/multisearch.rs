@@ -155,7 +155,7 @@ async fn mailboxes(
             MailboxFilter::Mailboxes(list) => Filter::Mailboxes(canonical(&list, &mut names)?),
         };
         for (name, entry) in &tree.mailboxes {
-            if filter.matches(name, &tree) {
+            if filter.matches(name, &tree.subscribed) {
                 want(&login.account, entry.id, name.clone());
             }
         }
@@ -168,7 +168,7 @@ async fn mailboxes(
         for other in others.iter().flatten() {
             for (name, entry, rights) in other.visible(&login.who) {
                 // RFC 7377 §2.2: what may not be read is passed over.
-                if rights.contains(Rights::READ) && filter.matches(&name, &tree) {
+                if rights.contains(Rights::READ) && filter.matches(&name, &tree.subscribed) {
                     want(&other.account, entry.id, name);
                 }
             }

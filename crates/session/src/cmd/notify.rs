@@ -37,21 +37,19 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: wire::Notify) -> O
         wire::Notify::Set { status, groups } => (status, groups),
     };
     let (selected, groups) = compile(groups)?;
-    let login = state.login()?;
-    let max = cx.env.limits.notify_mailboxes_max;
-    let notify = Notify::set(&login.account, selected, groups, max).await?;
-    let Some(notify) = notify else {
+    let notify = Notify::set(&cx.env, state.login()?, selected, groups).await?;
+    let Some(mut notify) = notify else {
         return Err(too_much());
     };
     // What has gathered is told, whatever the client wants from now on (RFC 5465 §3.1).
     cx.notify = None;
     sync::sync(cx, state, true).await?;
-    let open = state.own_selected();
     if let Ok((_, selected)) = state.selected() {
         selected.fetched_to = selected.view.snapshot().uid_next();
     }
+    notify.tell_unreadable(cx).await?;
     if status {
-        notify.tell_status(cx, open).await?;
+        notify.tell_status(cx, state).await?;
     }
     cx.notify = Some(Box::new(notify));
     Ok(Reply::ok("NOTIFY completed"))
