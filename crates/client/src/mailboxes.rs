@@ -220,6 +220,39 @@ impl Client {
         }))
     }
 
+    /// RLIST: LIST with the mailboxes that are on other servers (RFC 2193 §5.1). Commands about those are
+    /// refused with a [`Code::Referral`](restante_proto::types::Code::Referral).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn rlist(&mut self, reference: &str, pattern: &str) -> Result<Vec<ListEntry>> {
+        let body = CommandBody::Rlist {
+            reference: reference.to_owned(),
+            pattern: ListPattern(pattern.to_owned()),
+        };
+        let reply = self.run(body).await?;
+        Ok(self.sort(reply.untagged, |data| match data {
+            UntaggedData::List(entry) => Ok(entry),
+            other => Err(other),
+        }))
+    }
+
+    /// RLSUB: LSUB with the mailboxes that are on other servers (RFC 2193 §5.2).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn rlsub(&mut self, reference: &str, pattern: &str) -> Result<Vec<ListEntry>> {
+        let body = CommandBody::Rlsub {
+            reference: reference.to_owned(),
+            pattern: ListPattern(pattern.to_owned()),
+        };
+        let reply = self.run(body).await?;
+        Ok(self.sort(reply.untagged, |data| match data {
+            UntaggedData::Lsub(entry) => Ok(entry),
+            other => Err(other),
+        }))
+    }
+
     /// NAMESPACE.
     ///
     /// # Errors

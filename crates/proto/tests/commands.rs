@@ -455,6 +455,10 @@ fn mailboxes() -> impl Strategy<Value = CommandBody> {
             .prop_map(|(reference, pattern)| CommandBody::Lsub { reference, pattern }),
         ("[a-z/]{0,4}", pattern())
             .prop_map(|(reference, pattern)| CommandBody::Xlist { reference, pattern }),
+        ("[a-z/]{0,4}", pattern())
+            .prop_map(|(reference, pattern)| CommandBody::Rlist { reference, pattern }),
+        ("[a-z/]{0,4}", pattern())
+            .prop_map(|(reference, pattern)| CommandBody::Rlsub { reference, pattern }),
     ]
 }
 

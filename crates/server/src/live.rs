@@ -8,7 +8,7 @@ use std::time::Duration;
 use restante_auth::password::PasswordError;
 use restante_auth::sasl::ScramHash;
 use restante_auth::{Secret, Verifier, VerifierOptions};
-use restante_mailbox::{AccountId, Mail};
+use restante_mailbox::{AccountId, Mail, MailboxName};
 use restante_session::Authenticator;
 use tokio::sync::watch;
 
@@ -299,6 +299,7 @@ fn session_env(
         hidden_capabilities: config.imap.hidden_capabilities.clone(),
         hidden_from_clients: hidden_from_clients(config),
         referrals: referrals(config),
+        mailbox_referrals: mailbox_referrals(config),
         utf8_only: config.imap.utf8_only,
         jmap_url: Some(config.imap.jmap_url.clone()).filter(|url| !url.is_empty()),
         server_annotations,
@@ -320,6 +321,19 @@ fn sharing(set: &crate::config::Sharing) -> restante_session::Sharing {
             SeenOf::Mailbox => restante_session::SeenOf::Mailbox,
         },
     }
+}
+
+/// The configuration was checked: every name is one.
+fn mailbox_referrals(config: &Config) -> Vec<restante_session::MailboxReferral> {
+    let referrals = config.imap.mailbox_referrals.iter();
+    let referrals = referrals.filter_map(|referral| {
+        Some(restante_session::MailboxReferral {
+            mailbox: MailboxName::new(&referral.mailbox).ok()?,
+            servers: referral.servers.clone(),
+            users: referral.users.clone(),
+        })
+    });
+    referrals.collect()
 }
 
 fn referrals(config: &Config) -> Vec<restante_session::Referral> {

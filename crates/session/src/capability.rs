@@ -111,6 +111,10 @@ fn login_referrals(facts: &Facts<'_>) -> bool {
     !facts.authenticated && !facts.env.referrals.is_empty()
 }
 
+fn mailbox_referrals(facts: &Facts<'_>) -> bool {
+    !facts.env.mailbox_referrals.is_empty()
+}
+
 /// Shown to those who can use it.
 fn quota_set(facts: &Facts<'_>) -> bool {
     facts.sets_quotas && !hidden(facts, "QUOTA")
@@ -144,6 +148,7 @@ const WORDS: &[(&str, Condition)] = &[
     ("IMAP4rev2", always),
     ("SASL-IR", before_login),
     ("LOGIN-REFERRALS", login_referrals),
+    ("MAILBOX-REFERRALS", mailbox_referrals),
     ("STARTTLS", starttls),
     ("LOGINDISABLED", no_password),
     ("AUTH=SCRAM-SHA-256-PLUS", scram_sha256_plus),

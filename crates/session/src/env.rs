@@ -14,7 +14,7 @@ use restante_auth::sasl::{Credentials, ScramHash, ScramKeys};
 use restante_mailbox::{AccountId, Mail};
 use tokio::sync::watch;
 
-use crate::referral::Referral;
+use crate::referral::{MailboxReferral, Referral};
 
 use crate::place::Sharing;
 
@@ -37,6 +37,8 @@ pub struct Env {
     pub hidden_from_clients: Vec<HiddenFrom>,
     /// Users whose mail is on another server (RFC 2221).
     pub referrals: Vec<Referral>,
+    /// Mailboxes that are on other servers (RFC 2193).
+    pub mailbox_referrals: Vec<MailboxReferral>,
     /// Clients must speak UTF-8: `UTF8=ONLY` is told (RFC 9755 §7).
     pub utf8_only: bool,
     /// The session resource of a JMAP server that gives access to the same mail, with the same ids, to who
@@ -70,6 +72,7 @@ impl Env {
             hidden_capabilities: Vec::new(),
             hidden_from_clients: Vec::new(),
             referrals: Vec::new(),
+            mailbox_referrals: Vec::new(),
             utf8_only: false,
             jmap_url: None,
             server_annotations: Vec::new(),

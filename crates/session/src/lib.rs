@@ -100,5 +100,5 @@ pub use env::{
 };
 pub use io::{Io, PlainIo, StartTls};
 pub use place::{SeenOf, Sharing};
-pub use referral::Referral;
+pub use referral::{MailboxReferral, Referral};
 pub use serve::serve;

@@ -18,6 +18,7 @@ use crate::enabled::Enabled;
 use crate::env::{Env, Peer};
 use crate::io::Io;
 use crate::notify::{self, Notify};
+use crate::referral;
 use crate::reply::{self, Failure, Outcome, Reply, client_bug};
 use crate::state::State;
 use crate::table::{self, Rule};
@@ -238,7 +239,10 @@ impl Session {
                     notify.note_append(head.replace.is_some());
                 }
                 let allowed = rule.check(&self.state);
-                let outcome = match allowed.and_then(|()| self.check_utf8(rule)) {
+                let allowed = allowed.and_then(|()| self.check_utf8(rule));
+                let here = allowed
+                    .and_then(|()| referral::check_mailbox(&self.cx, &self.state, &head.mailbox));
+                let outcome = match here {
                     Ok(()) => cmd::append(&mut self.cx, &mut self.state, *head).await,
                     Err(failure) => Err(failure),
                 };
@@ -289,7 +293,9 @@ impl Session {
             false => rule.check(&self.state),
         };
         let allowed = allowed.and_then(|()| self.check_utf8(rule));
-        let outcome = match allowed.and_then(|()| switch::command(&self.cx, &command.body)) {
+        let allowed = allowed.and_then(|()| switch::command(&self.cx, &command.body));
+        let here = allowed.and_then(|()| referral::check(&self.cx, &self.state, &command.body));
+        let outcome = match here {
             Ok(()) if matches!(command.body, CommandBody::Idle) => {
                 return self.start_idle(tag).await;
             }

@@ -77,6 +77,7 @@ fn needs(body: &CommandBody, words: &mut Words) {
             words.push("CREATE-SPECIAL-USE");
         }
         C::List(list) => list_needs(list, words),
+        C::Rlist { .. } | C::Rlsub { .. } => words.push("MAILBOX-REFERRALS"),
         C::Namespace => words.push("NAMESPACE"),
         C::Status { items, .. } => items.iter().for_each(|item| status_needs(item, words)),
         C::Idle => words.push("IDLE"),

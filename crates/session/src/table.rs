@@ -115,6 +115,7 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
         C::List(_) => rule(Authenticated),
         C::Lsub { .. } => rule(Authenticated),
         C::Xlist { .. } => rule(Authenticated),
+        C::Rlist { .. } | C::Rlsub { .. } => rule(Authenticated),
         C::Namespace => rule(Authenticated),
         C::Status { .. } => rule(Authenticated),
         C::Idle => rule(Authenticated).ascii(),

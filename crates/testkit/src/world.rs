@@ -32,6 +32,8 @@ pub struct WorldOptions {
     pub hidden_from_alice: Vec<String>,
     /// Where the mail of users is that is not here.
     pub referrals: Vec<restante_session::Referral>,
+    /// Mailboxes that are on other servers.
+    pub mailbox_referrals: Vec<restante_session::MailboxReferral>,
     /// Whether only UTF-8 is spoken.
     pub utf8_only: bool,
     /// Where the same mail is to be had by JMAP.
@@ -59,6 +61,7 @@ impl Default for WorldOptions {
             hidden_capabilities: Vec::new(),
             hidden_from_alice: Vec::new(),
             referrals: Vec::new(),
+            mailbox_referrals: Vec::new(),
             utf8_only: false,
             jmap_url: None,
             quota: QuotaLimits::default(),
@@ -114,6 +117,17 @@ impl WorldOptions {
                     users: vec![user.to_owned()],
                     server: server.to_owned(),
                 });
+                return Ok(());
+            }
+            "mailbox_referral" => {
+                let (mailbox, servers) = value.split_once('@').ok_or("MAILBOX@SERVER,SERVER")?;
+                let mailbox = MailboxName::new(mailbox).map_err(|e| e.to_string())?;
+                self.mailbox_referrals
+                    .push(restante_session::MailboxReferral {
+                        mailbox,
+                        servers: servers.split(',').map(str::to_owned).collect(),
+                        users: Vec::new(),
+                    });
                 return Ok(());
             }
             "jmap_url" => {
@@ -229,6 +243,7 @@ impl World {
                 hide: vec!["UIDONLY".to_owned()],
             }],
             referrals: options.referrals,
+            mailbox_referrals: options.mailbox_referrals,
             utf8_only: options.utf8_only,
             jmap_url: options.jmap_url,
             server_annotations: vec![(

@@ -215,7 +215,10 @@ fn arguments(out: &mut Out, body: &CommandBody) -> Result {
             out.sp_mailbox(to)?;
         }
         C::List(arguments) => list(out, arguments)?,
-        C::Lsub { reference, pattern } | C::Xlist { reference, pattern } => {
+        C::Lsub { reference, pattern }
+        | C::Xlist { reference, pattern }
+        | C::Rlist { reference, pattern }
+        | C::Rlsub { reference, pattern } => {
             out.raw(" ");
             out.name(reference, false)?;
             out.raw(" ");

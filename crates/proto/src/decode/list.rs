@@ -51,6 +51,22 @@ pub(super) fn xlist(p: &mut Parser<'_>) -> Result<CommandBody> {
     Ok(CommandBody::Xlist { reference, pattern })
 }
 
+/// ```abnf
+/// rlist = "RLIST" SP mailbox SP list-mailbox                      ; RFC 2193 §6
+/// ```
+pub(super) fn rlist(p: &mut Parser<'_>) -> Result<CommandBody> {
+    let (reference, pattern) = reference_and_pattern(p)?;
+    Ok(CommandBody::Rlist { reference, pattern })
+}
+
+/// ```abnf
+/// rlsub = "RLSUB" SP mailbox SP list-mailbox                      ; RFC 2193 §6
+/// ```
+pub(super) fn rlsub(p: &mut Parser<'_>) -> Result<CommandBody> {
+    let (reference, pattern) = reference_and_pattern(p)?;
+    Ok(CommandBody::Rlsub { reference, pattern })
+}
+
 fn reference_and_pattern(p: &mut Parser<'_>) -> Result<(String, ListPattern)> {
     p.space()?;
     let reference = text(p)?;

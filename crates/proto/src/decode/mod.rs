@@ -156,6 +156,8 @@ fn body(p: &mut Parser<'_>) -> Result<CommandBody> {
         b"LIST" => list::list(p),
         b"LSUB" => list::lsub(p),
         b"XLIST" => list::xlist(p),
+        b"RLIST" => list::rlist(p),
+        b"RLSUB" => list::rlsub(p),
         b"COPY" => copy(p, seq),
         b"MOVE" => move_(p, seq),
         b"CLOSE" => Ok(CommandBody::Close),

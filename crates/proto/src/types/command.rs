@@ -70,6 +70,16 @@ pub enum CommandBody {
         reference: String,
         pattern: ListPattern,
     },
+    /// RFC 2193 §5.1: LIST with the mailboxes that are on other servers
+    Rlist {
+        reference: String,
+        pattern: ListPattern,
+    },
+    /// RFC 2193 §5.2: LSUB with them
+    Rlsub {
+        reference: String,
+        pattern: ListPattern,
+    },
     Namespace,
     Status {
         mailbox: MailboxName,
@@ -184,6 +194,8 @@ impl CommandBody {
             Self::List(_) => "LIST",
             Self::Lsub { .. } => "LSUB",
             Self::Xlist { .. } => "XLIST",
+            Self::Rlist { .. } => "RLIST",
+            Self::Rlsub { .. } => "RLSUB",
             Self::Namespace => "NAMESPACE",
             Self::Status { .. } => "STATUS",
             Self::Idle => "IDLE",

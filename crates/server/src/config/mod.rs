@@ -284,16 +284,34 @@ impl Config {
                 return Err(("imap", "listeners", reason));
             }
         }
-        for referral in &imap.referrals {
-            let domain = |pattern: &String| pattern.starts_with("*@") && pattern.len() > 2;
-            let is_plain = |user: &String| !user.is_empty() && !user.contains('*');
-            if !referral.users.iter().all(|u| is_plain(u) || domain(u)) {
-                let reason = "users are names or \"*@DOMAIN\"".to_owned();
-                return Err(("imap", "referrals", reason));
+        let domain = |pattern: &String| pattern.starts_with("*@") && pattern.len() > 2;
+        let is_plain = |user: &String| !user.is_empty() && !user.contains('*');
+        let check_referral = |key, users: &[String], servers: &[String]| {
+            if !users.iter().all(|u| is_plain(u) || domain(u)) {
+                return Err(("imap", key, "users are names or \"*@DOMAIN\"".to_owned()));
             }
-            if !restante_session::Referral::is_server(&referral.server) {
-                let reason = "server must be such as \"imap://imap2.example.org/\"".to_owned();
-                return Err(("imap", "referrals", reason));
+            let is_server = |server: &String| restante_session::Referral::is_server(server);
+            match servers.iter().all(is_server) && !servers.is_empty() {
+                true => Ok(()),
+                false => {
+                    let reason = "server must be such as \"imap://imap2.example.org/\"";
+                    Err(("imap", key, reason.to_owned()))
+                }
+            }
+        };
+        for referral in &imap.referrals {
+            let servers = std::slice::from_ref(&referral.server);
+            check_referral("referrals", &referral.users, servers)?;
+        }
+        for referral in &imap.mailbox_referrals {
+            check_referral("mailbox_referrals", &referral.users, &referral.servers)?;
+            match MailboxName::new(&referral.mailbox) {
+                Ok(name) if name != MailboxName::inbox() => {}
+                _ => {
+                    let reason =
+                        format!("{:?} is no mailbox that can be elsewhere", referral.mailbox);
+                    return Err(("imap", "mailbox_referrals", reason));
+                }
             }
         }
         let limits = [

@@ -323,6 +323,10 @@ sections! {
         /// Users whose mail is on another server, where their clients are sent once they have signed in (RFC 2221).
         /// As { users = ["bob", "*@example.org"], server = "imap://imap2.example.org/" }.
         referrals: Vec<ImapReferral> = Vec::new(),
+        /// Mailboxes that are on other servers, with all below them, under the same name there; the best server first
+        /// (RFC 2193). Everybody's, or those of `users`. As { mailbox = "Archive/Old", servers =
+        /// ["imap://imap2.example.org/"], users = ["*@example.org"] }.
+        mailbox_referrals: Vec<ImapMailboxReferral> = Vec::new(),
         /// Serve only clients that enable UTF8=ACCEPT (RFC 9755 UTF8=ONLY). Many do not.
         utf8_only: bool = false,
         /// The session resource of a JMAP server for the same mail (RFC 9698), if there is one where who signs
@@ -388,6 +392,19 @@ pub struct ImapReferral {
     pub users: Vec<String>,
     /// The server.
     pub server: String,
+}
+
+/// A mailbox that is on other servers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImapMailboxReferral {
+    /// Its name.
+    pub mailbox: String,
+    /// The servers.
+    pub servers: Vec<String>,
+    /// Whose: names and `*@DOMAIN`; none: everybody's.
+    #[serde(default)]
+    pub users: Vec<String>,
 }
 
 /// What is otherwise on one address.

@@ -13,9 +13,11 @@ use super::list_match::Pattern;
 use super::{acl, metadata, status};
 use crate::convert;
 use crate::cx::Cx;
+use crate::env::Env;
 use crate::place::{self, Foreign};
-use crate::reply::{Outcome, Reply};
-use crate::state::State;
+use crate::referral;
+use crate::reply::{Failure, Outcome, Reply, client_bug};
+use crate::state::{Login, State};
 
 /// More patterns than any client has use for.
 const PATTERNS_MAX: usize = 256;
@@ -26,6 +28,8 @@ struct Node<'t> {
     entry: Option<&'t Entry>,
     /// Whose it is and what may be done with it, if it is not the user's own.
     foreign: Option<(&'t Foreign, Rights)>,
+    /// It is on another server.
+    remote: bool,
     subscribed: bool,
     has_children: bool,
     /// A name below it is subscribed, or has a special use.
@@ -35,10 +39,42 @@ struct Node<'t> {
     unlisted_below: bool,
 }
 
+/// The mailboxes that are on other servers, with all below them.
+#[derive(Debug, Default)]
+struct Elsewhere<'a> {
+    names: Vec<&'a MailboxName>,
+    /// They are listed, too (RFC 2193 §5).
+    listed: bool,
+}
+
+impl<'a> Elsewhere<'a> {
+    fn of(env: &'a Env, login: &'a Login, listed: bool) -> Elsewhere<'a> {
+        Elsewhere {
+            names: referral::mailboxes(&env.mailbox_referrals, &login.name).collect(),
+            listed,
+        }
+    }
+
+    fn has(&self, name: &MailboxName) -> bool {
+        let mut names = self.names.iter();
+        names.any(|remote| name == *remote || name.is_below(remote))
+    }
+}
+
 /// All names that can be listed, in order.
-fn nodes(tree: &Tree) -> BTreeMap<MailboxName, Node<'_>> {
+fn nodes<'t>(tree: &'t Tree, elsewhere: &Elsewhere<'_>) -> BTreeMap<MailboxName, Node<'t>> {
     let mut nodes: BTreeMap<MailboxName, Node<'_>> = BTreeMap::new();
+    let remote = elsewhere.names.iter().filter(|_| elsewhere.listed);
+    for name in remote {
+        nodes.entry((*name).clone()).or_default().remote = true;
+        above(&mut nodes, name, |node| {
+            !std::mem::replace(&mut node.has_children, true)
+        });
+    }
     for (name, entry) in &tree.mailboxes {
+        if elsewhere.has(name) {
+            continue;
+        }
         nodes.entry(name.clone()).or_default().entry = Some(entry);
         let special_use = !entry.special_use.is_empty();
         above(&mut nodes, name, |node| {
@@ -49,7 +85,12 @@ fn nodes(tree: &Tree) -> BTreeMap<MailboxName, Node<'_>> {
         });
     }
     for name in &tree.subscribed {
-        nodes.entry(name.clone()).or_default().subscribed = true;
+        let remote = elsewhere.has(name);
+        if remote && !elsewhere.listed {
+            continue;
+        }
+        let node = nodes.entry(name.clone()).or_default();
+        (node.subscribed, node.remote) = (true, remote);
         above(&mut nodes, name, |node| {
             !std::mem::replace(&mut node.subscribed_below, true)
         });
@@ -62,8 +103,12 @@ fn add_foreign<'t>(
     nodes: &mut BTreeMap<MailboxName, Node<'t>>,
     foreign: &'t Foreign,
     who: &'t Who,
+    elsewhere: &Elsewhere<'_>,
 ) {
     for (name, entry, rights) in foreign.visible(who) {
+        if elsewhere.has(&name) {
+            continue;
+        }
         above(nodes, &name, |node| {
             !std::mem::replace(&mut node.has_children, true)
         });
@@ -96,12 +141,14 @@ impl<'t> Node<'t> {
 
     /// A mailbox, or the parent of one.
     fn is_listed(&self) -> bool {
-        self.entry.is_some() || self.has_children
+        self.entry.is_some() || self.remote || self.has_children
     }
 
     fn attributes(&self, extended: bool, tell_subscribed: bool) -> Vec<ListAttribute> {
         let mut attributes = Vec::new();
-        if self.entry.is_none() {
+        if self.remote {
+            attributes.push(ListAttribute::Remote);
+        } else if self.entry.is_none() {
             attributes.push(ListAttribute::NonExistent);
             if !extended {
                 // What clients of before RFC 5258 know.
@@ -111,10 +158,12 @@ impl<'t> Node<'t> {
         if tell_subscribed && self.subscribed {
             attributes.push(ListAttribute::Subscribed);
         }
-        attributes.push(match self.has_children {
-            true => ListAttribute::HasChildren,
-            false => ListAttribute::HasNoChildren,
-        });
+        match self.has_children {
+            true => attributes.push(ListAttribute::HasChildren),
+            // Nobody here knows what is below it there.
+            false if self.remote => {}
+            false => attributes.push(ListAttribute::HasNoChildren),
+        }
         let special_uses = self.own_entry().into_iter();
         let special_uses = special_uses.flat_map(|entry| entry.special_use.names());
         attributes.extend(
@@ -133,11 +182,13 @@ pub(crate) enum Answer {
     List,
     /// XLIST, with the attributes that Gmail had before RFC 6154.
     Xlist,
+    /// LIST, to an RLIST.
+    Rlist,
 }
 
 impl Answer {
     fn data(self, mut entry: ListEntry) -> UntaggedData {
-        if self == Answer::List {
+        if self != Answer::Xlist {
             return UntaggedData::List(entry);
         }
         let mut old: Vec<&str> = Vec::new();
@@ -161,6 +212,7 @@ impl Answer {
         Reply::ok(match self {
             Answer::List => "LIST completed",
             Answer::Xlist => "XLIST completed",
+            Answer::Rlist => "RLIST completed",
         })
     }
 }
@@ -178,6 +230,40 @@ pub(crate) async fn xlist(
         ..List::default()
     };
     list(cx, state, args, Answer::Xlist).await
+}
+
+/// RLIST (RFC 2193 §5.1).
+pub(crate) async fn rlist(
+    cx: &mut Cx,
+    state: &mut State,
+    reference: String,
+    pattern: ListPattern,
+) -> Outcome {
+    check_referrals(cx)?;
+    let args = List {
+        reference,
+        patterns: vec![pattern],
+        ..List::default()
+    };
+    list(cx, state, args, Answer::Rlist).await
+}
+
+/// RLSUB (RFC 2193 §5.2).
+pub(crate) async fn rlsub(
+    cx: &mut Cx,
+    state: &mut State,
+    reference: String,
+    pattern: ListPattern,
+) -> Outcome {
+    check_referrals(cx)?;
+    lsub(cx, state, reference, pattern, true).await
+}
+
+fn check_referrals(cx: &Cx) -> Result<(), Failure> {
+    match cx.env.mailbox_referrals.is_empty() {
+        true => Err(client_bug("MAILBOX-REFERRALS is not supported")),
+        false => Ok(()),
+    }
 }
 
 /// LIST.
@@ -222,9 +308,12 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
         let selected = state.selected().ok().map(|(_, selected)| selected);
         cx.condstore_aware(selected);
     }
-    let mut nodes = nodes(&tree);
+    let env = Arc::clone(&cx.env);
+    let listed = select.remote || answer == Answer::Rlist;
+    let elsewhere = Elsewhere::of(&env, &login, listed);
+    let mut nodes = nodes(&tree, &elsewhere);
     for other in &others {
-        add_foreign(&mut nodes, other, &login.who);
+        add_foreign(&mut nodes, other, &login.who, &elsewhere);
     }
     let matches = |name: &MailboxName| {
         let mut patterns = patterns.iter();
@@ -340,7 +429,7 @@ pub(crate) async fn tell_names(
     if changed.names.is_empty() {
         return Ok(());
     }
-    let mut nodes = nodes(own);
+    let mut nodes = nodes(own, &Elsewhere::default());
     for (name, entry) in others.iter().flat_map(|tree| &tree.mailboxes) {
         above(&mut nodes, name, |node| {
             !std::mem::replace(&mut node.has_children, true)
@@ -369,12 +458,14 @@ pub(crate) async fn tell_names(
     Ok(())
 }
 
-/// LSUB: the subscribed names; with `%` also their parents, as `\Noselect` (RFC 3501 §6.3.9).
+/// LSUB: the subscribed names; with `%` also their parents, as `\Noselect` (RFC 3501 §6.3.9). `remote`: those
+/// on other servers, too.
 pub(crate) async fn lsub(
     cx: &mut Cx,
     state: &mut State,
     reference: String,
     pattern: ListPattern,
+    remote: bool,
 ) -> Outcome {
     let login = state.login()?.clone();
     if pattern.0.is_empty() {
@@ -390,23 +481,29 @@ pub(crate) async fn lsub(
     let levels = pattern.0.contains('%');
     let pattern = Pattern::new(&reference, &pattern.0);
     let others = place::foreign(&cx.env, &login, |prefix| pattern.may_match_at(prefix)).await?;
-    let mut nodes = nodes(&tree);
+    let env = Arc::clone(&cx.env);
+    let elsewhere = Elsewhere::of(&env, &login, remote);
+    let mut nodes = nodes(&tree, &elsewhere);
     for other in &others {
-        add_foreign(&mut nodes, other, &login.who);
+        add_foreign(&mut nodes, other, &login.who, &elsewhere);
     }
     for (name, node) in &nodes {
         let parent = levels && node.subscribed_below && !node.subscribed;
         if (node.subscribed || parent) && pattern.matches(name.as_str()) {
-            let attributes: &[ListAttribute] = match parent || node.entry.is_none() {
-                true => &[ListAttribute::NoSelect],
-                false => &[],
-            };
+            let attributes: &[ListAttribute] =
+                match parent || (node.entry.is_none() && !node.remote) {
+                    true => &[ListAttribute::NoSelect],
+                    false => &[],
+                };
             let name = convert::wire_name(name);
             cx.writer()
                 .lsub_line(attributes, Some(MailboxName::SEPARATOR), &name);
         }
     }
-    Ok(Reply::ok("LSUB completed"))
+    Ok(Reply::ok(match remote {
+        true => "RLSUB completed",
+        false => "LSUB completed",
+    }))
 }
 
 fn patterns(reference: &str, patterns: &[ListPattern]) -> Option<Vec<Pattern>> {

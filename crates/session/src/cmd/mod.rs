@@ -79,7 +79,15 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, command: Command) -> Out
         C::Subscribe(mailbox) => Box::pin(subscribe::subscribe(state, mailbox)).await,
         C::Unsubscribe(mailbox) => Box::pin(subscribe::unsubscribe(state, mailbox)).await,
         C::List(args) => Box::pin(list::list(cx, state, args, list::Answer::List)).await,
-        C::Lsub { reference, pattern } => Box::pin(list::lsub(cx, state, reference, pattern)).await,
+        C::Lsub { reference, pattern } => {
+            Box::pin(list::lsub(cx, state, reference, pattern, false)).await
+        }
+        C::Rlist { reference, pattern } => {
+            Box::pin(list::rlist(cx, state, reference, pattern)).await
+        }
+        C::Rlsub { reference, pattern } => {
+            Box::pin(list::rlsub(cx, state, reference, pattern)).await
+        }
         C::Xlist { reference, pattern } => {
             Box::pin(list::xlist(cx, state, reference, pattern)).await
         }
