@@ -42,8 +42,10 @@ def subjects(mailbox, name):
     found = {}
     for number in mailbox.search(None, "ALL")[1][0].split():
         data = mailbox.fetch(number, "(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1]
-        subject = data[0][1].decode().split(":", 1)[1].strip()
-        found[subject] = {flag.decode() for flag in imaplib.ParseFlags(data[0][0] + b" " + data[1])}
+        # What others changed meanwhile may come with it.
+        at = next(at for at, part in enumerate(data) if isinstance(part, tuple))
+        subject = data[at][1].decode().split(":", 1)[1].strip()
+        found[subject] = {flag.decode() for flag in imaplib.ParseFlags(data[at][0] + b" " + data[at + 1])}
     return found
 
 
