@@ -55,6 +55,9 @@ const NEED_RESTART: [&str; 14] = [
     "mail.retained_size_max",
     "mail.grace",
     "mail.store_cache",
+    "mail.mailbox_cache",
+    "mail.email_cache",
+    "mail.search_cache",
     "log.format",
 ];
 

@@ -55,6 +55,9 @@ fn store_options(config: &Config) -> EmbeddedOptions {
     let mut options = EmbeddedOptions::default();
     options.cache_bytes = config.mail.store_cache.0;
     options.grace = config.mail.grace.duration();
+    options.snapshot_cache_bytes = config.mail.mailbox_cache.0;
+    options.email_cache_bytes = config.mail.email_cache.0;
+    options.derived_cache_bytes = config.mail.search_cache.0;
     options
 }
 

@@ -249,6 +249,13 @@ sections! {
         grace: Span = Span(86_400),
         /// Memory for the index's cache of blocks.
         store_cache: Size = Size(32 << 20),
+        /// Memory for what mailboxes hold (17 bytes for each message that was looked at), of all users.
+        mailbox_cache: Size = Size(64 << 20),
+        /// Memory for the envelopes and structures of messages, of all users.
+        email_cache: Size = Size(16 << 20),
+        /// Memory for what SEARCH, SORT and THREAD compare (addresses, subjects, dates), of all users. What does
+        /// not fit is read anew each time: large mailboxes that are searched often want more.
+        search_cache: Size = Size(128 << 20),
     }
 
     /// Limits on what one client can ask for.
