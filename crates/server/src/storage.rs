@@ -55,9 +55,6 @@ fn store_options(config: &Config) -> EmbeddedOptions {
     let mut options = EmbeddedOptions::default();
     options.cache_bytes = config.mail.store_cache.0;
     options.grace = config.mail.grace.duration();
-    options.snapshot_cache_bytes = config.mail.mailbox_cache.0;
-    options.email_cache_bytes = config.mail.email_cache.0;
-    options.derived_cache_bytes = config.mail.search_cache.0;
     options
 }
 
@@ -124,6 +121,9 @@ pub(crate) fn mail_options(config: &Config) -> MailOptions {
     let mut options = MailOptions::default();
     options.retention = config.mail.retention.duration();
     options.grace = config.mail.grace.duration();
+    options.snapshot_cache_bytes = config.mail.mailbox_cache.0;
+    options.email_cache_bytes = config.mail.email_cache.0;
+    options.derived_cache_bytes = config.mail.search_cache.0;
     options.retained_bytes_max = Some(config.mail.retained_size_max.0).filter(|bytes| *bytes > 0);
     // LMTP adds header fields to a message that may be as large as allowed.
     options.message_bytes_max = config.mail.message_size_max.0 + (16 << 10);
