@@ -41,7 +41,7 @@ impl Live {
 }
 
 /// Settings that only a restart brings in: sections, or keys of them.
-const NEED_RESTART: [&str; 14] = [
+const NEED_RESTART: &[&str] = &[
     "acme",
     "server",
     "service",
