@@ -436,11 +436,9 @@ impl Notify {
             Some(old) => old.tree.subscribed != subscribed,
             None => false,
         };
-        if asked
-            .groups
-            .iter()
-            .any(|group| group.filter.is_for_others())
-        {
+        let mut namespaces = asked.namespaces.iter();
+        let reaches_others = namespaces.any(|prefix| asked.reaches(prefix, &subscribed));
+        if reaches_others || watches.len() > 1 {
             let others = place::foreign(&cx.env, login, |_| true).await?;
             for watch in &mut watches[1..] {
                 let is_it = |other: &Foreign| Arc::ptr_eq(&other.account, &watch.account);
