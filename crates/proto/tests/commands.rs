@@ -142,6 +142,7 @@ fn attribute() -> impl Strategy<Value = FetchAttribute> {
             A::InternalDate,
             A::Rfc822Size,
             A::Rfc822,
+            A::Rfc822Peek,
             A::Rfc822Header,
             A::Rfc822Text,
             A::Body,

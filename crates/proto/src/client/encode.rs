@@ -502,6 +502,7 @@ pub(super) fn fetch_attribute(out: &mut Out, attribute: &FetchAttribute) -> Resu
         A::InternalDate => "INTERNALDATE",
         A::Rfc822Size => "RFC822.SIZE",
         A::Rfc822 => "RFC822",
+        A::Rfc822Peek => "RFC822.PEEK",
         A::Rfc822Header => "RFC822.HEADER",
         A::Rfc822Text => "RFC822.TEXT",
         A::Body => "BODY",

@@ -32,6 +32,7 @@ pub(super) fn attributes(p: &mut Parser<'_>) -> Result<Vec<FetchAttribute>> {
 ///              "BODY.PEEK" section [partial] / "BINARY" [".PEEK"] section-binary [partial] /
 ///              "BINARY.SIZE" section-binary
 /// fetch-att =/ "RFC822" [".HEADER" / ".TEXT"]                     ; RFC 3501 §9
+/// fetch-att =/ "RFC822.PEEK"                                      ; RFC 1730 §9
 /// fetch-att =/ "MODSEQ"                                           ; RFC 7162 §7
 /// fetch-att =/ "EMAILID" / "THREADID"                             ; RFC 8474 §7
 /// fetch-att =/ "SAVEDATE"                                         ; RFC 8514 §5
@@ -50,6 +51,7 @@ pub(super) fn attribute(p: &mut Parser<'_>) -> Result<FetchAttribute> {
         b"BODY" => FetchAttribute::Body,
         b"MODSEQ" => FetchAttribute::ModSeq,
         b"RFC822" => FetchAttribute::Rfc822,
+        b"RFC822.PEEK" => FetchAttribute::Rfc822Peek,
         b"RFC822.HEADER" => FetchAttribute::Rfc822Header,
         b"RFC822.TEXT" => FetchAttribute::Rfc822Text,
         b"BINARY" => binary_attribute(p, false)?,

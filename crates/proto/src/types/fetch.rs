@@ -26,6 +26,8 @@ pub enum FetchAttribute {
     Rfc822Size,
     /// RFC822 (RFC 3501 §6.4.5): sets \Seen
     Rfc822,
+    /// RFC822.PEEK (RFC 1730 §6.4.5): RFC822 that does not set \Seen; Outlook still sends it
+    Rfc822Peek,
     /// RFC822.HEADER (RFC 3501 §6.4.5): does not set \Seen
     Rfc822Header,
     /// RFC822.TEXT (RFC 3501 §6.4.5): sets \Seen

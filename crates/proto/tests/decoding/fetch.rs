@@ -30,6 +30,7 @@ fn fetch_attributes() {
             "(RFC822 RFC822.HEADER RFC822.TEXT)",
             vec![A::Rfc822, A::Rfc822Header, A::Rfc822Text],
         ),
+        ("(UID RFC822.peek)", vec![A::Uid, A::Rfc822Peek]),
         (
             "(MODSEQ EMAILID THREADID SAVEDATE)",
             vec![A::ModSeq, A::EmailId, A::ThreadId, A::SaveDate],

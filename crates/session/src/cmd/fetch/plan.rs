@@ -131,6 +131,8 @@ impl Plan {
             FetchAttribute::ThreadId => self.email(EmailItem::ThreadId),
             FetchAttribute::Preview { .. } => self.email(EmailItem::Preview),
             FetchAttribute::Rfc822 => self.rfc822("RFC822", Text::Whole, true),
+            // RFC 1730 §6.4.5: the answer is named as if RFC822 had been asked for.
+            FetchAttribute::Rfc822Peek => self.rfc822("RFC822", Text::Whole, false),
             FetchAttribute::Rfc822Header => self.rfc822("RFC822.HEADER", Text::Header, false),
             FetchAttribute::Rfc822Text => self.rfc822("RFC822.TEXT", Text::Text, true),
             FetchAttribute::Section {
