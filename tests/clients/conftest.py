@@ -3,6 +3,7 @@
 import email.message
 import os
 import pathlib
+import random
 import signal
 import socket
 import ssl
@@ -16,9 +17,15 @@ BINARY = os.environ.get("RESTANTE_BIN", str(ROOT / "target" / "release" / "resta
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below those that the system gives to connections, so that none of them takes it before its server does."""
+    while True:
+        port = random.randrange(11000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 class Server:
@@ -41,12 +48,13 @@ class Server:
             [*(program or [BINARY]), "serve", "--config", self.config, "--data", self.data, "--imap", f"127.0.0.1:{self.imap}",
              "--imaps", f"127.0.0.1:{self.imaps}", "--lmtp", f"127.0.0.1:{self.lmtp}"],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError("restante ended: " + self.log.read_text())
             try:
-                socket.create_connection(("127.0.0.1", self.imaps), 1).close()
+                for port in (self.imap, self.imaps, self.lmtp):
+                    socket.create_connection(("127.0.0.1", port), 1).close()
                 return self
             except OSError:
                 time.sleep(0.05)
@@ -55,7 +63,7 @@ class Server:
     def stop(self, how=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(20)
+            self.process.wait(60)
 
     def run(self, *arguments, **keywords):
         return subprocess.run([BINARY, *arguments, "--data", self.data], check=True,

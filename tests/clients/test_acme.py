@@ -48,7 +48,7 @@ class Authority:
         self.processes.append(subprocess.Popen(
             ["pebble", "-config", self.directory / "pebble.json", "-dnsserver", f"127.0.0.1:{self.dns}"],
             env={**os.environ, "PEBBLE_VA_NOSLEEP": "1"}, **settings))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.listen), 1).close()
@@ -103,7 +103,7 @@ def certificate(port, name, root=None):
     return done.stdout.decode()
 
 
-def wait_for(server, text, times=1, seconds=30):
+def wait_for(server, text, times=1, seconds=90):
     deadline = time.monotonic() + seconds
     while server.log.read_text().count(text) < times:
         assert time.monotonic() < deadline, f"{text!r} not in " + server.log.read_text()
@@ -156,7 +156,7 @@ def test_it_is_renewed_before_it_ends(make_server, authority):
     server = make_server(authority.settings("http-01"), imaps=free_port())
     wait_for(server, HAVE)
     first = certificate(server.imaps, NAMES[0], authority.root())
-    wait_for(server, HAVE, times=2)
+    wait_for(server, HAVE, times=server.log.read_text().count(HAVE) + 1)
     # Without a restart; the account is the same.
     second = certificate(server.imaps, NAMES[0], authority.root())
     assert first != second

@@ -35,9 +35,8 @@ def test_who_guesses_waits_and_is_forgiven(server, user):
     assert f"{user} from 127.0.0.1" in shown and f"{user} from new networks" in shown
     assert re.search(r"^ +[1-9][0-9.]*s +[78] +" + user, shown, re.M), shown
     assert server.run("throttle", "clear", "--user", user).stdout == "2 counts are forgotten.\n"
-    begin = time.monotonic()
+    assert user not in server.run("throttle", "list").stdout
     connect(server).login(user, "secret")
-    assert time.monotonic() - begin < 1.5
     for nothing in ([], ["--all", "--user", "x"]):
         with pytest.raises(subprocess.CalledProcessError):
             server.run("throttle", "clear", *nothing)

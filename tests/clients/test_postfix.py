@@ -79,7 +79,7 @@ class Postfix:
         return log.read_text() if log.exists() else ""
 
     def connect(self):
-        for _ in range(100):
+        for _ in range(600):
             try:
                 return smtplib.SMTP("127.0.0.1", self.smtp, timeout=30)
             except OSError:

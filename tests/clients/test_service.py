@@ -93,7 +93,7 @@ def owners(directory):
 
 
 def wait_for(server, text):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while text not in server.log.read_text():
         assert time.monotonic() < deadline, f"{text!r} not in " + server.log.read_text()
         time.sleep(0.05)

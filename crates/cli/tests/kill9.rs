@@ -8,9 +8,10 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::Server;
+use common::{PATIENCE, Server};
 
 const WORKERS: usize = 4;
 const ROUNDS: usize = 5;
@@ -34,7 +35,7 @@ struct Line(BufReader<TcpStream>);
 impl Line {
     fn new(port: u16) -> Option<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-        stream.set_read_timeout(Some(common::PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         Some(Self(BufReader::new(stream)))
     }
 
@@ -149,8 +150,10 @@ struct Worker {
     /// Ids that were acknowledged in the mailbox that all share, and one that was not.
     shared: BTreeSet<String>,
     shared_under_way: Option<String>,
-    acknowledged: usize,
 }
+
+/// Changes that were acknowledged, in all.
+static ACKNOWLEDGED: AtomicUsize = AtomicUsize::new(0);
 
 impl Worker {
     fn names(&self) -> [String; 2] {
@@ -174,7 +177,7 @@ impl Worker {
                 line.ok(&append("all", &id))?;
                 self.shared_under_way = None;
                 self.shared.insert(id);
-                self.acknowledged += 1;
+                ACKNOWLEDGED.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             let uids: Vec<u32> = self.state.mailboxes[0].keys().copied().collect();
@@ -205,7 +208,7 @@ impl Worker {
                 _ => UNTOLD,
             };
             self.state.apply(&change, new);
-            self.acknowledged += 1;
+            ACKNOWLEDGED.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -354,6 +357,12 @@ fn what_was_acknowledged_survives_kill_9() {
             let (delivered, delivery) = (&mut delivered, &mut delivery);
             scope.spawn(move || deliver(lmtp, delivered, delivery, round));
             std::thread::sleep(wait);
+            // However slow the machine is.
+            let start = Instant::now();
+            let enough = 15 * (round + 1);
+            while ACKNOWLEDGED.load(Ordering::Relaxed) < enough && start.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(10));
+            }
             server.child.kill().unwrap();
             server.child.wait().unwrap();
         });
@@ -389,7 +398,7 @@ fn what_was_acknowledged_survives_kill_9() {
         );
         println!("round {round}: killed after {wait:?}; {}", said.trim());
     }
-    let acknowledged: usize = workers.iter().map(|worker| worker.acknowledged).sum();
+    let acknowledged = ACKNOWLEDGED.load(Ordering::Relaxed);
     println!(
         "{acknowledged} changes, {} deliveries acknowledged",
         delivered.len()

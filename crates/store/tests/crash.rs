@@ -24,7 +24,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     let mut least = BTreeMap::new();
     for round in 0..3u64 {
         let load = Load::start(dir.path());
-        std::thread::sleep(Duration::from_millis(1500 + 300 * round));
+        load.run_for(Duration::from_millis(1500 + 300 * round));
         let acknowledged = load.kill();
         assert!(
             !acknowledged.is_empty(),
@@ -38,7 +38,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         let store = open(dir.path()).await;
         let opened = started.elapsed();
         check(&store, &least).await;
-        assert!(opened < Duration::from_secs(20), "open took {opened:?}");
+        assert!(opened < Duration::from_secs(60), "open took {opened:?}");
         drop(store);
     }
 }

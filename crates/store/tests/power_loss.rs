@@ -62,7 +62,7 @@ async fn what_was_acknowledged_survives_a_loss_of_power() {
         return;
     };
     let load = Load::start(&mounted.0.join("store"));
-    std::thread::sleep(Duration::from_secs(2));
+    load.run_for(Duration::from_secs(2));
     // The control: never synced, so it must not be in the image. Otherwise the test sees no loss.
     let control = vec![b'x'; 100_000];
     std::fs::write(mounted.0.join("control"), &control).unwrap();

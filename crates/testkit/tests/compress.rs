@@ -21,7 +21,7 @@ fn deflate(plain: &[u8], flush: FlushCompress) -> Vec<u8> {
 /// Everything until the server closes: what came plain, and what came compressed.
 async fn read_all(stream: &mut DuplexStream) -> (String, String) {
     let mut all = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut all));
+    let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut all));
     read.await.expect("it ends").expect("bytes");
     let start = all
         .windows(LAST_PLAIN.len())
@@ -105,7 +105,7 @@ async fn plain_commands_may_follow_unauthenticate_at_once() {
         input.extend_from_slice(b"e LOGIN alice secret\r\nf LOGOUT\r\n");
         stream.write_all(&input).await.expect("it reads");
         let mut all = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut all));
+        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut all));
         read.await.expect("it ends").expect("bytes");
         let told = String::from_utf8_lossy(&all);
         assert!(

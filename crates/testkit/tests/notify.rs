@@ -26,7 +26,7 @@ async fn read_until(stream: &mut DuplexStream, end: &str) -> String {
         {
             return told;
         }
-        let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut buffer));
+        let read = tokio::time::timeout(Duration::from_secs(60), stream.read(&mut buffer));
         let count = match read.await {
             Ok(count) => count.expect("bytes"),
             Err(_) => panic!("no {end:?} came, but {} bytes", told.len()),

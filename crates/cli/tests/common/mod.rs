@@ -108,6 +108,7 @@ impl Server {
         self.log.try_iter().collect()
     }
 
+    /// The next line with this text; what comes before it is passed over.
     pub fn wait_for_log(&self, text: &str) -> String {
         loop {
             let line = self.log_line();
@@ -172,6 +173,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Tries until it is so.
+pub fn eventually(mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "it does not become so");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -31,7 +31,7 @@ use tokio::time::timeout;
 
 use super::{Env, serve};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Dialogue {
     mail: Arc<Mail>,

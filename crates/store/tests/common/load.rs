@@ -5,7 +5,9 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, sync_channel},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use restante_store::{Batch, EmbeddedOptions, Put, Store};
@@ -83,6 +85,7 @@ async fn write(store: Store, writer: u32) {
 pub(crate) struct Load {
     child: Child,
     reader: JoinHandle<BTreeMap<u32, u64>>,
+    first: Receiver<()>,
 }
 
 impl Load {
@@ -95,6 +98,7 @@ impl Load {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (something, first) = sync_channel(1);
         let reader = std::thread::spawn(move || {
             let mut acknowledged = BTreeMap::new();
             for line in lines.map_while(Result::ok) {
@@ -107,10 +111,23 @@ impl Load {
                 };
                 let last = acknowledged.entry(writer).or_insert(0);
                 *last = id.max(*last);
+                let _ = something.try_send(());
             }
             acknowledged
         });
-        Self { child, reader }
+        Self {
+            child,
+            reader,
+            first,
+        }
+    }
+
+    /// Lets it run this long, and until something was acknowledged.
+    pub(crate) fn run_for(&self, time: Duration) {
+        let start = Instant::now();
+        let first = self.first.recv_timeout(Duration::from_secs(60));
+        first.expect("nothing was acknowledged");
+        std::thread::sleep(time.saturating_sub(start.elapsed()));
     }
 
     /// Sends it a signal by name.

@@ -10,7 +10,7 @@ use super::pattern::matches;
 use super::{Failure, failure};
 
 /// How long a transcript waits for a response.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it looks for a response that must not come, where nothing marks the end.
 const SILENCE: Duration = Duration::from_millis(40);
 
