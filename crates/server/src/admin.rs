@@ -197,8 +197,16 @@ fn done<T>(name: &str, result: Result<T, MailError>) -> Answer {
     told(name, result.map(|_| Reply::Done {}))
 }
 
+/// What went wrong for a user, and what to do about it.
 fn about(name: &str, error: &MailError) -> String {
-    format!("{name}: {error}")
+    let mut text = format!("{name}: {error}");
+    if matches!(error, MailError::NoSuchUser) {
+        text.push_str(
+            ". Add one with `restante user add NAME`; with --no-password for a user of another source, who has \
+             no account before the first login or mail",
+        );
+    }
+    text
 }
 
 async fn user(mail: &Mail, name: &str) -> Result<User, String> {
