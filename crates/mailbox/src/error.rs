@@ -59,7 +59,10 @@ pub enum MailError {
     #[error("changed meanwhile")]
     Conflict,
     /// The disk is full.
-    #[error("no space: {reason}")]
+    #[error(
+        "no space: {reason}. Until you make room where the data directory is, mail is refused; it can be \
+         read and deleted"
+    )]
     Full {
         /// For the log.
         reason: Arc<str>,

@@ -392,7 +392,7 @@ impl Session {
             command = name,
             us = start.elapsed().as_micros() as u64,
             outcome = ?reply.condition,
-            code = ?reply.code,
+            code = reply.code.as_deref().map(kind),
             "command"
         );
         if let Some(limited) = limited.filter(|_| reply.condition != Condition::Bad) {
@@ -579,4 +579,40 @@ async fn locked_out(closed: Option<&mut watch::Receiver<bool>>) {
         return;
     }
     std::future::pending().await
+}
+
+/// Which code it is, for the log: what is in it may be long, or a URL with its key.
+fn kind(code: &Code) -> String {
+    struct Word(String);
+
+    impl std::fmt::Write for Word {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            for letter in text.chars() {
+                if !letter.is_alphanumeric() {
+                    return Err(std::fmt::Error);
+                }
+                self.0.push(letter);
+            }
+            Ok(())
+        }
+    }
+    let mut word = Word(String::new());
+    let _ = std::fmt::write(&mut word, format_args!("{code:?}"));
+    word.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_logged_by_its_kind() {
+        assert_eq!(
+            kind(&Code::BadUrl(
+                b"imap://host/;URLAUTH=x:internal:91".to_vec()
+            )),
+            "BadUrl"
+        );
+        assert_eq!(kind(&Code::ReadWrite), "ReadWrite");
+    }
 }

@@ -44,7 +44,7 @@ impl World {
         };
         // The lock of the directory is free when the engine's threads are gone.
         self.store = Store::memory(MemoryOptions::default());
-        for _ in 0..200 {
+        for _ in 0..6000 {
             match Store::open(dir.path(), options()).await {
                 Ok(store) => {
                     self.store = store;

@@ -112,6 +112,16 @@ fn ranges_are_not_joined_over_messages_that_were_not_meant() {
 }
 
 #[test]
+fn a_flag_for_a_hundred_thousand_is_a_small_record() {
+    let from = mailbox(100_000);
+    let built = store_flags(&from, &seen("1:100000")).expect("builds");
+    let record = Record::new(from.tail(), 0, 0, built.effects).expect("room");
+    assert!(record.bytes().len() < 1024, "{}", record.bytes().len());
+    let after = loaded(from.apply(&record).expect("follows"));
+    assert!(after.rows(..).all(|row| row.flags == Flags::SEEN));
+}
+
+#[test]
 fn a_store_without_effect_has_no_record() {
     let from = mailbox(3);
     let from = then(

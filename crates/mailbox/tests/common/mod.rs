@@ -35,7 +35,7 @@ async fn open(dir: &tempfile::TempDir) -> Store {
     let mut options = EmbeddedOptions::default();
     options.segment_bytes = 4 << 20;
     // The store that was dropped may still be letting go of its lock.
-    for _ in 0..200 {
+    for _ in 0..6000 {
         match Store::open(dir.path(), options.clone()).await {
             Ok(store) => return store,
             Err(restante_store::OpenError::InUse { .. }) => {
