@@ -14,7 +14,7 @@ use restante_store::{Direction, Store, StoreError};
 use crate::{
     error::{MailError, Result},
     keys,
-    record::Record,
+    record::{Effect, Record},
     seen::Seen,
     snapshot::{LoadError, Loaded, PartKey, Parts, Snapshot, Wanted},
     tail::{RootRef, Tail},
@@ -40,6 +40,23 @@ pub(crate) fn encode_root(created_ms: i64, root: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&created_ms.to_le_bytes());
     out.extend_from_slice(root);
     out
+}
+
+/// How many of these records, from the first on, follow one another and do nothing but append.
+fn appends(records: &[Record]) -> usize {
+    let only_appends = |record: &&Record| {
+        let mut effects = record.effects().iter();
+        effects.all(|effect| matches!(effect, Effect::Append(_)))
+    };
+    let mut before: Option<&Record> = None;
+    records
+        .iter()
+        .take_while(only_appends)
+        .take_while(|record| {
+            let last = before.replace(record);
+            last.is_none_or(|last| last.chain() == record.parent())
+        })
+        .count()
 }
 
 impl Stored<'_> {
@@ -132,14 +149,18 @@ impl Stored<'_> {
             if records.is_empty() {
                 return Ok(None);
             }
-            for record in records {
+            let mut records = &records[..];
+            while let Some(record) = records.first() {
                 if record.parent() != snapshot.tail().chain {
                     return Ok(None);
                 }
-                match self.follow(&snapshot, &record).await? {
+                // Deliveries are most of a log: what they bring is folded at once.
+                let (now, later) = records.split_at(appends(records).max(1));
+                match self.follow(&snapshot, now).await? {
                     Some(next) => snapshot = next,
                     None => return Ok(None),
                 }
+                records = later;
             }
         }
         if snapshot.tail().chain != tail.chain && snapshot.modseq() == tail.modseq {
@@ -148,14 +169,21 @@ impl Stored<'_> {
         Ok(Some(snapshot))
     }
 
-    /// The snapshot after a record; `None` if what it needs was trimmed meanwhile.
+    /// The snapshot after a record, or after some that only append; `None` if what it needs was trimmed
+    /// meanwhile.
     pub(crate) async fn follow(
         &self,
         snapshot: &Arc<Snapshot>,
-        record: &Record,
+        records: &[Record],
     ) -> Result<Option<Arc<Snapshot>>> {
-        match snapshot.ensure(self, Wanted::Record(record)).await {
-            Ok(_) => Ok(Some(Arc::new(snapshot.apply(record)?))),
+        let Some(first) = records.first() else {
+            return Ok(Some(Arc::clone(snapshot)));
+        };
+        match snapshot.ensure(self, Wanted::Record(first)).await {
+            Ok(_) => Ok(Some(Arc::new(match records {
+                [record] => snapshot.apply(record)?,
+                records => snapshot.apply_appends(records)?,
+            }))),
             Err(LoadError::Trimmed(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }

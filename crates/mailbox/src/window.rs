@@ -140,7 +140,10 @@ impl Stored<'_> {
                         }
                     }
                 }
-                match self.follow(&snapshot, &record).await? {
+                match self
+                    .follow(&snapshot, std::slice::from_ref(&record))
+                    .await?
+                {
                     Some(next) => snapshot = next,
                     None => return Ok(None),
                 }

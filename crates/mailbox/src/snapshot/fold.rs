@@ -139,25 +139,42 @@ impl Snapshot {
     pub fn apply(&self, record: &Record) -> Result<Snapshot, FoldError> {
         let mut tail = self.tail.clone();
         tail.follow(record)?;
-        let mut fold = Fold {
-            made: record.made(),
+        let mut fold = self.fold(record.made(), tail);
+        for (index, effect) in record.effects().iter().enumerate() {
+            fold.effect(index, effect)?;
+        }
+        Ok(fold.end())
+    }
+
+    /// The snapshot after these records, of which each does nothing but append: the same as one after the
+    /// other, but each chunk and page is made once, however many records fill it.
+    pub(crate) fn apply_appends(&self, records: &[Record]) -> Result<Snapshot, FoldError> {
+        let Some(last) = records.last() else {
+            return Ok(self.clone());
+        };
+        let mut fold = self.fold(last.made(), self.tail.clone());
+        let mut runs = Vec::with_capacity(records.len());
+        for record in records {
+            fold.tail.follow(record)?;
+            for effect in record.effects() {
+                if let Effect::Append(rows) = effect {
+                    fold.give(rows)?;
+                    runs.push((record.made(), &rows[..]));
+                }
+            }
+        }
+        fold.append(&runs)?;
+        Ok(fold.end())
+    }
+
+    fn fold(&self, made: Made, tail: Tail) -> Fold {
+        Fold {
+            made,
             tail,
             keywords: Arc::clone(&self.keywords),
             annotations: Arc::clone(&self.annotations),
             pages: self.pages.clone(),
-        };
-        for (index, effect) in record.effects().iter().enumerate() {
-            fold.effect(index, effect)?;
         }
-        fold.tail.count(&fold.pages);
-        let Fold {
-            tail,
-            keywords,
-            annotations,
-            pages,
-            ..
-        } = fold;
-        Ok(Snapshot::with_pages(tail, keywords, annotations, pages))
     }
 }
 
@@ -171,9 +188,24 @@ struct Fold {
 }
 
 impl Fold {
+    fn end(mut self) -> Snapshot {
+        self.tail.count(&self.pages);
+        let Fold {
+            tail,
+            keywords,
+            annotations,
+            pages,
+            ..
+        } = self;
+        Snapshot::with_pages(tail, keywords, annotations, pages)
+    }
+
     fn effect(&mut self, index: usize, effect: &Effect) -> Result<(), FoldError> {
         match effect {
-            Effect::Append(rows) => self.append(rows)?,
+            Effect::Append(rows) => {
+                self.give(rows)?;
+                self.append(&[(self.made, rows)])?;
+            }
             Effect::AppendChunks(chunks) => self.append_chunks(chunks)?,
             Effect::SetFlags { uids, clear, set } => self.set_flags(uids, *clear, *set)?,
             Effect::Expunge { uids } => self.expunge(uids)?,
@@ -214,39 +246,59 @@ impl Fold {
         Ok(())
     }
 
-    fn append(&mut self, new: &[NewRow]) -> Result<(), FoldError> {
-        for row in new {
-            self.tail.give(row.uid, row.uid)?;
+    fn give(&mut self, rows: &[NewRow]) -> Result<(), FoldError> {
+        let mut rows = rows.iter();
+        rows.try_for_each(|row| self.tail.give(row.uid, row.uid))
+    }
+
+    /// Appends what some records bring, each with what it makes. A chunk is made by the last record that
+    /// has rows in it, and a page by that of its last chunk.
+    fn append(&mut self, runs: &[(Made, &[NewRow])]) -> Result<(), FoldError> {
+        let mut all: Vec<Row> = Vec::with_capacity(runs.iter().map(|(_, new)| new.len()).sum());
+        let mut ends = Vec::with_capacity(runs.len());
+        for (made, new) in runs {
+            all.extend(new.iter().map(|row| row.row(made.modseq)));
+            ends.push((all.len(), *made));
         }
-        let rows: Vec<Row> = new.iter().map(|row| row.row(self.made.modseq)).collect();
-        let mut rows = &rows[..];
+        if all.is_empty() {
+            return Ok(());
+        }
+        // Who brought the last of the rows before `end`.
+        let made = |end: usize| {
+            let at = ends.partition_point(|(until, _)| *until < end);
+            ends.get(at).map_or(self.made, |(_, made)| *made)
+        };
+        let mut done = 0;
         let mut list = Vec::new();
         // Go on with the last chunk if it is in memory and has room; else begin a new one.
         if let Some(page) = self.pages.last()
             && let Ok(chunks) = page.chunks.get()
             && let Some(last) = chunks.list.last()
         {
-            let room = CHUNK_ROWS_MAX.saturating_sub(last.rows()).min(rows.len());
+            let room = CHUNK_ROWS_MAX.saturating_sub(last.rows()).min(all.len());
             let extends = last.is_loaded() && room > 0;
             if extends || chunks.list.len() < PAGE_CHUNKS_MAX {
                 list.reserve(chunks.list.len() + 1);
                 list.extend_from_slice(&chunks.list);
             }
             if extends && let Some(end) = list.last_mut() {
-                *end = Arc::new(last.extended(&rows[..room], self.made)?);
-                rows = &rows[room..];
+                *end = Arc::new(last.extended(&all[..room], made(room))?);
+                done = room;
             }
             if !list.is_empty() {
                 self.pages.pop();
             }
         }
-        let chunks = rows.chunks(CHUNK_ROWS_MAX);
-        list.extend(
-            chunks
-                .filter_map(|rows| Chunk::new(rows, self.made))
-                .map(Arc::new),
-        );
-        self.push_pages(&list);
+        for rows in all[done..].chunks(CHUNK_ROWS_MAX) {
+            done += rows.len();
+            list.extend(Chunk::new(rows, made(done)).map(Arc::new));
+        }
+        for list in list.chunks(PAGE_CHUNKS_MAX) {
+            // Its last chunk is new, or has rows more than before.
+            let made = list.last().map_or(self.made, |last| last.mutable.made);
+            self.pages
+                .extend(Page::new(list.to_vec(), made).map(Arc::new));
+        }
         Ok(())
     }
 

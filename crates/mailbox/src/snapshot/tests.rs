@@ -533,6 +533,50 @@ proptest! {
     }
 }
 
+proptest! {
+    /// What many appends make at once is what they make one by one, down to the names of the parts: what one
+    /// process writes down under a name is what another means by it.
+    #[test]
+    fn appends_at_once(
+        before in 0..40_u32,
+        loaded: bool,
+        counts in prop::collection::vec((1..40_u32, 0..3_u32), 1..12),
+    ) {
+        let mut run = Run::new();
+        let append = |count, gap| Op::Append { count, gap, seed: u64::from(count) };
+        if before > 0 {
+            run.record(&[append(before, 0)]);
+            run.record(&[Op::SetFlags { uids: vec![(1, 9)], clear: Flags::NONE, set: Flags::SEEN }]);
+            run.checkpoint();
+        }
+        if !loaded {
+            run.snapshot = run.reloaded();
+        }
+        let start = run.snapshot.clone();
+        run.since_root.clear();
+        for (count, gap) in counts {
+            let ops: Vec<_> = (0..=gap).map(|gap| append(count, gap)).collect();
+            run.record(&ops);
+        }
+        if let Some(first) = run.since_root.first() {
+            load(&start, &run.shelf, Wanted::Record(first));
+        }
+        let at_once = Arc::new(start.apply_appends(&run.since_root).expect("follows"));
+        prop_assert_eq!(at_once.tail(), run.snapshot.tail());
+        let names = |snapshot: &Snapshot| {
+            let pages = snapshot.pages.iter();
+            pages.map(|page| {
+                let chunks = page.chunks.get().map(|chunks| {
+                    chunks.list.iter().map(|chunk| chunk.reference()).collect::<Vec<_>>()
+                });
+                (page.summary, page.chunks.made, chunks.ok())
+            }).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(names(&at_once), names(&run.snapshot));
+        check(&load(&at_once, &run.shelf, Wanted::All), &run.model);
+    }
+}
+
 /// A mailbox of `count` rows in one record, checkpointed.
 fn filled(count: u32) -> Run {
     let mut run = Run::new();
