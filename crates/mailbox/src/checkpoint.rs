@@ -1,7 +1,10 @@
 //! Checkpoints: from time to time a mailbox's snapshot is written, so that its log need not be read from
 //! the beginning.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use restante_store::Batch;
 
@@ -13,11 +16,13 @@ use crate::{
     mailbox::Mailbox,
     stored,
     tail::TailState,
-    types::{AccountId, MailboxId},
+    types::{AccountId, MailboxId, ModSeq},
 };
 
 /// Parts that go in one batch, in bytes.
 const BATCH_BYTES: usize = 1 << 20;
+/// Fewer records are read as fast as a checkpoint.
+const RECORDS_MIN: u64 = 16;
 
 impl Mailbox {
     /// Writes a checkpoint. False: there is nothing new since the last one.
@@ -116,6 +121,33 @@ impl Mail {
                 Err(error) => {
                     self.core.add_due(account, mailbox);
                     return Err(error);
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    /// Writes checkpoints of the mailboxes in memory, those used last first, for so long at most: whoever
+    /// opens them after a restart need not read what happened since the last one. Gives how many were
+    /// written.
+    ///
+    /// # Errors
+    /// [`crate::MailError::Full`], [`crate::MailError::Unavailable`].
+    pub async fn checkpoint_warm(&self, at_most: Duration) -> Result<usize> {
+        let begin = Instant::now();
+        let mut written = 0;
+        for mailbox in self.warm.mailboxes() {
+            if begin.elapsed() >= at_most {
+                break;
+            }
+            let tail = mailbox.tail().await?;
+            let root = tail.root.map_or(ModSeq::ZERO, |root| root.modseq);
+            let records = tail.modseq.0.saturating_sub(root.0);
+            if mailbox.is_loaded() && records >= RECORDS_MIN {
+                match mailbox.checkpoint().await {
+                    Ok(done) => written += usize::from(done),
+                    Err(crate::MailError::NoSuchMailbox) => {}
+                    Err(error) => return Err(error),
                 }
             }
         }

@@ -90,6 +90,17 @@ impl Warm {
         self.touch(key, Handle::Mailbox(mailbox.clone()));
     }
 
+    /// The mailboxes that are kept, the one used last first.
+    pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        let state = self.lock();
+        let keys = state.by_use.values().rev();
+        keys.filter_map(|key| match &state.handles.get(key)?.handle {
+            Handle::Mailbox(mailbox) => Some(Arc::clone(mailbox)),
+            Handle::Account(_) => None,
+        })
+        .collect()
+    }
+
     /// Counts again what is kept, which may have grown, and drops what is too much.
     pub(crate) fn resize(&self) {
         let mut dropped = Vec::new();

@@ -32,6 +32,7 @@ on_both! {
     everything_is_there_after_a_restart
     a_large_copy
     checkpoints_change_nothing
+    what_is_in_memory_is_written_down_before_the_end
     keywords_and_unchanged_since
     a_deleted_mailbox
     quota_is_the_sum_of_the_tails
@@ -159,6 +160,30 @@ async fn snapshots_are_read_while_writers_write(world: World) {
     }
     writer.await.unwrap();
     assert_eq!(inbox.snapshot().await.unwrap().exists(), 150);
+    world.check().await;
+}
+
+async fn what_is_in_memory_is_written_down_before_the_end(world: World) {
+    let inbox = world.inbox().await;
+    for n in 0..20 {
+        append(&inbox, &text(n)).await.unwrap();
+    }
+    let before = inbox.snapshot().await.unwrap();
+    assert!(before.tail().root.is_none());
+    let no_time = world.mail.checkpoint_warm(Duration::ZERO).await;
+    assert_eq!(no_time.unwrap(), 0);
+    let minute = Duration::from_secs(60);
+    assert_eq!(world.mail.checkpoint_warm(minute).await.unwrap(), 1);
+    let root = inbox.snapshot().await.unwrap().tail().root;
+    assert_eq!(root.map(|root| root.modseq), Some(before.modseq()));
+    // What has changed by little since is left to the log.
+    append(&inbox, &text(20)).await.unwrap();
+    assert_eq!(world.mail.checkpoint_warm(minute).await.unwrap(), 0);
+    drop(inbox);
+    let world = world.crash().await;
+    let inbox = world.inbox().await;
+    let after = inbox.snapshot().await.unwrap();
+    assert_eq!((after.exists(), after.tail().root), (21, root));
     world.check().await;
 }
 

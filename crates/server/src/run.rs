@@ -31,6 +31,9 @@ use crate::{acme, background, control, lmtp, mta, sandbox, service, system, tls}
 /// How long connections have to end when the server goes down.
 const GOODBYE: Duration = Duration::from_secs(10);
 
+/// How long checkpoints are written when the server goes down.
+const LAST_CHECKPOINTS: Duration = Duration::from_secs(1);
+
 /// How often certificates are looked at.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
 
@@ -439,6 +442,10 @@ impl Server {
             tracing::warn!("connections that did not end are cut off");
         }
         self.current.watch.save(&self.mail).await;
+        // Without them the next start only has more to read.
+        if let Err(error) = self.mail.checkpoint_warm(LAST_CHECKPOINTS).await {
+            tracing::warn!(%error, "not all mailboxes could be written down");
+        }
         self.mail.store().close().await;
     }
 }
