@@ -178,6 +178,8 @@ impl ListAttribute {
                 out.push(b'\\');
                 out.extend_from_slice(atom.as_str().as_bytes());
             }
+            // What nearly every line has.
+            Self::HasNoChildren => out.extend_from_slice(b"\\HasNoChildren"),
             plain => {
                 let name = Self::PLAIN.iter().find(|(attribute, _)| attribute == plain);
                 out.extend_from_slice(name.map_or("", |(_, name)| name).as_bytes());

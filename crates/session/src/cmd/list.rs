@@ -1,12 +1,12 @@
 //! LIST (RFC 9051 §6.3.9; RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use restante_mailbox::{Entry, MailboxName, Rights, Tree, Who};
+use restante_mailbox::{AccountId, Entry, MailboxId, MailboxName, Rights, Tail, Tree, Who};
 use restante_proto::types::{
-    ChildInfo, List, ListAttribute, ListEntry, ListExtended, ListPattern, ListSelect, SpecialUse,
-    UntaggedData,
+    ChildInfo, List, ListAttribute, ListEntry, ListExtended, ListPattern, ListSelect,
+    MailboxName as WireName, SpecialUse, UntaggedData,
 };
 
 use super::list_match::Pattern;
@@ -21,6 +21,12 @@ use crate::state::{Login, State};
 
 /// More patterns than any client has use for.
 const PATTERNS_MAX: usize = 256;
+
+/// After so many names it is looked whether there is much to write.
+const FLUSH_NAMES: usize = 64;
+/// After so many names others get a turn: half a millisecond. A turn wakes another thread, which takes as long as
+/// some ten names.
+const YIELD_NAMES: usize = 512;
 
 /// What LIST needs to know of a name: a mailbox, a parent of one, or a subscription.
 #[derive(Debug, Default, Clone, Copy)]
@@ -61,27 +67,45 @@ impl<'a> Elsewhere<'a> {
     }
 }
 
+/// Where the mailboxes of some accounts stand, in the order of their ids.
+#[derive(Debug, Default)]
+struct Tails(Vec<(AccountId, Vec<(MailboxId, Tail)>)>);
+
+impl Tails {
+    fn get(&self, account: AccountId, mailbox: MailboxId) -> Option<&Tail> {
+        let (_, tails) = self.0.iter().find(|(id, _)| *id == account)?;
+        let at = tails.binary_search_by_key(&mailbox, |(id, _)| *id).ok()?;
+        Some(&tails[at].1)
+    }
+}
+
 /// All names that can be listed, in order.
 fn nodes<'t>(tree: &'t Tree, elsewhere: &Elsewhere<'_>) -> BTreeMap<MailboxName, Node<'t>> {
-    let mut nodes: BTreeMap<MailboxName, Node<'_>> = BTreeMap::new();
-    let remote = elsewhere.names.iter().filter(|_| elsewhere.listed);
-    for name in remote {
-        nodes.entry((*name).clone()).or_default().remote = true;
-        above(&mut nodes, name, |node| {
-            !std::mem::replace(&mut node.has_children, true)
-        });
-    }
-    for (name, entry) in &tree.mailboxes {
-        if elsewhere.has(name) {
-            continue;
-        }
-        nodes.entry(name.clone()).or_default().entry = Some(entry);
+    let own = tree.mailboxes.iter();
+    let own = own.filter(|(name, _)| !elsewhere.has(name));
+    let node = |entry| Node {
+        entry: Some(entry),
+        ..Node::default()
+    };
+    // They are in order, so the map is built at once.
+    let mut nodes: BTreeMap<_, _> = own
+        .clone()
+        .map(|(name, entry)| (name.clone(), node(entry)))
+        .collect();
+    for (name, entry) in own {
         let special_use = !entry.special_use.is_empty();
         above(&mut nodes, name, |node| {
             let news = !node.has_children || (special_use && !node.special_use_below);
             node.has_children = true;
             node.special_use_below |= special_use;
             news
+        });
+    }
+    let remote = elsewhere.names.iter().filter(|_| elsewhere.listed);
+    for name in remote {
+        nodes.entry((*name).clone()).or_default().remote = true;
+        above(&mut nodes, name, |node| {
+            !std::mem::replace(&mut node.has_children, true)
         });
     }
     for name in &tree.subscribed {
@@ -208,6 +232,29 @@ impl Answer {
         UntaggedData::Xlist(entry)
     }
 
+    /// Writes the response of a mailbox.
+    fn write(
+        self,
+        cx: &mut Cx,
+        attributes: Vec<ListAttribute>,
+        mailbox: &WireName,
+        extended: Vec<ListExtended>,
+    ) {
+        let separator = Some(MailboxName::SEPARATOR);
+        if self != Answer::Xlist {
+            // The most frequent one, without a copy of the name.
+            return cx
+                .writer()
+                .list_line(&attributes, separator, mailbox, &extended);
+        }
+        cx.data(&self.data(ListEntry {
+            attributes,
+            separator,
+            mailbox: mailbox.clone(),
+            extended,
+        }));
+    }
+
     fn completed(self) -> Reply {
         Reply::ok(match self {
             Answer::List => "LIST completed",
@@ -275,7 +322,7 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
         cx.data(&answer.data(ListEntry {
             attributes: vec![ListAttribute::NoSelect],
             separator: Some(MailboxName::SEPARATOR),
-            mailbox: restante_proto::types::MailboxName::new(""),
+            mailbox: WireName::new(""),
             extended: Vec::new(),
         }));
         return Ok(answer.completed());
@@ -292,12 +339,11 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
     let tree = login.account.tree().await?;
     let may_match = |prefix: &str| patterns.iter().any(|pattern| pattern.may_match_at(prefix));
     let others = place::foreign(&cx.env, &login, may_match).await?;
-    let mut tails = HashMap::new();
+    let mut tails = Tails::default();
     if !returns.status.is_empty() {
         let accounts = others.iter().map(|other| &other.account);
         for account in std::iter::once(&login.account).chain(accounts) {
-            let of = |(id, tail)| ((account.id(), id), tail);
-            tails.extend(account.tails().await?.into_iter().map(of));
+            tails.0.push((account.id(), account.tails().await?));
         }
     }
     if returns
@@ -332,28 +378,26 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
         }
     }
     for (index, (name, node)) in nodes.iter().enumerate() {
-        if index % 64 == 63 {
+        if index % FLUSH_NAMES == FLUSH_NAMES - 1 {
             cx.conn.flush_if_large().await?;
+        }
+        if index % YIELD_NAMES == YIELD_NAMES - 1 {
             tokio::task::yield_now().await;
         }
         if !matches(name) {
             continue;
         }
         if let Some(extended_items) = selects(&select, node) {
-            let entry = ListEntry {
-                attributes: node.attributes(extended, select.subscribed || returns.subscribed),
-                separator: Some(MailboxName::SEPARATOR),
-                mailbox: convert::wire_name(name),
-                extended: extended_items,
-            };
-            cx.data(&answer.data(entry));
+            let mailbox = convert::wire_name(name);
+            let attributes = node.attributes(extended, select.subscribed || returns.subscribed);
+            answer.write(cx, attributes, &mailbox, extended_items);
             if !own(&select, node) {
                 // Listed for what is below it only (RFC 5819 §2, RFC 9590 §4).
                 continue;
             }
             if let (true, Some(_)) = (returns.my_rights, node.entry) {
                 let rights = node.foreign.map_or(Rights::ALL, |(_, rights)| rights);
-                acl::tell(cx, convert::wire_name(name), rights);
+                acl::tell(cx, mailbox.clone(), rights);
             }
             if let (false, Some(entry)) = (returns.metadata.is_empty(), node.entry) {
                 let (tree, own) = match node.foreign {
@@ -370,11 +414,11 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
             };
             if let (false, Some(entry), Some(account)) =
                 (returns.status.is_empty(), node.entry, account)
-                && let Some(tail) = tails.get(&(account.id(), entry.id))
+                && let Some(tail) = tails.get(account.id(), entry.id)
             {
                 // If the mailbox exists and may be read (RFC 5819 §2).
-                let mailbox = (account, entry.id);
-                status::tell(cx, state, name, mailbox, tail, &returns.status).await?;
+                let place = (account, entry.id);
+                status::tell(cx, state, &mailbox, place, tail, &returns.status).await?;
             }
         }
     }
@@ -469,7 +513,7 @@ pub(crate) async fn lsub(
 ) -> Outcome {
     let login = state.login()?.clone();
     if pattern.0.is_empty() {
-        let root = restante_proto::types::MailboxName::new("");
+        let root = WireName::new("");
         cx.writer().lsub_line(
             &[ListAttribute::NoSelect],
             Some(MailboxName::SEPARATOR),

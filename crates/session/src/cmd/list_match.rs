@@ -6,6 +6,9 @@ use restante_mailbox::MailboxName;
 /// the separator).
 #[derive(Debug)]
 pub(crate) struct Pattern {
+    /// What comes before the first wildcard: it is compared at once, which decides most names.
+    head: String,
+    /// From the first wildcard on.
     items: Vec<Item>,
 }
 
@@ -24,6 +27,7 @@ impl Pattern {
     pub(crate) fn new(reference: &str, pattern: &str) -> Pattern {
         let reference = MailboxName::compose(reference);
         let pattern = MailboxName::compose(pattern);
+        let mut head = String::new();
         let mut items: Vec<Item> = Vec::new();
         for c in reference
             .chars()
@@ -38,19 +42,16 @@ impl Pattern {
                 // A run of wildcards is the widest of them.
                 (Some(Item::All), Item::All | Item::Level) | (Some(Item::Level), Item::Level) => {}
                 (Some(Item::Level), Item::All) => *items.last_mut().unwrap_or(&mut Item::All) = c,
+                (None, Item::Char(c)) => head.push(c),
                 _ => items.push(c),
             }
         }
-        Pattern { items }
+        Pattern { head, items }
     }
 
     /// Whether a name can match that is `prefix`, or begins with it and a separator, or is above it.
     pub(crate) fn may_match_at(&self, prefix: &str) -> bool {
-        let literal = |item: &Item| match item {
-            Item::Char(c) => Some(*c),
-            Item::Level | Item::All => None,
-        };
-        let head = self.items.iter().map_while(literal);
+        let head = self.head.chars();
         head.zip(prefix.chars()).all(|(wanted, c)| wanted == c)
     }
 
@@ -59,9 +60,29 @@ impl Pattern {
     /// The first component of `INBOX` and what is below it is compared without regard to case
     /// (RFC 9051 §5.1).
     pub(crate) fn matches(&self, name: &str) -> bool {
+        let any_case = match name.strip_prefix("INBOX") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => 5,
+            _ => 0,
+        };
+        let head = self.head.as_bytes();
+        let Some((start, _)) = name.as_bytes().split_at_checked(head.len()) else {
+            return false;
+        };
+        let of_inbox = any_case.min(head.len());
+        if !start[..of_inbox].eq_ignore_ascii_case(&head[..of_inbox])
+            || start[of_inbox..] != head[of_inbox..]
+        {
+            return false;
+        }
+        // Both are the same characters up to here, so this is where one begins.
+        let name = &name[head.len()..];
+        let any_case = any_case - of_inbox;
         let items = &self.items[..];
-        if items == [Item::All] {
-            return true;
+        match items {
+            [] => return name.is_empty(),
+            [Item::All] => return true,
+            [Item::Level] => return !name.contains('/'),
+            _ => {}
         }
         if items
             .iter()
@@ -71,10 +92,6 @@ impl Pattern {
         {
             return false;
         }
-        let any_case = match name.strip_prefix("INBOX") {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => 5,
-            _ => 0,
-        };
         // All positions in the pattern that what was read of the name can have come to.
         let mut at = vec![false; items.len() + 1];
         let mut next = vec![false; items.len() + 1];
@@ -142,6 +159,18 @@ mod tests {
             ("", "%b%d", "abcd", true),
             ("", "*b*d", "ab/cd/d", true),
             ("", "ä%", "äöü", true),
+            ("", "ä", "ä", true),
+            ("", "ä*", "å", false),
+            ("", "ab", "a", false),
+            ("", "a", "ab", false),
+            ("", "a*", "a", true),
+            ("", "a/%", "a/b/c", false),
+            ("", "in%x", "INBOX", true),
+            ("", "inbo%/x", "INBOX/x", true),
+            ("", "inbo%/X", "INBOX/x", false),
+            ("", "in*", "INBOXES", false),
+            ("", "inbox*", "INBOX/é", true),
+            ("", "i\u{307}*", "INBOX", false),
         ] {
             let matches = Pattern::new(reference, pattern).matches(name);
             assert_eq!(matches, expected, "{reference:?} {pattern:?} {name:?}");

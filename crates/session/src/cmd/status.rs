@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use restante_mailbox::{
-    Account, FlagFilter, Flags, MailError, MailboxId, MailboxName, Rights, Tail, Wanted,
-};
-use restante_proto::types::{self as wire, ModSeq, StatusItem, StatusValue, UntaggedData};
+use restante_mailbox::{Account, FlagFilter, Flags, MailError, MailboxId, Rights, Tail, Wanted};
+use restante_proto::types::{self as wire, ModSeq, StatusItem, StatusValue};
 
 use crate::convert;
 use crate::cx::Cx;
@@ -32,6 +30,7 @@ pub(crate) async fn run(
     }
     let account = mailbox.account().clone();
     let id = mailbox.id();
+    let name = convert::wire_name(&name);
     tell(cx, state, &name, (&account, id), &tail, &items).await?;
     Ok(Reply::ok("STATUS completed"))
 }
@@ -60,7 +59,7 @@ async fn own_seen(
 pub(crate) async fn tell(
     cx: &mut Cx,
     state: &mut State,
-    name: &MailboxName,
+    name: &wire::MailboxName,
     (account, id): (&Arc<Account>, MailboxId),
     tail: &Tail,
     items: &[StatusItem],
@@ -121,9 +120,6 @@ pub(crate) async fn tell(
         };
         values.extend(value);
     }
-    cx.data(&UntaggedData::Status {
-        mailbox: convert::wire_name(name),
-        values,
-    });
+    cx.writer().status(name, &values);
     Ok(())
 }
