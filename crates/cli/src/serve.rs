@@ -74,6 +74,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), String> {
     let prepared = prepare(&config, &origin).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.workers)
+        .on_thread_start(restante_server::thread_started)
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime could not be started: {error}"))?;

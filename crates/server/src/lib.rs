@@ -44,3 +44,8 @@ pub use control::{Admin, AdminError};
 pub use run::{Origin, Prepared, ServeError, prepare, serve};
 pub use service::{ServiceError, check as check_service};
 pub use time::days as days_from_civil;
+
+/// What each thread of a server does first, for the runtime that [`serve`] is run by.
+pub fn thread_started() {
+    system::reserve_heap();
+}

@@ -68,3 +68,20 @@ pub(crate) fn give_back_large_blocks() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
     }
 }
+
+/// Gets the calling thread address space for its heap.
+///
+/// glibc makes the heap of a thread that is not the first one usable page by page, with a system call for each:
+/// more than a hundred while the first mailbox is read. What was usable once stays so when it is freed, and
+/// takes no memory until it is written to.
+pub(crate) fn reserve_heap() {
+    #[cfg(target_env = "gnu")]
+    {
+        // Just too small for maps of their own.
+        const BLOCK_BYTES: usize = (1 << 20) - (8 << 10);
+        const BLOCKS: usize = 8;
+        let blocks = [(); BLOCKS].map(|()| Vec::<u8>::with_capacity(BLOCK_BYTES));
+        // Otherwise the compiler sees that nobody uses them.
+        drop(std::hint::black_box(blocks));
+    }
+}
