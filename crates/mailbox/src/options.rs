@@ -52,7 +52,7 @@ impl Default for MailOptions {
             retained_bytes_max: None,
             grace: Duration::from_secs(24 * 3600),
             snapshot_cache_bytes: 64 << 20,
-            email_cache_bytes: 16 << 20,
+            email_cache_bytes: 64 << 20,
             derived_cache_bytes: 128 << 20,
             message_bytes_max: 50 << 20,
             quota: QuotaLimits::default(),

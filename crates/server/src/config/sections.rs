@@ -252,7 +252,7 @@ sections! {
         /// Memory for what mailboxes hold (17 bytes for each message that was looked at), of all users.
         mailbox_cache: Size = Size(64 << 20),
         /// Memory for the envelopes and structures of messages, of all users.
-        email_cache: Size = Size(16 << 20),
+        email_cache: Size = Size(64 << 20),
         /// Memory for what SEARCH, SORT and THREAD compare (addresses, subjects, dates), of all users. What does
         /// not fit is read anew each time: large mailboxes that are searched often want more.
         search_cache: Size = Size(128 << 20),
