@@ -115,3 +115,29 @@ async fn a_client_that_ends_its_sending_is_answered() {
     assert!(answer.contains("* SEARCH 1 2 3 4\r\nz OK"), "{answer}");
     ends(task).await;
 }
+
+/// A search that reads much gives way: on a single thread another session is answered in the middle of it.
+#[tokio::test(flavor = "current_thread")]
+async fn a_search_holds_up_nobody() {
+    let world = World::new(WorldOptions::default()).await;
+    world.mailbox("INBOX", 1).await.expect("a message");
+    let text = format!("Subject: x\r\n\r\n{}", "lines of words\r\n".repeat(1 << 16));
+    for _ in 0..24 {
+        let added = world.message("INBOX", &[], None, text.as_bytes());
+        added.await.expect("a message");
+    }
+    let mut searcher = StrictClient::new(world.connect(true));
+    let mut other = StrictClient::new(world.connect(true));
+    for client in [&mut searcher, &mut other] {
+        client.response().await.expect("a greeting");
+        for command in ["LOGIN alice secret", "SELECT INBOX"] {
+            assert!(client.command(command).await.expect("an answer").is_ok());
+        }
+    }
+    searcher.send("s SEARCH BODY nothing").await.expect("sent");
+    assert!(other.command("NOOP").await.expect("an answer").is_ok());
+    let found = tokio::time::timeout(Duration::ZERO, searcher.response()).await;
+    assert!(found.is_err(), "the other had to wait: {found:?}");
+    searcher.response().await.expect("SEARCH");
+    searcher.response().await.expect("OK");
+}
