@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use restante_proto::decode::{DecodeOptions, decode};
 use restante_proto::encode::FetchItems;
 use restante_proto::frame::{Event, Framer, Limits};
-use restante_proto::types::{ModSeq, SeqNum, Uid};
+use restante_proto::types::{CommandBody, ModSeq, SeqNum, Uid};
 
 const RUN: Duration = Duration::from_millis(400);
 
@@ -27,7 +27,7 @@ fn rate(name: &str, bytes: usize, mut work: impl FnMut()) {
     times.sort_unstable();
     let time = times[times.len() / 10];
     println!(
-        "{name:<34} {:>8.0} MB/s",
+        "{name:<40} {:>8.0} MB/s",
         bytes as f64 / time.as_secs_f64() / 1e6
     );
 }
@@ -43,7 +43,12 @@ fn frame_and_decode(input: &[u8], piece: usize) {
         while let Some(event) = framer.next() {
             match event {
                 Event::Command(frame) => {
-                    black_box(&decode(frame, &options));
+                    // Not moved: a copy of the command costs as much as reading a short one.
+                    let command = &decode(frame, &options);
+                    black_box(command);
+                    if matches!(command, Ok(command) if matches!(command.body, CommandBody::Idle)) {
+                        framer.expect_line();
+                    }
                 }
                 Event::Message(_) => framer.accept(),
                 other => {
@@ -118,6 +123,14 @@ fn main() {
         ("unknown commands", "a0008 FROB x y z\r\n".repeat(8000)),
         ("shortest commands", "a NOOP\r\n".repeat(20_000)),
         ("shortest literals", "a DELETE {1+}\r\nx\r\n".repeat(8000)),
+        (
+            "shortest LOGINs",
+            "a LOGIN {0+}\r\n {0+}\r\n\r\n".repeat(6000),
+        ),
+        ("shortest unknown", "a x\r\n".repeat(30_000)),
+        ("DONE out of place", "a DONE\r\n".repeat(20_000)),
+        ("IDLE and DONE", "a IDLE\r\nDONE\r\n".repeat(10_000)),
+        ("lone plus signs", "+\r\n".repeat(40_000)),
         ("tags alone", "a\r\n".repeat(40_000)),
         ("line ends", "\r\n".repeat(100_000)),
     ];
@@ -140,13 +153,40 @@ fn main() {
             frame_and_decode(input.as_bytes(), PIECE)
         });
     }
-    for piece in [1, 7, 1460] {
-        let (name, input) = &inputs[0];
+    // However small the pieces: what one costs does not grow with what came before it.
+    for wanted in [
+        "short commands",
+        "shortest commands",
+        "shortest LOGINs",
+        "long sets",
+    ] {
+        let found = inputs.iter().find(|(name, _)| *name == wanted);
+        let (name, input) = found.expect("one of the inputs");
+        for piece in [1, 2, 3, 7, 1460] {
+            rate(
+                &format!("in pieces of {piece}: {name}"),
+                input.len(),
+                || {
+                    frame_and_decode(input.as_bytes(), piece);
+                },
+            );
+        }
+    }
+    for count in [1000, 4000, 16_000] {
+        let line = format!("a SEARCH TEXT {}\r\n", "x".repeat(16 * count));
         rate(
-            &format!("in pieces of {piece}: {name}"),
-            input.len(),
+            &format!("in pieces of 1: line of {}", line.len()),
+            line.len(),
             || {
-                frame_and_decode(input.as_bytes(), piece);
+                frame_and_decode(line.as_bytes(), 1);
+            },
+        );
+        let literals = format!("a SEARCH TEXT x{}\r\n", " {1+}\r\nx".repeat(2 * count));
+        rate(
+            &format!("in pieces of 1: {} literals", 2 * count),
+            literals.len(),
+            || {
+                frame_and_decode(literals.as_bytes(), 1);
             },
         );
     }

@@ -315,6 +315,58 @@ fn what_is_refused_is_never_read_as_commands() {
     );
 }
 
+/// Before and after login, in a command of any state, at the end of an exchange, and cut anywhere.
+#[test]
+fn a_refused_literal_is_skipped_in_every_state() {
+    let limits = Limits {
+        literal_max: 20,
+        ..Limits::before_login()
+    };
+    let body = "\r\nx LOGOUT\r\nDONE\r\n*\r\ny NOOP {3}\r\n";
+    let size = body.len();
+    for begin in [
+        "LOGIN ",
+        "AUTHENTICATE ",
+        "ID (",
+        "SELECT ",
+        "LIST \"\" ",
+        "SEARCH OR TEXT ",
+        "UID FETCH 1 BODY[HEADER.FIELDS (",
+        "STARTTLS ",
+        "IDLE ",
+        "NOSUCH ",
+    ] {
+        let input = format!(
+            "a {begin}{{{size}+}}\r\n{body} {{{size}+}}\r\n{body}\r\nb IDLE\r\nDONE\r\nc NOOP\r\n"
+        );
+        let expected = [
+            "error a TooBig",
+            "command b IDLE",
+            "line DONE",
+            "command c NOOP",
+        ];
+        let input = input.as_bytes();
+        for cut in 0..=input.len() {
+            let (left, right) = input.split_at(cut);
+            assert_eq!(run(limits, &[left, right]), expected, "{begin} {cut}");
+        }
+    }
+}
+
+/// What looks like a literal in a line of an exchange is none, and the line after it is a command.
+#[test]
+fn a_line_of_an_exchange_has_no_literals() {
+    for line in ["{5+}", "DONE {5+}", "AGE= {3}", "*{1+}", "DONE"] {
+        let mut framer = Framer::new(Limits::before_login());
+        framer.expect_line();
+        framer.push(format!("{line}\r\nb NOOP\r\n").as_bytes());
+        assert_eq!(framer.next(), Some(Event::Line(line.as_bytes())));
+        assert_eq!(framer.next(), Some(Event::Command(b"b NOOP")));
+        assert_eq!(framer.next(), None);
+        assert!(framer.is_idle());
+    }
+}
+
 #[test]
 fn a_refused_synchronizing_literal_ends_the_command() {
     let limits = Limits {
@@ -583,6 +635,11 @@ fn floods_are_read_in_linear_time() {
         "x".repeat(1 << 20),
         "\r\n".repeat(1 << 17),
         "a {1+}\r\n".repeat(1 << 17),
+        "a NOOP\r\n".repeat(1 << 15),
+        "a x\r\n".repeat(1 << 15),
+        "+\r\n".repeat(1 << 15),
+        "a IDLE\r\nDONE\r\n".repeat(1 << 14),
+        "a LOGIN {0+}\r\n {0+}\r\n\r\n".repeat(1 << 14),
         urls,
         parts,
         messages,
@@ -637,6 +694,33 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         4 => prop::sample::select(fixed.to_vec()).prop_map(<[u8]>::to_vec),
         1 => prop::collection::vec(any::<u8>(), 0..12),
     ]
+}
+
+/// Not by chance: every short piece by itself, of a dialogue with something of each kind.
+#[test]
+fn any_short_piece_gives_the_same() {
+    let refused = "x LOGOUT\r\n";
+    let input = format!(
+        "a NOOP\r\nb IDLE\r\nDONE\r\n\r\n\r\nc LOGIN {{1+}}\r\nu {{0+}}\r\n\r\n\
+         d APPEND x {{2+}}\r\n\r\n (\\Seen) {{110+}}\r\n{} {{3+}}\r\n\r\n1\r\n\
+         e APPEND x CATENATE (URL {{1+}}\r\nu TEXT {{3+}}\r\nabc)\r\nf\r\n+\n\
+         g SEARCH TEXT {{60+}}\r\n{}\r\nh NOOP\r\n",
+        refused.repeat(11),
+        refused.repeat(6)
+    );
+    let input = input.as_bytes();
+    let whole = run(small_limits(), &[input]);
+    assert_eq!(whole.last().map(String::as_str), Some("command h NOOP"));
+    assert!(
+        !whole.iter().any(|event| event.contains("LOGOUT")),
+        "{whole:?}"
+    );
+    for first in 0..=input.len() {
+        for second in first..=input.len().min(first + 40) {
+            let split = [&input[..first], &input[first..second], &input[second..]];
+            assert_eq!(run(small_limits(), &split), whole, "{first} {second}");
+        }
+    }
 }
 
 fn small_limits() -> Limits {

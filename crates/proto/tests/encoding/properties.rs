@@ -86,11 +86,70 @@ fn any_data() -> impl Strategy<Value = UntaggedData> {
     ]
 }
 
+/// The responses whose strings are anything that a user, or another server, has written.
+fn any_extension_data() -> impl Strategy<Value = UntaggedData> {
+    // Letters and digits (RFC 4314 §2.1).
+    let rights = || "[a-z0-9]{0,6}".prop_map(String::into_bytes);
+    let texts = || prop::collection::vec(any_text(), 1..4);
+    let entry = || {
+        (any_text(), prop::option::of(any_text()))
+            .prop_map(|(name, value)| MetadataEntry { name, value })
+    };
+    let acl =
+        (any_text(), rights()).prop_map(|(identifier, rights)| AclEntry { identifier, rights });
+    let nzs = || prop::collection::vec((1u32..).prop_map(nz), 1..6);
+    let mod_seq = || prop::option::of((1..i64::MAX as u64).prop_map(ModSeq));
+    let url = (any_text(), prop::option::of(any_text())).prop_map(|(url, octets)| FetchedUrl {
+        url,
+        content: UrlContent::Plain(octets),
+    });
+    prop_oneof![
+        (any_mailbox(), prop::collection::vec(acl, 0..3))
+            .prop_map(|(mailbox, entries)| UntaggedData::Acl { mailbox, entries }),
+        (
+            any_mailbox(),
+            any_text(),
+            rights(),
+            prop::collection::vec(rights(), 0..4)
+        )
+            .prop_map(|(mailbox, identifier, required, optional)| {
+                UntaggedData::ListRights {
+                    mailbox,
+                    identifier,
+                    required,
+                    optional,
+                }
+            }),
+        (any_mailbox(), rights())
+            .prop_map(|(mailbox, rights)| UntaggedData::MyRights { mailbox, rights }),
+        (any_mailbox(), prop::collection::vec(entry(), 1..4))
+            .prop_map(|(mailbox, entries)| UntaggedData::Metadata { mailbox, entries }),
+        (any_mailbox(), texts())
+            .prop_map(|(mailbox, entries)| UntaggedData::MetadataChanged { mailbox, entries }),
+        texts().prop_map(UntaggedData::Language),
+        (any_text(), prop::collection::vec(any_text(), 0..3))
+            .prop_map(|(active, matching)| UntaggedData::Comparator { active, matching }),
+        texts().prop_map(UntaggedData::GenUrlAuth),
+        prop::collection::vec(url, 1..3).prop_map(UntaggedData::UrlFetch),
+        (nzs(), mod_seq()).prop_map(|(ids, mod_seq)| UntaggedData::Search { ids, mod_seq }),
+        (nzs(), mod_seq()).prop_map(|(ids, mod_seq)| UntaggedData::Sort { ids, mod_seq }),
+        any::<u32>().prop_map(UntaggedData::Exists),
+        prop::collection::vec(any_flag(), 0..5).prop_map(UntaggedData::Flags),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn responses_are_read_back(data in any_data(), utf8 in any::<bool>()) {
+        let response = Response::Data(data);
+        let bytes = encode(&response, utf8);
+        prop_assert_eq!(read_back(&bytes, utf8), response);
+    }
+
+    #[test]
+    fn responses_of_extensions_are_read_back(data in any_extension_data(), utf8 in any::<bool>()) {
         let response = Response::Data(data);
         let bytes = encode(&response, utf8);
         prop_assert_eq!(read_back(&bytes, utf8), response);
