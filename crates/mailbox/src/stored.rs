@@ -33,6 +33,8 @@ pub(crate) struct Stored<'a> {
 
 /// Records that are read at once.
 const RECORDS: usize = 1024;
+/// Messages that are folded at once: so many fill a chunk or two, and their rows take little memory.
+const ROWS: usize = 1024;
 
 /// The value at a root's key: when it was written (milliseconds since 1970), then what the snapshot made.
 pub(crate) fn encode_root(created_ms: i64, root: &[u8]) -> Vec<u8> {
@@ -42,19 +44,22 @@ pub(crate) fn encode_root(created_ms: i64, root: &[u8]) -> Vec<u8> {
     out
 }
 
-/// How many of these records, from the first on, follow one another and do nothing but append.
+/// How many of these records, from the first on, follow one another and do nothing but append; not many more
+/// than [`ROWS`] messages.
 fn appends(records: &[Record]) -> usize {
     let only_appends = |record: &&Record| {
         let mut effects = record.effects().iter();
         effects.all(|effect| matches!(effect, Effect::Append(_)))
     };
-    let mut before: Option<&Record> = None;
+    let (mut before, mut rows): (Option<&Record>, usize) = (None, 0);
     records
         .iter()
         .take_while(only_appends)
-        .take_while(|record| {
-            let last = before.replace(record);
-            last.is_none_or(|last| last.chain() == record.parent())
+        .take_while(|&record| {
+            let is_next = before.is_none_or(|last| last.chain() == record.parent());
+            let has_room = rows < ROWS;
+            (before, rows) = (Some(record), rows + record.appended().count());
+            is_next && has_room
         })
         .count()
 }
