@@ -194,11 +194,22 @@ impl View {
 
     /// As [`View::resolve`], for a UID set.
     pub(crate) async fn resolve_uids(&self, set: &wire::UidSet) -> Result<UidSet, Failure> {
-        let mut ranges = Vec::with_capacity(set.ranges.len());
         let last = match set.has_star() {
             true => self.last_uid().await?,
             false => None,
         };
+        Ok(self.uids_up_to(set, last))
+    }
+
+    /// The UIDs of a set of which those that are gone are told: `*` is no lower than any that was ever given
+    /// out, or `1:*` would not reach what was the newest message (RFC 7162 §3.2.6).
+    pub(crate) fn resolve_vanished(&self, set: &wire::UidSet) -> UidSet {
+        let last = Uid::new(self.shown.uid_next().get() - 1);
+        self.uids_up_to(set, last)
+    }
+
+    fn uids_up_to(&self, set: &wire::UidSet, last: Option<Uid>) -> UidSet {
+        let mut ranges = Vec::with_capacity(set.ranges.len());
         for range in &set.ranges {
             let end = |end: SetEnd<wire::Uid>| match end {
                 SetEnd::Number(uid) => Uid::new(uid.get()),
@@ -210,11 +221,11 @@ impl View {
             }
         }
         let uids = UidSet::from_unsorted(ranges).intersect(&self.all_uids());
-        Ok(if set.saved {
+        if set.saved {
             uids.union(&self.saved)
         } else {
             uids
-        })
+        }
     }
 
     /// As [`View::resolve`], for sequence numbers.

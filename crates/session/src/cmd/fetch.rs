@@ -76,7 +76,13 @@ pub(super) async fn run_within(
     if let Some(since) = args.modifiers.changed_since {
         let since = ModSeq(since.get());
         if args.modifiers.vanished {
-            tell_vanished(cx, selected, since, &uids).await?;
+            let asked = match &args.set {
+                wire::MessageSet::Uid(set) if args.modifiers.partial.is_none() => {
+                    &selected.view.resolve_vanished(set)
+                }
+                _ => &uids,
+            };
+            tell_vanished(cx, selected, since, asked).await?;
         }
         uids = changed_since(selected, since, &uids).await?;
     }
