@@ -178,8 +178,23 @@ impl DerivedBlock {
         merged
     }
 
+    /// Those of its messages that `other` does not have.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let mut left = Self::new();
+        for (place, low) in self.uids.iter().enumerate() {
+            if other.uids.binary_search(low).is_err() {
+                left.bytes.extend_from_slice(self.value(place));
+                left.uids.push(*low);
+                left.ends.push(end(left.bytes.len()));
+            }
+        }
+        left
+    }
+
     fn memory_bytes(&self) -> u64 {
-        let own = size_of::<Self>() + size_of::<Slot>() + 64;
+        // With the names in the tables.
+        let own = size_of::<Self>() + size_of::<Slot>() + 160;
         let numbers = 2 * (self.uids.capacity() + self.which.capacity());
         (own + numbers + 4 * self.ends.capacity() + self.bytes.capacity()) as u64
     }
@@ -193,6 +208,10 @@ fn low(uid: Uid) -> u16 {
 fn end(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
+
+/// Columns of a mailbox whose names clients choose. Were there no end, one that asks for ever other ones would push out
+/// what others use.
+const NAMED_MAX: usize = 16;
 
 /// One for the process: blocks, bounded in bytes. What has not been used goes first.
 #[derive(Debug)]
@@ -208,6 +227,10 @@ type ColumnKey = (AccountId, MailboxId, Arc<[u8]>);
 struct State {
     bytes: u64,
     columns: HashMap<ColumnKey, Blocks>,
+    /// Those of a mailbox whose names clients chose.
+    named: HashMap<(AccountId, MailboxId), Vec<Arc<[u8]>>>,
+    /// Counts what was asked for of those.
+    turn: u64,
     /// In the order of insertion; one that was used meanwhile gets another turn.
     queue: VecDeque<(ColumnKey, u32)>,
 }
@@ -215,6 +238,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Blocks {
     bytes: u64,
+    /// When it was asked for.
+    turn: u64,
     slots: HashMap<u32, Slot>,
 }
 
@@ -223,6 +248,51 @@ struct Slot {
     block: Arc<DerivedBlock>,
     bytes: u64,
     used: bool,
+}
+
+impl State {
+    /// Makes room for a column that a client named: the one that has not been asked for longest goes.
+    fn add_named(&mut self, key: &ColumnKey) {
+        if self.columns.contains_key(key) {
+            return;
+        }
+        let (account, mailbox, name) = key;
+        let names = self.named.entry((*account, *mailbox)).or_default();
+        if names.len() >= NAMED_MAX {
+            let turn = |name: &Arc<[u8]>| {
+                let column = self.columns.get(&(*account, *mailbox, name.clone()));
+                column.map_or(0, |column| column.turn)
+            };
+            let oldest = (0..names.len()).min_by_key(|at| turn(&names[*at]));
+            if let Some(oldest) = oldest {
+                let old = (*account, *mailbox, names.swap_remove(oldest));
+                if let Some(column) = self.columns.remove(&old) {
+                    self.bytes -= column.bytes;
+                }
+                self.queue.retain(|(key, _)| *key != old);
+            }
+        }
+        names.push(name.clone());
+    }
+
+    /// A column has no block any more.
+    fn remove_empty(&mut self, key: &ColumnKey) {
+        if self
+            .columns
+            .get(key)
+            .is_none_or(|column| !column.slots.is_empty())
+        {
+            return;
+        }
+        self.columns.remove(key);
+        let mailbox = (key.0, key.1);
+        if let Some(names) = self.named.get_mut(&mailbox) {
+            names.retain(|name| *name != key.2);
+            if names.is_empty() {
+                self.named.remove(&mailbox);
+            }
+        }
+    }
 }
 
 impl DerivedCache {
@@ -239,32 +309,34 @@ impl DerivedCache {
 
     fn find(&self, key: &ColumnKey, number: u32) -> Option<Arc<DerivedBlock>> {
         let mut state = self.lock();
-        let slot = state.columns.get_mut(key)?.slots.get_mut(&number)?;
+        state.turn += 1;
+        let turn = state.turn;
+        let column = state.columns.get_mut(key)?;
+        column.turn = turn;
+        let slot = column.slots.get_mut(&number)?;
         slot.used = true;
         Some(slot.block.clone())
     }
 
     /// A column takes at most half of the memory: of a longer one the first blocks stay, where the last would push
-    /// out the first before they are asked for again.
-    fn insert(&self, key: ColumnKey, number: u32, block: Arc<DerivedBlock>) {
+    /// out the first before they are asked for again. Of those that clients named a mailbox has so many.
+    fn insert(&self, key: ColumnKey, number: u32, block: Arc<DerivedBlock>, named: bool) {
         let bytes = block.memory_bytes();
-        let mut state = self.lock();
-        let State {
-            bytes: all,
-            columns,
-            queue,
-        } = &mut *state;
-        let column = columns.entry(key.clone()).or_default();
+        let state = &mut *self.lock();
+        if named {
+            state.add_named(&key);
+        }
+        state.turn += 1;
+        let column = state.columns.entry(key.clone()).or_default();
+        column.turn = state.turn;
         let old = column.slots.get(&number).map(|slot| slot.bytes);
         let before = old.unwrap_or(0);
         if column.bytes - before + bytes > self.bytes_max / 2 {
-            if column.slots.is_empty() {
-                columns.remove(&key);
-            }
+            state.remove_empty(&key);
             return;
         }
         column.bytes = column.bytes - before + bytes;
-        *all = *all - before + bytes;
+        state.bytes = state.bytes - before + bytes;
         let slot = Slot {
             block,
             bytes,
@@ -272,27 +344,25 @@ impl DerivedCache {
         };
         column.slots.insert(number, slot);
         if old.is_none() {
-            queue.push_back((key, number));
+            state.queue.push_back((key, number));
         }
-        while *all > self.bytes_max {
-            let Some((key, number)) = queue.pop_front() else {
+        while state.bytes > self.bytes_max {
+            let Some((key, number)) = state.queue.pop_front() else {
                 break;
             };
-            let Some(column) = columns.get_mut(&key) else {
+            let Some(column) = state.columns.get_mut(&key) else {
                 continue;
             };
             match column.slots.get_mut(&number) {
                 Some(slot) if slot.used => {
                     slot.used = false;
-                    queue.push_back((key, number));
+                    state.queue.push_back((key, number));
                 }
                 Some(slot) => {
                     column.bytes -= slot.bytes;
-                    *all -= slot.bytes;
+                    state.bytes -= slot.bytes;
                     column.slots.remove(&number);
-                    if column.slots.is_empty() {
-                        columns.remove(&key);
-                    }
+                    state.remove_empty(&key);
                 }
                 None => {}
             }
@@ -305,8 +375,11 @@ impl DerivedCache {
         let State {
             bytes,
             columns,
+            named,
             queue,
+            ..
         } = &mut *state;
+        named.retain(|mailbox, _| mailbox.0 != account);
         columns.retain(|key, blocks| {
             let stays = key.0 != account;
             if !stays {
@@ -347,8 +420,23 @@ impl Account {
         block.compact();
         let block = Arc::new(block);
         let key = (self.id(), mailbox, column.clone());
-        self.core.derived.insert(key, number, block.clone());
+        self.core.derived.insert(key, number, block.clone(), false);
         block
+    }
+
+    /// As [`Account::keep_derived`], of a column that a client named, in at most 255 octets: 16 of those stay of a
+    /// mailbox.
+    pub fn keep_derived_named(
+        &self,
+        mailbox: MailboxId,
+        column: &Arc<[u8]>,
+        number: u32,
+        mut block: DerivedBlock,
+    ) {
+        block.compact();
+        let key = (self.id(), mailbox, column.clone());
+        let derived = &self.core.derived;
+        derived.insert(key, number, Arc::new(block), true);
     }
 }
 
@@ -384,6 +472,7 @@ mod tests {
             let all = block(uids.keys().copied());
             let part = |which| block(uids.iter().filter(|(_, in_a)| **in_a == which).map(|(n, _)| *n));
             prop_assert_eq!(&part(true).merged(&part(false)), &all);
+            prop_assert_eq!(&part(true).merged(&all.without(&part(true))), &all);
             for n in 1..2048 {
                 let place = uids.keys().position(|other| *other == n);
                 prop_assert_eq!(all.place(uid(n)), place);
@@ -441,13 +530,13 @@ mod tests {
         let one = block(1..500).memory_bytes();
         let cache = DerivedCache::new(8 * one);
         for number in 0..100 {
-            cache.insert(key(1, 0), number, Arc::new(block(1..500)));
+            cache.insert(key(1, 0), number, Arc::new(block(1..500)), false);
         }
         let first = |number| cache.find(&key(1, 0), number).is_some();
         assert!((0..4).all(first), "half of the memory is for one column");
         assert!(!(4..100).any(first));
         for column in 1..100 {
-            cache.insert(key(2, column), 7, Arc::new(block(1..500)));
+            cache.insert(key(2, column), 7, Arc::new(block(1..500)), false);
             assert!(cache.lock().bytes <= 8 * one);
             assert!(
                 cache.find(&key(1, 0), 0).is_some(),
@@ -467,10 +556,42 @@ mod tests {
     }
 
     #[test]
+    fn of_named_columns_the_last_used_stay() {
+        let cache = DerivedCache::new(1 << 20);
+        let name = |column: u32| (AccountId(1), MailboxId(1), column.to_le_bytes().into());
+        let there = |column| cache.find(&name(column), 1).is_some();
+        cache.insert(key(1, 0), 0, Arc::new(block(1..50)), false);
+        for column in 0..10_000 {
+            for number in [1, 2] {
+                cache.insert(name(column), number, Arc::new(block(1..50)), true);
+            }
+            assert!(there(0), "it is asked for all the time");
+            let state = cache.lock();
+            let named = (column as usize + 1).min(NAMED_MAX);
+            assert_eq!(state.columns.len(), 1 + named);
+            assert_eq!(state.queue.len(), 1 + 2 * named);
+            let bytes: u64 = state.columns.values().map(|column| column.bytes).sum();
+            assert_eq!(state.bytes, bytes);
+        }
+        assert!(cache.find(&key(1, 0), 0).is_some(), "others have their own");
+        assert_eq!((1..10_000).filter(|column| there(*column)).count(), 15);
+        assert!(there(9_999) && there(9_985) && !there(9_984));
+        // Another mailbox pushes them out, until none is left.
+        for number in 0..10_000 {
+            for column in 1..4 {
+                cache.insert(key(2, column), number, Arc::new(block(1..50)), false);
+            }
+        }
+        let state = cache.lock();
+        assert!(state.named.is_empty());
+        assert!(state.bytes <= 1 << 20);
+    }
+
+    #[test]
     fn a_larger_block_takes_the_place_of_a_smaller_one() {
         let cache = DerivedCache::new(1 << 20);
         for rows in [10, 100, 50] {
-            cache.insert(key(1, 0), 0, Arc::new(block(1..rows)));
+            cache.insert(key(1, 0), 0, Arc::new(block(1..rows)), false);
             let kept = cache.find(&key(1, 0), 0);
             assert_eq!(kept.map(|kept| kept.len() as u32), Some(rows - 1));
             let state = cache.lock();

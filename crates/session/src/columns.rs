@@ -9,9 +9,9 @@ use restante_message::{MessageIdHash, SentDate, SortKeys};
 use restante_search::{Collation, EnvelopeField, Needle, envelope_text};
 
 /// Stands before each text in a column that is searched: no text has it, so that nothing is found across two.
-const BEFORE_TEXT: u8 = 0xff;
+pub(crate) const BEFORE_TEXT: u8 = 0xff;
 /// Stands for a text that is too long for a column.
-const LONG_TEXT: &[u8] = &[0xfe];
+pub(crate) const LONG_TEXT: &[u8] = &[0xfe];
 /// Octets of a text in a column that is searched. Thousands of addresses are not kept.
 const TEXT_MAX: usize = 8 << 10;
 
@@ -199,6 +199,18 @@ pub(crate) struct Values {
 }
 
 impl Values {
+    /// What blocks say of messages with these UIDs, which ascend.
+    pub(crate) fn of_blocks(uids: &[Uid], block: impl Fn(u32) -> Arc<DerivedBlock>) -> Values {
+        let mut pieces = Vec::new();
+        let mut start = 0;
+        for group in uids.chunk_by(|a, b| DerivedBlock::of(*a) == DerivedBlock::of(*b)) {
+            let range = start..start + group.len();
+            start = range.end;
+            pieces.push((range, block(DerivedBlock::of(group[0]))));
+        }
+        Values { pieces }
+    }
+
     /// Hands over the value of each message, in order; `None` if the email is not there any more. `uids` are those
     /// that the values were read for.
     pub(crate) fn each<'v>(

@@ -75,7 +75,7 @@ fn message() -> impl Strategy<Value = String> {
         })
 }
 
-async fn mailbox() -> (Arc<Mail>, Arc<Mailbox>) {
+pub(crate) async fn mailbox() -> (Arc<Mail>, Arc<Mailbox>) {
     let store = Store::memory(MemoryOptions::default());
     let mail = Mail::open(store, MailOptions::default())
         .await
@@ -86,11 +86,14 @@ async fn mailbox() -> (Arc<Mail>, Arc<Mailbox>) {
     (mail, mailbox)
 }
 
-async fn append(mailbox: &Arc<Mailbox>, messages: &[String]) -> Vec<(Uid, EmailId)> {
+pub(crate) async fn append(
+    mailbox: &Arc<Mailbox>,
+    messages: &[impl AsRef<[u8]>],
+) -> Vec<(Uid, EmailId)> {
     let account = mailbox.account();
     let mut batch = Vec::new();
     for message in messages {
-        let email = account.new_email_from(message.as_bytes()).await;
+        let email = account.new_email_from(message.as_ref()).await;
         batch.push(Append {
             email: email.expect("a message"),
             flags: FlagNames::default(),

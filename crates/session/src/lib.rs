@@ -71,6 +71,9 @@ mod deflate;
 mod enabled;
 mod env;
 mod flags;
+mod header_columns;
+#[cfg(test)]
+mod header_columns_tests;
 mod io;
 mod language;
 mod message_limit;

@@ -128,6 +128,14 @@ fn reads(meter: &mut Meter<'_>, client: &mut Client) {
     meter.command("SELECT of 300", false, client, &select);
     let search = ["x UID SEARCH UNSEEN\r\n"];
     meter.command("UID SEARCH UNSEEN of 300", false, client, &search);
+    // The first one opens each message.
+    let header = ["x UID SEARCH HEADER X-Spam yes\r\n"];
+    meter.command(
+        "UID SEARCH HEADER X-Spam yes of 300",
+        false,
+        client,
+        &header,
+    );
 }
 
 fn writes(meter: &mut Meter<'_>, client: &mut Client) {

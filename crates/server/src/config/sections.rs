@@ -253,8 +253,9 @@ sections! {
         mailbox_cache: Size = Size(64 << 20),
         /// Memory for the envelopes and structures of messages, of all users.
         email_cache: Size = Size(64 << 20),
-        /// Memory for what SEARCH, SORT and THREAD compare (addresses, subjects, dates), of all users. What does
-        /// not fit is read anew each time: large mailboxes that are searched often want more.
+        /// Memory for what SEARCH, SORT and THREAD compare (addresses, subjects, dates, header
+        /// fields that were searched), of all users. What does not fit is read anew each time: large mailboxes that
+        /// are searched often want more.
         search_cache: Size = Size(128 << 20),
     }
 

@@ -16,6 +16,7 @@ use super::fuzzy::{self, FuzzyKey};
 use crate::columns::{Answer, Derived, Values, sent_date, thread_id};
 use crate::convert;
 use crate::cx::Cx;
+use crate::header_columns::{self, HeaderField};
 use crate::reply::{Failure, Reply, client_bug};
 use crate::state::{Login, Selected};
 
@@ -91,6 +92,8 @@ pub(crate) enum Look {
         name: Vec<u8>,
         /// What its text must contain.
         needle: Needle,
+        /// The column that may know it: index in [`Program::headers`].
+        column: Option<usize>,
     },
     /// Message: index in [`Program::body`].
     Body(usize),
@@ -158,6 +161,8 @@ pub(crate) struct Program {
     pub(crate) root: Test,
     /// What has to be found out about emails.
     pub(crate) looks: Vec<Look>,
+    /// The header fields that have columns.
+    pub(crate) headers: Vec<HeaderField>,
     /// The strings of BODY.
     pub(crate) body: Vec<Needle>,
     /// The strings of TEXT.
@@ -199,6 +204,7 @@ impl Program {
             program: Program {
                 root: Test::Always(true),
                 looks: Vec::new(),
+                headers: Vec::new(),
                 body: Vec::new(),
                 text: Vec::new(),
                 fuzzy: Vec::new(),
@@ -481,6 +487,7 @@ impl Compiler<'_> {
             Place::Header(name) => Look::Header {
                 name: name.clone(),
                 needle,
+                column: self.header_column(name),
             },
             Place::Body => {
                 self.program.body.push(needle);
@@ -492,6 +499,19 @@ impl Compiler<'_> {
             }
         };
         self.look(look)
+    }
+
+    /// The column of a header field, of the first few fields.
+    fn header_column(&mut self, name: &[u8]) -> Option<usize> {
+        let headers = &mut self.program.headers;
+        if let Some(at) = headers.iter().position(|field| field.is(name)) {
+            return Some(at);
+        }
+        if headers.len() >= header_columns::FIELDS_MAX {
+            return None;
+        }
+        headers.push(HeaderField::new(name, self.collation)?);
+        Some(headers.len() - 1)
     }
 
     fn look(&mut self, look: Look) -> Result<usize, Failure> {

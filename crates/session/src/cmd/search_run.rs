@@ -1,4 +1,5 @@
-//! Running a search on a view: columns first, then the rows of emails, their headers, their bodies.
+//! Running a search on a view: columns first, then the rows of emails, their headers, their bodies. What is read of
+//! headers becomes columns for the next search.
 //!
 //! Memory is bounded by a block of messages; the runtime gets its turn between blocks, and within
 //! large messages.
@@ -13,6 +14,7 @@ use super::search_program::{DAY_S, Look, Program, Test};
 use super::search_text::Reader;
 use crate::columns::{self, Answer, Derived};
 use crate::cx::Cx;
+use crate::header_columns;
 use crate::reply::Failure;
 use crate::state::Selected;
 
@@ -289,11 +291,7 @@ impl Run<'_> {
         if self.block.is_empty() {
             return Ok(());
         }
-        let answers = ask_columns(self.mailbox, self.program, &self.block).await?;
-        let answer = |index: usize, at: usize| match answers.get(index)?.get(at)? {
-            Answer::Is(is) => Some(*is),
-            _ => None,
-        };
+        let mut answers = ask_columns(self.mailbox, self.program, &self.block).await?;
         let mut rest = Vec::new();
         for (at, row) in self.block.iter().enumerate() {
             // Purged meanwhile: there is nothing to look at any more.
@@ -303,11 +301,27 @@ impl Run<'_> {
             {
                 continue;
             }
-            match self.program.decide(row, &mut |index| answer(index, at)) {
+            match self
+                .program
+                .decide(row, &mut |index| is(&answers, index, at))
+            {
                 Some(true) => self.late.insert(row.uid),
                 Some(false) => {}
                 None => rest.push(at),
             }
+        }
+        if !self.program.headers.is_empty() && !rest.is_empty() {
+            self.ask_header_columns(&rest, &mut answers);
+            rest.retain(|at| {
+                let row = &self.block[*at];
+                let decided = self
+                    .program
+                    .decide(row, &mut |index| is(&answers, index, *at));
+                if decided == Some(true) {
+                    self.late.insert(row.uid);
+                }
+                decided.is_none()
+            });
         }
         let rows = std::mem::take(&mut self.block);
         let ids: Vec<_> = rest.iter().map(|at| rows[*at].email).collect();
@@ -318,7 +332,7 @@ impl Run<'_> {
         for (at, email) in rest.into_iter().zip(emails) {
             let Some(email) = email else { continue };
             let row = &rows[at];
-            let known = |index| answer(index, at);
+            let known = |index| is(&answers, index, at);
             match self.reader.matches(row, &email, known).await {
                 Ok(true) => self.late.insert(row.uid),
                 Ok(false) => {}
@@ -334,9 +348,43 @@ impl Run<'_> {
                 self.reader.bytes_read = 0;
             }
         }
+        let fresh = std::mem::take(&mut self.reader.fresh);
+        fresh.keep(self.mailbox, &self.program.headers);
         tokio::task::yield_now().await;
         self.cx.in_progress(self.seen, self.goal).await?;
         check_open(self.cx).await
+    }
+
+    /// Asks the columns of header fields about some messages of the block.
+    fn ask_header_columns(&self, some: &[usize], answers: &mut [Vec<Answer>]) {
+        let uids: Vec<_> = some.iter().map(|at| self.block[*at].uid).collect();
+        let values = header_columns::known(self.mailbox, &self.program.headers, &uids);
+        for (look, answers) in self.program.looks.iter().zip(answers) {
+            let Look::Header {
+                needle,
+                column: Some(column),
+                ..
+            } = look
+            else {
+                continue;
+            };
+            answers.resize(self.block.len(), Answer::Unknown);
+            values[*column].find(
+                needle,
+                |index| uids[index],
+                |index, answer| {
+                    answers[some[index]] = answer;
+                },
+            );
+        }
+    }
+}
+
+/// What columns say of a message, by look.
+fn is(answers: &[Vec<Answer>], index: usize, at: usize) -> Option<bool> {
+    match answers.get(index)?.get(at)? {
+        Answer::Is(is) => Some(*is),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use restante_mailbox::{Account, EmailRow, MailError, Row};
+use restante_mailbox::{Account, EmailRow, MailError, Row, Uid};
 use restante_message::{
     Part, TextDecoder, TextSource, decode_header_text, decode_header_value, fields,
 };
@@ -11,6 +11,7 @@ use restante_search::{Scan, envelope_text};
 
 use super::fuzzy;
 use super::search_program::{Look, Program};
+use crate::header_columns::Fresh;
 
 /// Messages up to this size are read at once.
 const WHOLE_BYTES: u64 = 256 << 10;
@@ -29,6 +30,8 @@ pub(crate) struct Reader<'a> {
     folded: Vec<u8>,
     /// Bytes read since others had their turn.
     bytes: u64,
+    /// What was read of header fields, for their columns.
+    pub(crate) fresh: Fresh,
     /// Bytes read since the caller last set it to 0.
     pub(crate) bytes_read: u64,
     /// Everything is to be known, not only what decides.
@@ -45,6 +48,7 @@ impl<'a> Reader<'a> {
             folded: Vec::new(),
             bytes: 0,
             bytes_read: 0,
+            fresh: Fresh::default(),
             thorough: false,
         }
     }
@@ -66,7 +70,7 @@ impl<'a> Reader<'a> {
         if let Some(decided) = self.by_row(row, email) {
             return Ok(decided);
         }
-        if self.by_header(email).await?
+        if self.by_header(email, Some(row.uid)).await?
             && let Some(decided) = self.decide(row)
         {
             return Ok(decided);
@@ -83,7 +87,7 @@ impl<'a> Reader<'a> {
         for index in 0..self.known.len() {
             self.look_at_row(index, email);
         }
-        self.by_header(email).await?;
+        self.by_header(email, None).await?;
         if self.known.iter().any(Option::is_none) {
             self.by_text(row, email).await?;
         }
@@ -130,16 +134,18 @@ impl<'a> Reader<'a> {
         known[index]
     }
 
-    /// By the header; false if no key is about header fields.
-    async fn by_header(&mut self, email: &EmailRow) -> Result<bool, MailError> {
+    /// By the header; false if nothing is left to know of header fields. What is read of the message with this UID
+    /// is for their columns, too.
+    async fn by_header(&mut self, email: &EmailRow, uid: Option<Uid>) -> Result<bool, MailError> {
         let looks = &self.program.looks;
-        if !looks.iter().any(|look| matches!(look, Look::Header { .. })) {
+        let mut known = looks.iter().zip(&self.known);
+        if !known.any(|(look, known)| matches!(look, Look::Header { .. }) && known.is_none()) {
             return Ok(false);
         }
         let length = email.header_bytes().min(HEADER_BYTES_MAX);
         let header = self.account.read(email, 0..length).await?;
         for (look, known) in looks.iter().zip(&mut self.known) {
-            if let Look::Header { name, needle } = look {
+            if let Look::Header { name, needle, .. } = look {
                 let found = fields(&header)
                     .filter(|field| field.name.eq_ignore_ascii_case(name))
                     .any(|field| {
@@ -149,6 +155,9 @@ impl<'a> Reader<'a> {
                     });
                 *known = Some(found);
             }
+        }
+        if let Some(uid) = uid {
+            self.fresh.add(&self.program.headers, uid, &header);
         }
         self.took_turn(length).await;
         Ok(true)
