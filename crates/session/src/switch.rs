@@ -1,8 +1,8 @@
 //! What each capability allows, so that one which is switched off is refused as well as hidden.
 
 use restante_proto::types::{
-    AppendData, AppendHead, CommandBody, FetchAttribute, List, SearchKey, SearchReturn, SortKey,
-    StatusItem, ThreadAlgorithm, UrlFetch,
+    AppendData, AppendHead, CommandBody, FetchAttribute, List, MessageSet, SearchKey, SearchReturn,
+    SortKey, StatusItem, ThreadAlgorithm, UrlFetch,
 };
 
 use crate::capability::mechanism_word;
@@ -82,12 +82,18 @@ fn needs(body: &CommandBody, words: &mut Words) {
         C::Status { items, .. } => items.iter().for_each(|item| status_needs(item, words)),
         C::Idle => words.push("IDLE"),
         C::Unselect => words.push("UNSELECT"),
-        C::Expunge(Some(_)) => words.push("UIDPLUS"),
+        C::Expunge(Some(set)) => {
+            words.push("UIDPLUS");
+            if set.saved {
+                words.push("SEARCHRES");
+            }
+        }
         C::Search(search) => {
             returns_need(search.returns.as_ref(), "CONTEXT=SEARCH", words);
             key_needs(&search.key, words);
         }
         C::Fetch(fetch) => {
+            set_needs(&fetch.set, words);
             fetch
                 .attributes
                 .iter()
@@ -102,8 +108,17 @@ fn needs(body: &CommandBody, words: &mut Words) {
                 words.push("PARTIAL");
             }
         }
-        C::Store(store) if store.unchanged_since.is_some() => words.push("CONDSTORE"),
-        C::Move { .. } => words.push("MOVE"),
+        C::Store(store) => {
+            set_needs(&store.set, words);
+            if store.unchanged_since.is_some() {
+                words.push("CONDSTORE");
+            }
+        }
+        C::Copy { set, .. } => set_needs(set, words),
+        C::Move { set, .. } => {
+            words.push("MOVE");
+            set_needs(set, words);
+        }
         C::CompressDeflate => words.push("COMPRESS=DEFLATE"),
         C::Sort(sort) => {
             words.push("SORT");
@@ -157,6 +172,17 @@ fn needs(body: &CommandBody, words: &mut Words) {
         C::Unauthenticate => words.push("UNAUTHENTICATE"),
         C::GetJmapAccess => words.extend(["JMAPACCESS", "OBJECTID"]),
         _ => {}
+    }
+}
+
+/// RFC 5182 §2: `$` is SEARCHRES's, wherever it stands.
+fn set_needs(set: &MessageSet, words: &mut Words) {
+    let saved = match set {
+        MessageSet::Seq(set) => set.saved,
+        MessageSet::Uid(set) => set.saved,
+    };
+    if saved {
+        words.push("SEARCHRES");
     }
 }
 
