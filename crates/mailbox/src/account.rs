@@ -448,11 +448,14 @@ impl Account {
             let modseq = next.tail.modseq;
             let mut batch = change.batch;
             commit_rows(self.id, Some(&now.tail), &mut next, &record, &mut batch);
-            now.tree.index_shares(&next.tree, self.id, &mut batch);
+            let shares = now.tree.index_shares(&next.tree, self.id, &mut batch);
             let error = match self.core.store.commit(batch).await {
                 Ok(_) => {
                     *self.lock_now() = next;
                     self.announce(|| AccountEvent::Tree(modseq));
+                    if shares {
+                        self.core.sharing.send_replace(());
+                    }
                     return Ok(answer);
                 }
                 Err(error) => error,

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, fmt, ops, sync::Arc};
 
 use restante_store::{Batch, Direction, Store};
+use tokio::sync::watch;
 
 use crate::{
     account::Account,
@@ -275,10 +276,11 @@ impl Tree {
         Ok(problems)
     }
 
-    /// Puts into a batch what the index of shared accounts must say after this tree has become `next`.
-    pub(crate) fn index_shares(&self, next: &Tree, account: AccountId, batch: &mut Batch) {
+    /// Puts into a batch what the index of shared accounts must say after this tree has become `next`. Whether
+    /// somebody has come who is granted something.
+    pub(crate) fn index_shares(&self, next: &Tree, account: AccountId, batch: &mut Batch) -> bool {
         if self.acls == next.acls {
-            return;
+            return false;
         }
         for gone in self
             .granted()
@@ -286,9 +288,12 @@ impl Tree {
         {
             batch.delete.push(keys::share(gone, account));
         }
+        let mut news = false;
         for new in next.granted() {
+            news |= self.granted().all(|old| old != new);
             batch.put(keys::share(new, account), Vec::new());
         }
+        news
     }
 }
 
@@ -367,6 +372,11 @@ impl Mail {
         accounts.sort_unstable();
         accounts.dedup();
         Ok(accounts)
+    }
+
+    /// Wakes whenever an account begins to grant something to somebody.
+    pub fn watch_sharing(&self) -> watch::Receiver<()> {
+        self.core.sharing.subscribe()
     }
 
     async fn granted_by(&self, identifier: &str) -> Result<Vec<AccountId>> {

@@ -56,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) retention: tokio::sync::Mutex<std::collections::HashMap<crate::AccountId, u64>>,
     /// Mailboxes of which a checkpoint is due.
     pub(crate) due: Mutex<HashSet<(AccountId, MailboxId)>>,
+    /// Some account has begun to grant something to somebody.
+    pub(crate) sharing: tokio::sync::watch::Sender<()>,
 }
 
 impl Core {
@@ -122,6 +124,7 @@ impl Mail {
             reads: AtomicU64::new(0),
             retention: tokio::sync::Mutex::default(),
             due: Mutex::default(),
+            sharing: tokio::sync::watch::Sender::default(),
             store,
             options,
         });

@@ -15,7 +15,7 @@ use std::task::Poll;
 
 use restante_mailbox::{AccountEvent, AccountId, MailboxId, MailboxName, Tree, Uid, UidSet};
 use restante_proto::types::{Code, CommandBody, EventName, FetchAttribute, UntaggedData};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast::error::RecvError, watch::Receiver};
 
 use self::watch::{Watch, changed_metadata};
 use crate::cmd::{self, list::ChangedNames};
@@ -23,6 +23,7 @@ use crate::convert;
 use crate::cx::Cx;
 use crate::env::Env;
 use crate::place::{self, Foreign};
+use crate::referral;
 use crate::reply::{self, Failure};
 use crate::state::{Login, Selected, State};
 
@@ -160,6 +161,9 @@ struct Asked {
     groups: Vec<Group>,
     /// What the names of others' mailboxes begin with: they are not personal.
     namespaces: Vec<String>,
+    /// The mailboxes that are on other servers, with all below them: as LIST does not show them, nothing is
+    /// told of them (RFC 2193 §3).
+    elsewhere: Vec<MailboxName>,
     /// UIDs that this client made itself since it was last told: UIDVALIDITY, first, last.
     own_uids: Vec<(u32, u32, u32)>,
     /// Names that this client's own command is about.
@@ -177,6 +181,13 @@ impl Asked {
 
     /// All that is asked of a mailbox; groups add up.
     fn events(&self, name: &MailboxName, subscribed: &BTreeSet<MailboxName>) -> Events {
+        if self
+            .elsewhere
+            .iter()
+            .any(|there| name == there || name.is_below(there))
+        {
+            return Events::NONE;
+        }
         let is_of = |namespace: &String| name.as_str().starts_with(namespace.as_str());
         let is_personal = !self.namespaces.iter().any(is_of);
         let groups = self.groups.iter();
@@ -209,6 +220,9 @@ pub(crate) struct Notify {
     asked: Asked,
     /// The user's own account first; none if nothing is asked of other mailboxes than the selected one.
     watches: Vec<Watch>,
+    /// Who is not watched yet may begin to share something (RFC 5465 §5.9); none if only the user's own
+    /// mailboxes are asked for.
+    sharing: Option<Receiver<()>>,
     /// This client's own command expunges.
     expunging: bool,
 }
@@ -221,6 +235,7 @@ impl Notify {
             selected: SelectedEvents::none(),
             asked: Asked::default(),
             watches: Vec::new(),
+            sharing: None,
             expunging: false,
         }
     }
@@ -235,9 +250,18 @@ impl Notify {
         let asked = Asked {
             groups,
             namespaces: env.sharing.namespaces().collect(),
+            elsewhere: referral::mailboxes(&env.mailbox_referrals, &login.name)
+                .cloned()
+                .collect(),
             ..Asked::default()
         };
         let mut watches = Vec::new();
+        // Before it is looked: who begins to share meanwhile wakes this session.
+        let is_for_others = asked
+            .groups
+            .iter()
+            .any(|group| group.filter.is_for_others());
+        let sharing = (is_for_others && env.sharing.is_on()).then(|| env.mail.watch_sharing());
         if !asked.groups.is_empty() {
             watches.push(Watch::own(&login.account).await?);
             let subscribed = watches[0].view.tree.subscribed.clone();
@@ -255,6 +279,7 @@ impl Notify {
             selected,
             asked,
             watches,
+            sharing,
             ..Notify::none()
         };
         Ok((!notify.is_too_much(env)).then_some(notify))
@@ -359,12 +384,23 @@ impl Notify {
 
     /// Waits until there is something to tell of other mailboxes than the selected one. Cancel safe.
     pub(crate) async fn changed(&mut self, selected: Option<(AccountId, MailboxId)>) {
-        let Notify { asked, watches, .. } = self;
+        let Notify {
+            asked,
+            watches,
+            sharing,
+            ..
+        } = self;
         loop {
-            let (at, event) = match watches.as_mut_slice() {
-                [] => return std::future::pending().await,
-                [own] => (0, own.event().await),
-                all => any_event(all).await,
+            let event = async {
+                match watches.as_mut_slice() {
+                    [] => std::future::pending().await,
+                    [own] => (0, own.event().await),
+                    all => any_event(all).await,
+                }
+            };
+            let (at, event) = tokio::select! {
+                event = event => event,
+                () = began(sharing.as_mut()) => return,
             };
             if matches!(event, Err(RecvError::Closed)) {
                 return std::future::pending().await;
@@ -400,7 +436,7 @@ impl Notify {
         };
         let others = others.iter().map(|watch| watch.view.tree.clone());
         let others: Vec<Arc<Tree>> = others.collect();
-        cmd::list::tell_names(cx, &own.view.tree, &others, changed).await
+        cmd::list::tell_names(cx, &own.view.tree, &others, &self.asked.elsewhere, changed).await
     }
 
     async fn tell(&mut self, cx: &mut Cx, state: &State) -> Result<(), Failure> {
@@ -468,6 +504,16 @@ impl Notify {
             }
         }
         Ok(())
+    }
+}
+
+/// Waits until somebody begins to share something. Cancel safe.
+async fn began(sharing: Option<&mut Receiver<()>>) {
+    let Some(sharing) = sharing else {
+        return std::future::pending().await;
+    };
+    if sharing.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -464,17 +464,24 @@ pub(crate) struct ChangedNames {
 }
 
 /// Tells them. `others`: what is seen of others' mailboxes, by the names that this user has for them.
+/// `elsewhere`: what is on other servers, and not listed.
 pub(crate) async fn tell_names(
     cx: &mut Cx,
     own: &Tree,
     others: &[Arc<Tree>],
+    elsewhere: &[MailboxName],
     changed: &ChangedNames,
 ) -> Result<(), crate::reply::Failure> {
     if changed.names.is_empty() {
         return Ok(());
     }
-    let mut nodes = nodes(own, &Elsewhere::default());
-    for (name, entry) in others.iter().flat_map(|tree| &tree.mailboxes) {
+    let elsewhere = Elsewhere {
+        names: elsewhere.iter().collect(),
+        listed: false,
+    };
+    let mut nodes = nodes(own, &elsewhere);
+    let others = others.iter().flat_map(|tree| &tree.mailboxes);
+    for (name, entry) in others.filter(|(name, _)| !elsewhere.has(name)) {
         above(&mut nodes, name, |node| {
             !std::mem::replace(&mut node.has_children, true)
         });

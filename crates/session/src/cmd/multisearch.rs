@@ -19,6 +19,7 @@ use crate::cx::Cx;
 use crate::env::Env;
 use crate::notify::Filter;
 use crate::place;
+use crate::referral;
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::{Login, Selected, State};
 use crate::table::key_uses_numbers;
@@ -130,6 +131,11 @@ async fn mailboxes(
         let account = account.clone();
         wanted.insert((account.id(), id), Wanted { name, account });
     };
+    // A mailbox that is on another server is no business of this one (RFC 2193 §3).
+    let is_here = |name: &MailboxName| {
+        let mut elsewhere = referral::mailboxes(&env.mailbox_referrals, &login.name);
+        !elsewhere.any(|there| name == there || name.is_below(there))
+    };
     let mut others = None;
     for filter in scope {
         let mut names = 0;
@@ -155,7 +161,7 @@ async fn mailboxes(
             MailboxFilter::Mailboxes(list) => Filter::Mailboxes(canonical(&list, &mut names)?),
         };
         for (name, entry) in &tree.mailboxes {
-            if filter.matches(name, &tree.subscribed) {
+            if is_here(name) && filter.matches(name, &tree.subscribed) {
                 want(&login.account, entry.id, name.clone());
             }
         }
@@ -168,7 +174,8 @@ async fn mailboxes(
         for other in others.iter().flatten() {
             for (name, entry, rights) in other.visible(&login.who) {
                 // RFC 7377 §2.2: what may not be read is passed over.
-                if rights.contains(Rights::READ) && filter.matches(&name, &tree.subscribed) {
+                let readable = is_here(&name) && rights.contains(Rights::READ);
+                if readable && filter.matches(&name, &tree.subscribed) {
                     want(&other.account, entry.id, name);
                 }
             }
