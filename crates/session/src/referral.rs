@@ -112,7 +112,8 @@ pub(crate) fn mailboxes<'a>(
 }
 
 /// Refuses a command about a mailbox that is on another server, and says where (RFC 2193 §4). Subscriptions
-/// to such mailboxes are kept here.
+/// to such mailboxes are kept here. SELECT and EXAMINE ask [`check_mailbox`] themselves: they leave the selected mailbox
+/// first.
 pub(crate) fn check(cx: &Cx, state: &State, body: &CommandBody) -> Result<(), Failure> {
     use CommandBody as C;
     if cx.env.mailbox_referrals.is_empty() {
@@ -120,7 +121,6 @@ pub(crate) fn check(cx: &Cx, state: &State, body: &CommandBody) -> Result<(), Fa
     }
     match body {
         C::Rename { from, to } => check_rename(cx, state, from, to),
-        C::Select(select) => check_mailbox(cx, state, &select.mailbox),
         C::SetAcl(args) => check_mailbox(cx, state, &args.mailbox),
         C::GetMetadata(args) => check_mailbox(cx, state, &args.mailbox),
         C::Create { mailbox, .. }

@@ -13,6 +13,7 @@ use crate::convert;
 use crate::cx::Cx;
 use crate::flags::FlagWriter;
 use crate::place::Place;
+use crate::referral;
 use crate::reply::{Failure, Outcome, Reply, client_bug};
 use crate::state::{Selected, State};
 use crate::sync;
@@ -35,6 +36,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
         // RFC 7162 §3.2.11: also for clients that enabled nothing.
         cx.untagged_ok(Code::Closed, "Previous mailbox is closed");
     }
+    referral::check_mailbox(cx, state, &args.mailbox)?;
     let login = state.login()?.clone();
     let name = convert::mailbox_name(&args.mailbox)?;
     let place = Place::of(&cx.env, &login, &name).await?;
