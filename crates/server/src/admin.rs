@@ -220,11 +220,10 @@ async fn account_of(mail: &Mail, name: &str) -> Result<AccountId, String> {
 
 /// Why there is no backup, and what to do if the server may not write there.
 fn not_copied(to: &Path, error: &StoreError) -> String {
-    let mut text = format!("{}: {error}", to.display());
     let StoreError::Read { source, .. } = error else {
-        return text;
+        return format!("{}: {error}", to.display());
     };
-    text.push_str(&format!(": {source}"));
+    let mut text = format!("{}: {source}", to.display());
     let cause = source.downcast_ref::<std::io::Error>();
     if cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied) {
         text.push_str(
