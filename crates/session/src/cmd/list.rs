@@ -271,12 +271,7 @@ pub(crate) async fn xlist(
     reference: String,
     pattern: ListPattern,
 ) -> Outcome {
-    let args = List {
-        reference,
-        patterns: vec![pattern],
-        ..List::default()
-    };
-    list(cx, state, args, Answer::Xlist).await
+    list(cx, state, plain(reference, pattern), Answer::Xlist).await
 }
 
 /// RLIST (RFC 2193 §5.1).
@@ -287,12 +282,16 @@ pub(crate) async fn rlist(
     pattern: ListPattern,
 ) -> Outcome {
     check_referrals(cx)?;
-    let args = List {
+    list(cx, state, plain(reference, pattern), Answer::Rlist).await
+}
+
+/// A LIST of before RFC 5258.
+fn plain(reference: String, pattern: ListPattern) -> List {
+    List {
         reference,
         patterns: vec![pattern],
         ..List::default()
-    };
-    list(cx, state, args, Answer::Rlist).await
+    }
 }
 
 /// RLSUB (RFC 2193 §5.2).
