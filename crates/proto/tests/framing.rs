@@ -648,7 +648,8 @@ fn floods_are_read_in_linear_time() {
         run(limits, &[input.as_bytes()]);
         run(limits, &input.as_bytes().chunks(100).collect::<Vec<_>>());
         let time = start.elapsed();
-        assert!(time.as_secs() < 3, "{time:?} for {}…", &input[..20]);
+        // Far above what a slow machine takes, far below what quadratic reading would.
+        assert!(time.as_secs() < 30, "{time:?} for {}…", &input[..20]);
     }
 }
 
