@@ -127,7 +127,7 @@ const SMALL_BYTES: u64 = 1 << 20;
 
 /// Copies messages to a mailbox of another account, where each is a new one: all of them or none. Many go
 /// there by several commits; if one of these fails, what the ones before it copied is expunged again
-/// (RFC 9051 §6.4.7).
+/// (RFC 9051 §6.4.7). Only a crash between two of them leaves a part, of which no OK was told.
 async fn copy_across(
     cx: &mut Cx,
     selected: &Selected,
