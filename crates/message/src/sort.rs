@@ -14,6 +14,9 @@ use crate::subject::base_subject;
 const VERSION: u8 = 1;
 /// Octets kept of a text; longer ones are cut at a character.
 const TEXT_MAX: usize = 255;
+/// Of a base subject as much as a line of a header may hold (RFC 5322 §2.1.1): to compare less would thread and sort
+/// messages together whose subjects differ.
+const SUBJECT_MAX: usize = 998;
 /// References kept: the first, which is the root of the thread, and the newest.
 const REFERENCES_MAX: usize = 32;
 
@@ -82,7 +85,7 @@ impl SortKeys {
         let (cc, _) = first_address(&fields.cc);
         SortKeys {
             sent_date: fields.date.and_then(parse_date),
-            base_subject: cut(base.text),
+            base_subject: cut(base.text, SUBJECT_MAX),
             is_reply: base.is_reply,
             from,
             to,
@@ -95,7 +98,7 @@ impl SortKeys {
         }
     }
 
-    /// The compact form, at most about 1.9 KB, commonly 150 octets.
+    /// The compact form, at most about 2.6 KB, commonly 150 octets.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.push(
@@ -227,7 +230,7 @@ fn first_address(values: &Values<'_>) -> (String, String) {
         }
     }
     let (mailbox, display) = found.unwrap_or_default();
-    (cut(mailbox), cut(display))
+    (cut(mailbox, TEXT_MAX), cut(display, TEXT_MAX))
 }
 
 /// The DISPLAY sort value of an address (RFC 5957 §3).
@@ -238,8 +241,9 @@ fn display(address: Address<'_>) -> String {
     }
     let mailbox = address.mailbox.map(guess_text).unwrap_or_default();
     match address.host {
-        Some(host) if !host.is_empty() => format!("{mailbox}@{}", guess_text(host)),
-        _ => mailbox,
+        // Not NIL, as ENVELOPE has it, also if it is empty.
+        Some(host) => format!("{mailbox}@{}", guess_text(host)),
+        None => mailbox,
     }
 }
 
@@ -267,8 +271,8 @@ fn references(value: &[u8]) -> Vec<MessageIdHash> {
     kept
 }
 
-fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(TEXT_MAX));
+fn cut(mut text: String, octets_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(octets_max));
     text
 }
 
@@ -337,11 +341,11 @@ mod tests {
         }
         header.extend_from_slice(b"\r\n\r\n");
         let keys = SortKeys::of_header(&header);
-        assert_eq!(keys.base_subject.len(), 254);
+        assert_eq!(keys.base_subject.len(), 998);
         assert_eq!(keys.references.len(), REFERENCES_MAX);
         assert_eq!(keys.references[0], MessageIdHash::of(b"0@x"));
         assert_eq!(keys.references.last(), Some(&MessageIdHash::of(b"9999@x")));
-        assert!(keys.encode().len() < 600);
+        assert!(keys.encode().len() < 1_300);
     }
 
     #[test]
