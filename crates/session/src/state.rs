@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Account, AccountId, MailboxId, MailboxName, ModSeq, Rights, Snapshot, Uid, UidSet, UserMailbox,
-    Who,
+    Account, AccountId, Flags, MailboxId, MailboxName, ModSeq, Rights, Snapshot, Uid, UidSet,
+    UserMailbox, Who,
 };
 use tokio::sync::watch;
 
@@ -72,7 +72,11 @@ pub(crate) struct Selected {
     /// The mailbox.
     pub(crate) mailbox: UserMailbox,
     /// Opened by EXAMINE: nothing may be changed.
-    pub(crate) read_only: bool,
+    pub(crate) examined: bool,
+    /// The PERMANENTFLAGS that the client was told.
+    pub(crate) permanent_told: Flags,
+    /// Whether it was told READ-ONLY.
+    pub(crate) read_only_told: bool,
     /// What the user may do with it; all, if it is their own.
     pub(crate) rights: Rights,
     /// The name that it was selected by.
@@ -98,6 +102,34 @@ impl Selected {
         self.mailbox.account().id() == account && self.mailbox.id() == id
     }
 
+    /// Whether nothing of it may be changed.
+    pub(crate) fn read_only(&self) -> bool {
+        let changing = Rights::INSERT
+            | Rights::EXPUNGE
+            | Rights::SEEN
+            | Rights::WRITE
+            | Rights::DELETE_MESSAGES;
+        self.examined || !self.rights.intersects(changing)
+    }
+
+    /// Whether nothing of it may be changed that others can see, which is what READ-ONLY says (RFC 4314
+    /// §5.2). Who has a `\Seen` of their own may change that all the same (RFC 3501 §6.3.1).
+    pub(crate) fn shared_read_only(&self) -> bool {
+        let seen_only = self.mailbox.has_own_seen()
+            && !self.rights.intersects(
+                Rights::INSERT | Rights::EXPUNGE | Rights::WRITE | Rights::DELETE_MESSAGES,
+            );
+        self.read_only() || seen_only
+    }
+
+    /// The flags that may be changed for good (RFC 4314 §5.1.1).
+    pub(crate) fn permanent_flags(&self) -> Flags {
+        match self.read_only() {
+            true => Flags::NONE,
+            false => self.rights.flags(),
+        }
+    }
+
     /// A mailbox that is looked into, but not selected: the client has been told nothing of it.
     pub(crate) fn peek(
         name: MailboxName,
@@ -105,7 +137,9 @@ impl Selected {
         snapshot: Arc<Snapshot>,
     ) -> Selected {
         Selected {
-            read_only: true,
+            examined: true,
+            permanent_told: Flags::NONE,
+            read_only_told: true,
             rights: Rights::READ,
             name,
             changes: mailbox.watch(),
@@ -166,7 +200,7 @@ impl State {
     /// The login and the open mailbox, which may be changed by who has one of these rights.
     pub(crate) fn writable(&mut self, any_of: Rights) -> Result<(&Login, Writable<'_>), Failure> {
         let (login, selected) = self.selected()?;
-        if selected.read_only {
+        if selected.read_only() {
             return Err(crate::table::read_only());
         }
         if !selected.rights.intersects(any_of) {

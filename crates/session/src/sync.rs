@@ -132,11 +132,22 @@ pub(crate) async fn advance(
     }
 }
 
-/// FLAGS and PERMANENTFLAGS again if there are new keywords, before any FETCH names them.
+/// FLAGS and PERMANENTFLAGS again if there are new keywords, before any FETCH names them, or other rights
+/// (RFC 4314 §5.1.1).
 pub(crate) fn tell_keywords(cx: &mut Cx, selected: &mut Selected) {
     let keywords = selected.view.snapshot().keywords().flags();
-    if !selected.view.keywords_told.contains(keywords) {
+    let other_rights = selected.permanent_told != selected.permanent_flags();
+    if other_rights || !selected.view.keywords_told.contains(keywords) {
         tell_flags_defined(cx, selected);
+    }
+    let read_only = selected.shared_read_only();
+    if selected.read_only_told != read_only {
+        selected.read_only_told = read_only;
+        // RFC 9051 §7.1
+        match read_only {
+            true => cx.untagged_ok(Code::ReadOnly, "Read-only"),
+            false => cx.untagged_ok(Code::ReadWrite, "Read-write"),
+        }
     }
 }
 
@@ -147,10 +158,8 @@ pub(crate) fn tell_flags_defined(cx: &mut Cx, selected: &mut Selected) {
     let defined = flags::defined(&keywords, Flags::ALL);
     cx.line(format_args!("* FLAGS ({defined})"));
     // RFC 9051 §6.3.3; RFC 4314 §5.1
-    let may = match selected.read_only {
-        true => Flags::NONE,
-        false => selected.rights.flags(),
-    };
+    let may = selected.permanent_flags();
+    selected.permanent_told = may;
     if may.is_empty() {
         let text = cx.language.text("Read-only");
         cx.line(format_args!("* OK [PERMANENTFLAGS ()] {text}"));
@@ -190,7 +199,7 @@ async fn tell_expunges(cx: &mut Cx, changes: &Changes) -> Result<(), Failure> {
 /// RECENT (RFC 3501 §7.3.2): new messages are recent in the first session that is told of them.
 async fn tell_recent(cx: &mut Cx, selected: &mut Selected) -> Result<(), Failure> {
     let uid_next = selected.view.snapshot().uid_next();
-    let recent = selected.mailbox.recent(uid_next, !selected.read_only);
+    let recent = selected.mailbox.recent(uid_next, !selected.read_only());
     selected.view.add_recent(&recent);
     let count = count_recent(selected).await?;
     cx.line(format_args!("* {count} RECENT"));

@@ -76,9 +76,7 @@ impl Rule {
                 Err(client_bug("Log in first"))
             }
             (Where::Selected, State::Authenticated(_)) => Err(client_bug("Select a mailbox first")),
-            (Where::Selected, State::Selected(_, selected))
-                if self.writes && selected.read_only =>
-            {
+            (Where::Selected, State::Selected(_, selected)) if self.writes && selected.examined => {
                 Err(read_only())
             }
             _ => Ok(()),

@@ -2,6 +2,7 @@
 //!
 //! An owner has all rights to a mailbox, whatever is set: they are listed first, and cannot be taken.
 
+use restante_auth::prepare;
 use restante_mailbox::{Rights, RightsChange, canonical_identifier};
 use restante_proto::types::{
     self as wire, AclEntry, Code, MailboxName, RightsChange as WireChange, SetAcl, UntaggedData,
@@ -105,9 +106,11 @@ pub(crate) async fn list(
     let place = place(&cx.env, state, &mailbox).await?;
     place.entry(Rights::ADMINISTER).await?;
     let all = Rights::ALL.letters();
-    let (required, optional) = match canonical == *place.owner {
-        true => (all.into_bytes(), Vec::new()),
-        false => (Vec::new(), all.bytes().map(|letter| vec![letter]).collect()),
+    let (required, optional) = match canonical.strip_prefix('-') {
+        // Nothing can be taken from the owner.
+        Some(denied) if denied == &*place.owner => (Vec::new(), Vec::new()),
+        _ if canonical == *place.owner => (all.into_bytes(), Vec::new()),
+        _ => (Vec::new(), all.bytes().map(|letter| vec![letter]).collect()),
     };
     cx.data(&UntaggedData::ListRights {
         mailbox,
@@ -137,9 +140,15 @@ async fn place(env: &Env, state: &State, mailbox: &wire::MailboxName) -> Result<
     Place::of(env, state.login()?, &name).await
 }
 
+/// The form in which an identifier is kept. One that SASLprep refuses, or of which it leaves nothing, is BAD
+/// (RFC 4314 §3). The signs before a name are no part of it: they would break its rule of directions.
 fn canonical(identifier: &[u8]) -> Result<String, Failure> {
-    let identifier = std::str::from_utf8(identifier).ok();
-    let canonical = identifier.and_then(canonical_identifier);
+    let unprepared = || client_bug("This cannot be an identifier");
+    let identifier = std::str::from_utf8(identifier).map_err(|_| unprepared())?;
+    let name = identifier.trim_start_matches(['-', '$']);
+    let signs = &identifier[..identifier.len() - name.len()];
+    let prepared = prepare(name).ok_or_else(unprepared)?;
+    let canonical = canonical_identifier(&format!("{signs}{}", prepared.expose()));
     canonical.ok_or_else(|| {
         Reply::no("This cannot be the name of a user or group")
             .code(Code::Cannot)

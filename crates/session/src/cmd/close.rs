@@ -10,7 +10,7 @@ use crate::state::State;
 pub(crate) async fn close(state: &mut State) -> Outcome {
     let (_, selected) = state.selected()?;
     // RFC 4314 §4: who may not expunge closes it all the same.
-    if !selected.read_only && selected.rights.contains(Rights::EXPUNGE) {
+    if !selected.examined && selected.rights.contains(Rights::EXPUNGE) {
         // Messages that this client has not been told of stay, also if they are \Deleted.
         let visible = selected.view.all_uids();
         let what = ExpungeWhat::Deleted(None);

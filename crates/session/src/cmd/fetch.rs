@@ -308,7 +308,7 @@ async fn emails(
             told.reverse();
         }
         // RFC 4314 §4: who may not set it reads on without it.
-        if plan.sets_seen && !selected.read_only && selected.rights.contains(Rights::SEEN) {
+        if plan.sets_seen && !selected.examined && selected.rights.contains(Rights::SEEN) {
             set_seen(cx, selected, &mut told).await?;
         }
         let places = match !plan.needs_rows && told.len() >= PLACES_MIN {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use restante_mailbox::{ModSeq, Rights, TailState, Uid, UidSet, Wanted};
+use restante_mailbox::{Flags, ModSeq, Rights, TailState, Uid, UidSet, Wanted};
 use restante_proto::types::{
     Code, ListAttribute, ListEntry, QResync, Select, SeqSet, UidSet as WireUidSet, UntaggedData,
 };
@@ -55,8 +55,9 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
     let mut selected = Selected {
         url_key_resets: mailbox.url_key_resets(login.account.id()),
         mailbox,
-        // RFC 4314 §5.2
-        read_only: args.read_only || !rights.intersects(changing()),
+        examined: args.read_only,
+        permanent_told: Flags::NONE,
+        read_only_told: false,
         rights,
         name: name.clone(),
         changes,
@@ -97,18 +98,14 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Select) -> Outcome
     if let Some(qresync) = &args.qresync {
         resynchronize(cx, &selected, qresync).await?;
     }
-    let read_only = selected.read_only;
+    let read_only = selected.shared_read_only();
+    selected.read_only_told = read_only;
     *state = State::Selected(login, Box::new(selected));
     Ok(match (read_only, args.read_only) {
         (_, true) => Reply::ok("EXAMINE completed").code(Code::ReadOnly),
         (true, false) => Reply::ok("SELECT completed").code(Code::ReadOnly),
         (false, false) => Reply::ok("SELECT completed").code(Code::ReadWrite),
     })
-}
-
-/// The rights of which one is needed to change anything in a mailbox (RFC 4314 §5.2).
-fn changing() -> Rights {
-    Rights::INSERT | Rights::EXPUNGE | Rights::SEEN | Rights::WRITE | Rights::DELETE_MESSAGES
 }
 
 /// The untagged responses that every SELECT has.
