@@ -45,7 +45,9 @@ fn starttls_with_more_behind_it_is_refused() {
     let mut stream = tcp(server.imap);
     let mut plain = Client::new(Box::new(stream.try_clone().unwrap()));
     let greeting = plain.expect("* OK ");
-    assert!(greeting.contains("STARTTLS"), "{greeting}");
+    // RFC 5550 §3.2: the capabilities stand in the greeting.
+    let told = greeting.starts_with("* OK [CAPABILITY IMAP4rev1 ");
+    assert!(told && greeting.contains("STARTTLS"), "{greeting}");
     stream.write_all(b"a STARTTLS\r\nevil NOOP\r\n").unwrap();
     plain.expect("a BAD");
     stream.write_all(b"b STARTTLS\r\n").unwrap();

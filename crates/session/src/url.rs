@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::str::FromStr;
 
 use restante_mailbox::Uid;
 use restante_proto::decode::{DecodeOptions, decode};
@@ -31,18 +32,22 @@ impl MessageUrl {
         if url.len() > URL_BYTES_MAX {
             return None;
         }
-        let url = std::str::from_utf8(url).ok()?;
-        let at = find(url, ";UID=")?;
+        let url = without_dot_segments(std::str::from_utf8(url).ok()?);
+        let at = find(&url, ";UID=")?;
         let (mailbox, rest) = url.split_at(at);
         let mailbox = mailbox.strip_suffix('/').unwrap_or(mailbox);
         let (mailbox, uid_validity) = match find(mailbox, ";UIDVALIDITY=") {
             Some(at) => {
-                let (mailbox, number) = mailbox.split_at(at);
-                let number = number.get(";UIDVALIDITY=".len()..)?.parse().ok()?;
-                (mailbox, Some(number))
+                let (mailbox, validity) = mailbox.split_at(at);
+                let validity = number(validity.get(";UIDVALIDITY=".len()..)?)?;
+                (mailbox, Some(validity))
             }
             None => (mailbox, None),
         };
+        // Within a name they come with a percent sign: here they begin a query, a fragment, a parameter.
+        if mailbox.contains(['?', '#', ';']) {
+            return None;
+        }
         let mailbox = match mailbox {
             "" => None,
             // An absolute path; with two slashes another server is meant.
@@ -54,22 +59,26 @@ impl MessageUrl {
         let mut parts = rest.split("/;");
         let uid = parts.next()?.get(";UID=".len()..)?;
         let uid = uid.strip_suffix('/').unwrap_or(uid);
-        let uid = Uid::new(uid.parse().ok()?)?;
-        let (mut section, mut partial) = (String::new(), None);
+        let uid = Uid::new(number(uid)?)?;
+        let (mut section, mut partial) = (None, None);
         for part in parts {
             let (name, value) = part.split_once('=')?;
             let value = value.strip_suffix('/').unwrap_or(value);
-            match name {
-                name if name.eq_ignore_ascii_case("SECTION") => section = decoded(value)?,
-                name if name.eq_ignore_ascii_case("PARTIAL") => partial = Some(range(value)?),
-                _ => return None,
+            // RFC 5092 §11: each once, the section first.
+            let first = partial.is_none();
+            if name.eq_ignore_ascii_case("SECTION") && first && section.is_none() {
+                section = Some(decoded(value)?);
+            } else if name.eq_ignore_ascii_case("PARTIAL") && first {
+                partial = Some(range(value)?);
+            } else {
+                return None;
             }
         }
         Some(MessageUrl {
             mailbox,
             uid_validity,
             uid,
-            fetch: fetch(&section, partial)?,
+            fetch: fetch(&section.unwrap_or_default(), partial)?,
         })
     }
 }
@@ -267,9 +276,39 @@ fn fetch(section: &str, partial: Option<(u64, u32)>) -> Option<Fetch> {
 /// `offset[.length]` (RFC 5092 §11 `partial-range`).
 fn range(text: &str) -> Option<(u64, u32)> {
     Some(match text.split_once('.') {
-        Some((from, length)) => (from.parse().ok()?, length.parse().ok()?),
-        None => (text.parse().ok()?, u32::MAX),
+        Some((from, length)) => (number(from)?, number(length)?),
+        None => (number(text)?, u32::MAX),
     })
+}
+
+/// A number is digits, without a sign.
+fn number<N: FromStr>(digits: &str) -> Option<N> {
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
+/// The path without `.` and `..` (RFC 3986 §5.2.4): `/Work/../INBOX/;UID=1` is `/INBOX/;UID=1`.
+fn without_dot_segments(path: &str) -> Cow<'_, str> {
+    let Some(rooted) = path.strip_prefix('/') else {
+        return Cow::Borrowed(path);
+    };
+    let mut kept = Vec::new();
+    let mut segments = rooted.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if is_last {
+                    kept.push("");
+                }
+            }
+            _ => kept.push(segment),
+        }
+    }
+    Cow::Owned(format!("/{}", kept.join("/")))
 }
 
 /// Where `what` begins, in any case.
@@ -336,6 +375,23 @@ mod tests {
             parse("/Entw%C3%BCrfe/2026/;UID=1"),
             Some((Some("Entwürfe/2026".to_owned()), None, 1))
         );
+        let inbox = Some("INBOX".to_owned());
+        for path in [
+            "/./INBOX",
+            "/a/b/../../INBOX",
+            "/../INBOX",
+            "/a/;UID=3/../../INBOX",
+        ] {
+            let url = format!("{path}/;UID=1");
+            assert_eq!(parse(&url), Some((inbox.clone(), None, 1)), "{path}");
+        }
+        let dotted = Some("a/../b..".to_owned());
+        assert_eq!(parse("/a/%2E%2E/b../;UID=1"), Some((dotted, None, 1)));
+        let dots = Some("..".to_owned());
+        assert_eq!(
+            parse("/..;UIDVALIDITY=3/;UID=20"),
+            Some((dots, Some(3), 20))
+        );
         let fields = MessageUrl::parse(b"/INBOX/;UID=1/;SECTION=HEADER.FIELDS%20(Subject%20To)");
         assert_eq!(
             fields.expect("a URL").fetch,
@@ -366,6 +422,18 @@ mod tests {
             "/%C3/;UID=1",
             "/INBOX/;UID=1/;SECTION={3}",
             "/INBOX/;UID=4294967296",
+            "/INBOX/;UID=+1",
+            "/INBOX;UIDVALIDITY=+1/;UID=1",
+            "/INBOX/;UID=1/;PARTIAL=+1",
+            "/INBOX/;UID=1/;PARTIAL=0.0",
+            "/INBOX/;UID=1/;PARTIAL=0.4/;SECTION=1",
+            "/INBOX/;UID=1/;SECTION=1/;SECTION=2",
+            "/INBOX/;UID=1/;PARTIAL=0.4/;PARTIAL=0.5",
+            "/INBOX?ALL/;UID=1",
+            "/INBOX#a/;UID=1",
+            "/INBOX;a/;UID=1",
+            "/foo/;UID=20/..",
+            "../INBOX/;UID=1",
         ] {
             assert_eq!(MessageUrl::parse(bad.as_bytes()), None, "{bad}");
         }

@@ -251,7 +251,7 @@ impl World {
                 "A world for tests".to_owned(),
             )],
             sharing: options.sharing,
-            submission_users: vec!["submit".to_owned()],
+            submission_users: vec!["submit".to_owned(), "submitserver".to_owned()],
             quota_admins: vec!["admin".to_owned()],
             ..Env::new(mail.clone(), users.clone(), down)
         });

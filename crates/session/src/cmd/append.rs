@@ -361,7 +361,7 @@ fn empty() -> Failure {
 
 /// RFC 4469 §4.1. The code names the URL, as far as its grammar can.
 fn bad_url(url: &[u8]) -> Failure {
-    let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b']';
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"]\\".contains(byte);
     let reply = Reply::no("This URL names no message, or no part of one, here");
     match !url.is_empty() && url.iter().all(plain) {
         true => reply.code(Code::BadUrl(url.to_vec())).into(),
