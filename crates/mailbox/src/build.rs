@@ -238,13 +238,16 @@ pub fn store_flags_known(
         Some(visible) => &command.uids.intersect(visible),
         None => &command.uids,
     };
+    let by_name = command.action != FlagAction::Replace;
     let unchanged = Unchanged {
         since: command.unchanged_since.unwrap_or(ModSeq::MAX),
         known: known.filter(|known| {
-            let by_name = command.action != FlagAction::Replace;
-            by_name && same_names(named, known.keywords(), from.keywords())
+            // What was changed after what is known, but not after what the client names, is not known.
+            let is_all = command.unchanged_since <= Some(known.modseq());
+            by_name && is_all && same_names(named, known.keywords(), from.keywords())
         }),
         named,
+        may_exist: !by_name || named.intersects(Flags::SYSTEM),
     };
     let mut built = BuiltStore::default();
     let mut seen = UidSet::new();
@@ -274,6 +277,8 @@ struct Unchanged<'a> {
     since: ModSeq,
     known: Option<&'a Loaded>,
     named: Flags,
+    /// System flags exist in every message (RFC 7162 §3.1.3, example 7).
+    may_exist: bool,
 }
 
 impl Unchanged<'_> {
@@ -283,7 +288,10 @@ impl Unchanged<'_> {
             let before = known.row(uid).filter(|before| before.modseq <= self.since);
             before.is_some_and(|before| before.flags & self.named == flags & self.named)
         };
-        modseq <= self.since || self.known.is_some_and(is_same_in)
+        // 0 asks whether the message has any of these keywords (RFC 7162 §3.1.3, example 8).
+        let is_none =
+            self.since == ModSeq::ZERO && !self.may_exist && !flags.intersects(self.named);
+        modseq <= self.since || is_none || self.known.is_some_and(is_same_in)
     }
 }
 

@@ -222,17 +222,19 @@ impl Mailbox {
     /// # Errors
     /// As [`Mailbox::append`].
     pub async fn store(self: &Arc<Self>, command: &StoreFlags) -> Result<Stored> {
-        self.store_by(command, None).await
+        self.store_by(command, None, None).await
     }
 
-    /// The same; `reader`: whose command it is, of a user who has a `\Seen` of their own.
+    /// The same; `reader`: whose command it is, of a user who has a `\Seen` of their own. `known`: what the
+    /// client knows, as for [`build::store_flags_known`].
     pub(crate) async fn store_by(
         self: &Arc<Self>,
         command: &StoreFlags,
+        known: Option<&Loaded>,
         reader: Option<AccountId>,
     ) -> Result<Stored> {
         let build = |loaded: &Loaded, reader: Option<AsReader<'_>>| {
-            let built = build::store_flags(loaded, command)?;
+            let built = build::store_flags_known(loaded, command, known)?;
             let effects = match reader {
                 Some(reader) => build::stored_by_reader(built.effects, reader, loaded),
                 None => built.effects,

@@ -5,12 +5,12 @@ use std::{ops::Deref, sync::Arc};
 use tokio::sync::watch;
 
 use crate::{
-    build::{ExpungeWhat, StoreFlags},
+    build::{ExpungeWhat, FlagAction, StoreFlags},
     error::Result,
     flags::Flags,
     mailbox::Mailbox,
     ops::{Append, Appended, Expunged, Stored},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, Wanted},
     transfer::{Copied, Other, Replaced, Transfer},
     types::{AccountId, ModSeq, Uid},
     uid_set::UidSet,
@@ -78,7 +78,22 @@ impl UserMailbox {
     /// # Errors
     /// As [`Mailbox::store`].
     pub async fn store(&self, command: &StoreFlags) -> Result<Stored> {
-        self.mailbox.store_by(command, self.reader).await
+        self.mailbox.store_by(command, None, self.reader).await
+    }
+
+    /// As [`UserMailbox::store`]; UNCHANGEDSINCE looks only at the flags that are named, where it can be told
+    /// from what the client was shown whether these were changed (RFC 7162 §3.1.12).
+    ///
+    /// # Errors
+    /// As [`Mailbox::store`].
+    pub async fn store_known(&self, command: &StoreFlags, shown: &Arc<Snapshot>) -> Result<Stored> {
+        if command.unchanged_since.is_none() || command.action == FlagAction::Replace {
+            return self.store(command).await;
+        }
+        let wanted = Wanted::Uids(&command.uids);
+        let known = self.mailbox.ensure(shown, wanted).await?;
+        let known = Some(&known);
+        self.mailbox.store_by(command, known, self.reader).await
     }
 
     /// As [`Mailbox::expunge`].

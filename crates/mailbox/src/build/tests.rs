@@ -218,9 +218,54 @@ fn unchanged_since_looks_at_the_named_flags_if_it_can() {
     // What the client names is older than what this session was told.
     let newer = StoreFlags {
         unchanged_since: Some(ModSeq(1)),
-        ..store
+        ..store.clone()
     };
     let built = store_flags_known(&from, &newer, Some(&known)).expect("builds");
+    assert_eq!(built.refused, set("1:3"));
+    // It is newer than that: what happened between is not known.
+    let newer = StoreFlags {
+        unchanged_since: Some(ModSeq(since.0 + 1)),
+        ..store
+    };
+    let from = then(
+        &from,
+        store_flags(
+            &from,
+            &StoreFlags {
+                action: FlagAction::Remove,
+                ..deleted
+            },
+        )
+        .expect("builds")
+        .effects,
+    );
+    let built = store_flags_known(&from, &newer, Some(&known)).expect("builds");
+    assert_eq!(built.refused, set("1:2"));
+}
+
+#[test]
+fn unchanged_since_zero_asks_for_keywords() {
+    // RFC 7162 §3.1.3, examples 7 and 8: system flags always exist.
+    let from = mailbox(3);
+    let keyword = |uids| command(uids, FlagAction::Add, names(Flags::NONE, &["$MDNSent"]));
+    let from = then(
+        &from,
+        store_flags(&from, &keyword("2")).expect("builds").effects,
+    );
+    let zero = |command| StoreFlags {
+        unchanged_since: Some(ModSeq::ZERO),
+        ..command
+    };
+    let built = store_flags(&from, &zero(keyword("1:3"))).expect("builds");
+    assert_eq!((built.changed, built.refused), (set("1,3"), set("2")));
+    let both = command("1:3", FlagAction::Add, names(Flags::SEEN, &["$MDNSent"]));
+    let built = store_flags(&from, &zero(both)).expect("builds");
+    assert_eq!(built.refused, set("1:3"));
+    let all = StoreFlags {
+        action: FlagAction::Replace,
+        ..keyword("1:3")
+    };
+    let built = store_flags(&from, &zero(all)).expect("builds");
     assert_eq!(built.refused, set("1:3"));
 }
 

@@ -303,13 +303,24 @@ fn select(p: &mut Parser<'_>, read_only: bool) -> Result<CommandBody> {
             }
             b"QRESYNC" => {
                 p.space()?;
-                select.qresync = Some(qresync(p)?);
-                Ok(())
+                once(p, &mut select.qresync, qresync)
             }
             _ => p.syntax("unknown SELECT parameter"),
         })?;
     }
     Ok(CommandBody::Select(select))
+}
+
+/// The value of a parameter that may be given once (RFC 7162 §7).
+fn once<T>(
+    p: &mut Parser<'_>,
+    value: &mut Option<T>,
+    read: impl FnOnce(&mut Parser<'_>) -> Result<T>,
+) -> Result<()> {
+    match value.replace(read(p)?) {
+        Some(_) => p.syntax("a parameter is given twice"),
+        None => Ok(()),
+    }
 }
 
 /// ```abnf
@@ -449,8 +460,7 @@ fn fetch(p: &mut Parser<'_>, set: SetReader) -> Result<CommandBody> {
         p.list(true, |p| match p.word().as_bytes() {
             b"CHANGEDSINCE" => {
                 p.space()?;
-                modifiers.changed_since = Some(p.mod_seq()?);
-                Ok(())
+                once(p, &mut modifiers.changed_since, |p| p.mod_seq())
             }
             b"VANISHED" => {
                 modifiers.vanished = true;
@@ -458,8 +468,7 @@ fn fetch(p: &mut Parser<'_>, set: SetReader) -> Result<CommandBody> {
             }
             b"PARTIAL" => {
                 p.space()?;
-                modifiers.partial = Some(search::partial_range(p)?);
-                Ok(())
+                once(p, &mut modifiers.partial, search::partial_range)
             }
             _ => p.syntax("unknown FETCH modifier"),
         })?;
@@ -491,8 +500,7 @@ fn store(p: &mut Parser<'_>, set: SetReader) -> Result<CommandBody> {
                 return p.syntax("unknown STORE modifier");
             }
             p.space()?;
-            unchanged_since = Some(p.mod_seq()?);
-            Ok(())
+            once(p, &mut unchanged_since, |p| p.mod_seq())
         })?;
         p.space()?;
     }

@@ -43,10 +43,13 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
         visible: Some(selected.view.all_uids()),
         changeable,
     };
-    let stored = selected.mailbox.store(&command).await?;
+    let shown = selected.view.snapshot().clone();
+    let stored = selected.mailbox.store_known(&command, &shown).await?;
     sync::advance(cx, selected, &stored.change.base, false, Tell::Flags).await?;
     let refused = &stored.failed_unchanged_since;
-    if args.silent {
+    // What the client names may be older than this session: then it was not told just now.
+    tell_refused(cx, selected, refused, shown.modseq()).await?;
+    if args.silent && command.unchanged_since.is_none() {
         let after = &stored.change.after;
         sync::advance(cx, selected, after, false, Tell::ModSeqOnly).await?;
     } else {
@@ -55,9 +58,11 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
         let told = asked
             .difference(&selected.view.ghosts())
             .difference(refused);
-        let tell = match args.set.is_uid() {
-            true => Tell::FlagsAndUid,
-            false => Tell::Flags,
+        let tell = match (args.silent, args.set.is_uid()) {
+            // Of a conditional STORE this is not silent, whether anything had to be changed or not (RFC 7162 §3.1.3).
+            (true, _) => Tell::ModSeqOnly,
+            (false, true) => Tell::FlagsAndUid,
+            (false, false) => Tell::Flags,
         };
         sync::tell_flags(cx, selected, &told, tell).await?;
     }
@@ -78,6 +83,27 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
         return Err(expunge_issued());
     }
     Ok(Reply::ok("STORE completed"))
+}
+
+/// The flags of messages that UNCHANGEDSINCE refused, so that the client need not ask for them (RFC 7162 §3.1.3,
+/// examples 6 and 10); those that were changed after `told` it has been told.
+async fn tell_refused(
+    cx: &mut Cx,
+    selected: &Selected,
+    refused: &UidSet,
+    told: ModSeq,
+) -> Result<(), Failure> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let untold: UidSet = {
+        let rows = selected.view.rows(refused).await?;
+        let rows = rows.iter(refused).map(|(_, row)| row);
+        rows.filter(|row| row.modseq <= told)
+            .map(|row| row.uid)
+            .collect()
+    };
+    sync::tell_flags(cx, selected, &untold, Tell::Flags).await
 }
 
 /// As many of the messages as one command may change: those with the highest UIDs.
