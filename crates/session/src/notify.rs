@@ -301,8 +301,11 @@ impl Notify {
         if mailboxes {
             events = events.and(Events::of(EventName::MailboxMetadataChange));
         }
-        let filter = Filter::Personal;
-        let groups = vec![Group { filter, events }];
+        let others = env.sharing.namespaces().filter_map(|prefix| {
+            MailboxName::new(prefix.trim_end_matches(MailboxName::SEPARATOR)).ok()
+        });
+        let filters = [Filter::Personal, Filter::Subtree(others.collect())];
+        let groups = filters.map(|filter| Group { filter, events }).into();
         let notify = Notify::set(env, login, SelectedEvents::none(), groups).await?;
         Ok(Notify {
             metadata_only: true,
@@ -492,7 +495,9 @@ impl Notify {
         for watch in &mut watches[1..] {
             before.push(watch.look(asked, login, &subscribed, &mut changed).await?);
         }
-        self.tell_names(cx, &changed).await?;
+        if !self.metadata_only {
+            self.tell_names(cx, &changed).await?;
+        }
         let looked = self.watches.iter().zip(&before);
         for (old, watch) in looked.filter_map(|(watch, old)| Some((old.as_ref()?, watch))) {
             for (mailbox, entries) in changed_metadata(old, &watch.view, &self.asked) {
@@ -554,13 +559,14 @@ pub(crate) async fn tell(cx: &mut Cx, state: &mut State) -> Result<(), Failure> 
             if reply::is_ours(&error) {
                 tracing::error!(peer = %cx.peer, %error, "NOTIFY cannot go on");
             }
-            match notify.watches.first_mut() {
+            if notify.metadata_only {
                 // It was no NOTIFY: it is tried again at the next sync point.
-                Some(watch) if notify.metadata_only => {
+                for watch in &mut notify.watches {
                     watch.lagged = true;
-                    cx.notify = Some(notify);
                 }
-                _ => overflow(cx),
+                cx.notify = Some(notify);
+            } else {
+                overflow(cx);
             }
             Ok(())
         }

@@ -290,24 +290,24 @@ fn set_acl(p: &mut Parser<'_>) -> Result<CommandBody> {
 /// ```
 /// The examples of RFC 5464 §4.2 have the options after the mailbox; both are taken.
 fn get_metadata(p: &mut Parser<'_>) -> Result<CommandBody> {
-    let (mut max_size, mut depth) = (None, MetadataDepth::Zero);
+    let (mut max_size, mut depth) = (None, None);
     let mut options = |p: &mut Parser<'_>| {
         p.list(false, |p| {
             match p.word().as_bytes() {
-                b"MAXSIZE" => {
+                b"MAXSIZE" if max_size.is_none() => {
                     p.space()?;
                     max_size = Some(p.number64()?);
                 }
-                b"DEPTH" => {
+                b"DEPTH" if depth.is_none() => {
                     p.space()?;
-                    depth = match p.word().as_bytes() {
+                    depth = Some(match p.word().as_bytes() {
                         b"0" => MetadataDepth::Zero,
                         b"1" => MetadataDepth::One,
                         b"INFINITY" => MetadataDepth::Infinity,
                         _ => return p.syntax("expected 0, 1 or infinity"),
-                    };
+                    });
                 }
-                _ => return p.syntax("unknown GETMETADATA option"),
+                _ => return p.syntax("unknown GETMETADATA option, or twice the same"),
             }
             Ok(())
         })?;
@@ -331,7 +331,7 @@ fn get_metadata(p: &mut Parser<'_>) -> Result<CommandBody> {
     Ok(CommandBody::GetMetadata(GetMetadata {
         mailbox,
         max_size,
-        depth,
+        depth: depth.unwrap_or(MetadataDepth::Zero),
         entries,
     }))
 }

@@ -398,7 +398,11 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
                 let rights = node.foreign.map_or(Rights::ALL, |(_, rights)| rights);
                 acl::tell(cx, mailbox.clone(), rights);
             }
-            if let (false, Some(entry)) = (returns.metadata.is_empty(), node.entry) {
+            let readable = node
+                .foreign
+                .is_none_or(|(_, rights)| metadata::may_read(rights));
+            if let (false, Some(entry), true) = (returns.metadata.is_empty(), node.entry, readable)
+            {
                 let (tree, own) = match node.foreign {
                     None => (&tree, true),
                     Some((other, _)) => (&other.tree, false),

@@ -229,6 +229,12 @@ struct Annotated {
     may_set: bool,
 }
 
+/// Whether who has these rights to a mailbox may read what is annotated to it (RFC 5464 §3.3).
+pub(crate) fn may_read(rights: Rights) -> bool {
+    let any_of = Rights::READ | Rights::SEEN | Rights::WRITE | Rights::INSERT | Rights::POST;
+    rights.contains(Rights::LOOKUP) && rights.intersects(any_of)
+}
+
 async fn annotated(
     env: &Env,
     state: &State,
@@ -246,13 +252,12 @@ async fn annotated(
     }
     let name = convert::mailbox_name(mailbox)?;
     let place = Place::of(env, login, &name).await?;
-    // RFC 5464 §3.3; to change what others read asks for more than to read it.
-    let may_set = Rights::WRITE | Rights::INSERT;
-    let any_of = may_set | Rights::READ | Rights::SEEN | Rights::POST;
-    let (tree, entry, rights) = place.entry(any_of).await?;
-    if !rights.contains(Rights::LOOKUP) {
-        return Err(MailError::NoSuchMailbox.into());
+    let (tree, entry, rights) = place.entry(Rights::LOOKUP).await?;
+    if !may_read(rights) {
+        return Err(no_permission());
     }
+    // To change what others read asks for more than to read it.
+    let may_set = Rights::WRITE | Rights::INSERT;
     Ok(Annotated {
         is_own: place.is_own(),
         account: place.account,
