@@ -135,6 +135,10 @@ impl WorldOptions {
                 return Ok(());
             }
             "offers" => return self.offer(value),
+            "other_users" => {
+                self.sharing.other_users = (value != "none").then(|| value.to_owned());
+                return Ok(());
+            }
             "shared_user" => {
                 self.sharing.shared = Some(("Shared".to_owned(), value.to_owned()));
                 return Ok(());
