@@ -203,6 +203,12 @@ impl Asked {
         groups.any(|group| group.filter.reaches(prefix, subscribed))
     }
 
+    /// Whether this client's own command is about a name or something below it.
+    fn is_own(&self, name: &MailboxName) -> bool {
+        let mut names = self.own_names.iter();
+        names.any(|own| own == name || own.is_below(name))
+    }
+
     /// Those of `uids` that others made; `uids` are of the mailbox with this UIDVALIDITY.
     fn of_others(&self, uid_validity: u32, uids: UidSet) -> UidSet {
         let own = self.own_uids.iter().filter(|own| own.0 == uid_validity);

@@ -1,13 +1,15 @@
 //! What each capability allows, so that one which is switched off is refused as well as hidden.
 
 use restante_proto::types::{
-    AppendData, AppendHead, CommandBody, FetchAttribute, List, MessageSet, SearchKey, SearchReturn,
-    SortKey, StatusItem, ThreadAlgorithm, UrlFetch,
+    AppendData, AppendHead, CommandBody, EventGroup, FetchAttribute, List, LiteralHead,
+    MailboxFilter, MessageSet, Notify, NotifyEvent, NotifyEvents, SearchKey, SearchReturn, SortKey,
+    StatusItem, ThreadAlgorithm, UrlFetch,
 };
 
 use crate::capability::mechanism_word;
 use crate::cx::Cx;
 use crate::reply::{Failure, client_bug};
+use crate::url;
 
 /// Refuses a command that needs what is switched off, as if there were no such command or option. Costs
 /// nothing where nothing is.
@@ -41,7 +43,24 @@ pub(crate) fn append(cx: &Cx, head: &AppendHead) -> Result<(), Failure> {
         ("MULTIAPPEND", head.index > 0),
     ];
     let mut needed = needed.into_iter().filter(|(_, needed)| *needed);
-    refuse(needed.find_map(|(word, _)| cx.hides(word).then_some(word)))
+    refuse(needed.find_map(|(word, _)| cx.hides(word).then_some(word)))?;
+    match &head.data {
+        AppendData::Literal(literal) => self::literal(cx, literal),
+        AppendData::Catenate => Ok(()),
+    }
+}
+
+/// The same for the literal of a message: a literal8 is BINARY's (RFC 3516 §4.4), but for the one of
+/// `UTF8 (…)`.
+pub(crate) fn literal(cx: &Cx, literal: &LiteralHead) -> Result<(), Failure> {
+    let binary = literal.literal8 && !literal.utf8;
+    refuse((binary && cx.hides("BINARY")).then_some("BINARY"))
+}
+
+/// The same for a URL of CATENATE.
+pub(crate) fn url(cx: &Cx, url: &[u8]) -> Result<(), Failure> {
+    let partial = url::is_partial(url) && cx.hides("URL-PARTIAL");
+    refuse(partial.then_some("URL-PARTIAL"))
 }
 
 fn refuse(word: Option<&str>) -> Result<(), Failure> {
@@ -149,7 +168,12 @@ fn needs(body: &CommandBody, words: &mut Words) {
             returns_need(esearch.returns.as_ref(), "CONTEXT=SEARCH", words);
             key_needs(&esearch.key, words);
         }
-        C::Notify(_) => words.push("NOTIFY"),
+        C::Notify(notify) => {
+            words.push("NOTIFY");
+            if let Notify::Set { groups, .. } = notify {
+                groups.iter().for_each(|group| group_needs(group, words));
+            }
+        }
         C::GetQuota(_) | C::GetQuotaRoot(_) => words.push("QUOTA"),
         C::SetQuota(_) => words.extend(["QUOTA", "QUOTASET"]),
         C::SetAcl(_)
@@ -160,11 +184,20 @@ fn needs(body: &CommandBody, words: &mut Words) {
         C::GetMetadata(args) => words.push(metadata(args.mailbox.as_str())),
         C::SetMetadata { mailbox, .. } => words.push(metadata(mailbox.as_str())),
         C::UidBatches { .. } => words.push("UIDBATCHES"),
-        C::GenUrlAuth(_) | C::ResetKey { .. } => words.push("URLAUTH"),
+        C::ResetKey { .. } => words.push("URLAUTH"),
+        C::GenUrlAuth(urls) => {
+            words.push("URLAUTH");
+            if urls.iter().any(|(url, _)| url::is_partial(url)) {
+                words.push("URL-PARTIAL");
+            }
+        }
         C::UrlFetch(urls) => {
             words.push("URLAUTH");
             if urls.iter().any(UrlFetch::is_extended) {
                 words.push("URLAUTH=BINARY");
+            }
+            if urls.iter().any(|wanted| url::is_partial(&wanted.url)) {
+                words.push("URL-PARTIAL");
             }
         }
         C::Language(_) => words.push("LANGUAGE"),
@@ -190,6 +223,22 @@ fn metadata(mailbox: &str) -> &'static str {
     match mailbox.is_empty() {
         true => "METADATA-SERVER",
         false => "METADATA",
+    }
+}
+
+/// A hidden METADATA only takes its events away (`cmd/notify.rs`).
+fn group_needs(group: &EventGroup, words: &mut Words) {
+    if matches!(group.mailboxes, MailboxFilter::SubtreeOne(_)) {
+        // RFC 7377 §4
+        words.push("MULTISEARCH");
+    }
+    let NotifyEvents::Events(events) = &group.events else {
+        return;
+    };
+    for event in events {
+        if let NotifyEvent::MessageNew(attributes) = event {
+            attributes.iter().for_each(|item| fetch_needs(item, words));
+        }
     }
 }
 
@@ -263,6 +312,12 @@ fn returns_need(returns: Option<&SearchReturn>, context: &'static str, words: &m
     }
     if returns.update.is_some() || returns.context {
         words.push(context);
+    }
+    let attributes = returns.update.as_deref().unwrap_or_default();
+    if !attributes.is_empty() {
+        // RFC 5465 §7
+        words.push("NOTIFY");
+        attributes.iter().for_each(|item| fetch_needs(item, words));
     }
 }
 

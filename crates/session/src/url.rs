@@ -311,6 +311,13 @@ fn without_dot_segments(path: &str) -> Cow<'_, str> {
     Cow::Owned(format!("/{}", kept.join("/")))
 }
 
+/// Whether a URL asks for a part of what it names by its octets (RFC 5092 §11 `ipartial`).
+pub(crate) fn is_partial(url: &[u8]) -> bool {
+    const PARTIAL: &[u8] = b"/;PARTIAL=";
+    let mut windows = url.windows(PARTIAL.len());
+    windows.any(|window| window.eq_ignore_ascii_case(PARTIAL))
+}
+
 /// Where `what` begins, in any case.
 fn find(text: &str, what: &str) -> Option<usize> {
     let bytes = text.as_bytes().windows(what.len());

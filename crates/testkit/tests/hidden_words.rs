@@ -122,12 +122,22 @@ const ROWS: &[(&str, Then)] = &[
         "URLAUTH=BINARY",
         Refused(&["URLFETCH (imap://alice@h/INBOX/;uid=1;urlauth=anonymous:INTERNAL:00 BINARY)"]),
     ),
-    ("URL-PARTIAL", NoSyntax("a part of a URL, not of a command")),
+    (
+        "URL-PARTIAL",
+        Refused(&[
+            "APPEND INBOX CATENATE (URL \"/INBOX/;UID=1/;PARTIAL=0.5\")",
+            "REPLACE 1 INBOX CATENATE (URL \"/INBOX/;UID=1/;SECTION=1/;partial=3\")",
+            "APPEND INBOX CATENATE (URL imap://a@h/INBOX/;uid=1/;partial=0.1;urlauth=anonymous:INTERNAL:00)",
+            "GENURLAUTH imap://alice@h/INBOX/;uid=1/;partial=0.5;urlauth=anonymous INTERNAL",
+            "URLFETCH imap://alice@h/INBOX/;uid=1/;partial=0.5;urlauth=anonymous:INTERNAL:00",
+        ]),
+    ),
     (
         "CONDSTORE",
         Refused(&[
             "SELECT INBOX (CONDSTORE)",
             "FETCH 1 (MODSEQ)",
+            "NOTIFY SET (SELECTED (MessageNew (MODSEQ) MessageExpunge))",
             "FETCH 1 (FLAGS) (CHANGEDSINCE 1)",
             "STORE 1 (UNCHANGEDSINCE 1) +FLAGS (a)",
             "SEARCH MODSEQ 1",
@@ -171,7 +181,13 @@ const ROWS: &[(&str, Then)] = &[
     ("I18NLEVEL=1", NoSyntax("what SEARCH and SORT do anyway")),
     ("I18NLEVEL=2", Refused(&["COMPARATOR"])),
     ("UIDONLY", NotEnabled),
-    ("MULTISEARCH", Refused(&["ESEARCH IN (personal) ALL"])),
+    (
+        "MULTISEARCH",
+        Refused(&[
+            "ESEARCH IN (personal) ALL",
+            "NOTIFY SET (subtree-one INBOX (MailboxName))",
+        ]),
+    ),
     ("INPROGRESS", NoSyntax("a response code")),
     (
         "WITHIN",
@@ -206,6 +222,11 @@ const ROWS: &[(&str, Then)] = &[
             "FETCH 1 (BINARY[1])",
             "FETCH 1 (BINARY.PEEK[1])",
             "FETCH 1 (BINARY.SIZE[1])",
+            "APPEND INBOX ~{4+}<crlf>a: b",
+            "APPEND INBOX {4+}<crlf>a: b ~{4+}<crlf>a: b",
+            "APPEND INBOX CATENATE (TEXT ~{4+}<crlf>a: b)",
+            "REPLACE 1 INBOX ~{4+}<crlf>a: b",
+            "NOTIFY SET (SELECTED (MessageNew (BINARY.PEEK[1]) MessageExpunge))",
         ]),
     ),
     (
@@ -223,13 +244,20 @@ const ROWS: &[(&str, Then)] = &[
     ),
     (
         "PREVIEW",
-        Refused(&["FETCH 1 (PREVIEW)", "FETCH 1 (PREVIEW (LAZY))"]),
+        Refused(&[
+            "FETCH 1 (PREVIEW)",
+            "FETCH 1 (PREVIEW (LAZY))",
+            "SEARCH RETURN (UPDATE (PREVIEW)) ALL",
+        ]),
     ),
     ("UTF8=ACCEPT", NotEnabled),
     ("UTF8=ONLY", NoSyntax("transcripts/utf8only/hidden")),
     ("JMAPACCESS", Refused(&["GETJMAPACCESS"])),
     ("UNAUTHENTICATE", Refused(&["UNAUTHENTICATE"])),
-    ("NOTIFY", Refused(&["NOTIFY NONE"])),
+    (
+        "NOTIFY",
+        Refused(&["NOTIFY NONE", "SEARCH RETURN (UPDATE (UID)) ALL"]),
+    ),
     ("COMPRESS=DEFLATE", Refused(&["COMPRESS DEFLATE"])),
     ("APPENDLIMIT", Refused(&["STATUS INBOX (APPENDLIMIT)"])),
     (

@@ -251,6 +251,7 @@ impl Taking<'_> {
         for _ in 0..PARTS_MAX {
             match cx.conn.next().await? {
                 Input::Catenate(CatenatePart::Text(literal)) => {
+                    switch::literal(cx, &literal)?;
                     self.grow(cx, &mut room, &draft, before, literal.size)?;
                     take(cx, literal, &mut draft).await?;
                 }
@@ -294,6 +295,7 @@ impl Taking<'_> {
         draft: &mut EmailDraft,
         before: u64,
     ) -> Result<(), Failure> {
+        switch::url(cx, url)?;
         let bad = || bad_url(url);
         let part = match MessageUrl::parse(url) {
             Some(named) => {

@@ -36,7 +36,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: wire::Notify) -> O
         }
         wire::Notify::Set { status, groups } => (status, groups),
     };
-    let (selected, groups) = compile(groups)?;
+    let (selected, groups) = compile(groups, &supported(cx))?;
     let notify = Notify::set(&cx.env, state.login()?, selected, groups).await?;
     let Some(mut notify) = notify else {
         return Err(too_much());
@@ -61,15 +61,29 @@ fn too_much() -> Failure {
         .into()
 }
 
+/// What can be asked for here: annotations have no events where they are switched off.
+fn supported(cx: &Cx) -> Vec<EventName> {
+    let needed = |event: &EventName| match event {
+        EventName::MailboxMetadataChange => Some("METADATA"),
+        EventName::ServerMetadataChange => Some("METADATA-SERVER"),
+        _ => None,
+    };
+    let here = |event: &EventName| needed(event).is_none_or(|word| !cx.hides(word));
+    SUPPORTED.into_iter().filter(here).collect()
+}
+
 /// Checks what is asked for (RFC 5465 §3.1, §5, §6.1, §8).
-fn compile(groups: Vec<EventGroup>) -> Result<(SelectedEvents, Vec<Group>), Failure> {
+fn compile(
+    groups: Vec<EventGroup>,
+    supported: &[EventName],
+) -> Result<(SelectedEvents, Vec<Group>), Failure> {
     if groups.len() > NAMES_MAX {
         return Err(too_much());
     }
     // A NO even where the same command would deserve a BAD.
     let unsupported = |event: &NotifyEvent| match event {
         NotifyEvent::MessageNew(_) => false,
-        NotifyEvent::Named(name) => !SUPPORTED.contains(name),
+        NotifyEvent::Named(name) => !supported.contains(name),
         NotifyEvent::Other(_) => true,
     };
     let mut asked = groups.iter().flat_map(|group| match &group.events {
@@ -78,7 +92,7 @@ fn compile(groups: Vec<EventGroup>) -> Result<(SelectedEvents, Vec<Group>), Fail
     });
     if asked.any(unsupported) {
         let reply = Reply::no("There is no such event here");
-        return Err(reply.code(Code::BadEvent(SUPPORTED.to_vec())).into());
+        return Err(reply.code(Code::BadEvent(supported.to_vec())).into());
     }
     let mut selected = None;
     let mut compiled = Vec::new();

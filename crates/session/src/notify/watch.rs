@@ -130,7 +130,7 @@ pub(super) struct Watch {
     told: Vec<Counts>,
     /// What changed since.
     pending: BTreeMap<MailboxId, Counts>,
-    /// Mailboxes with the names of others that have gone: the client must hear of their UIDVALIDITY.
+    /// Mailboxes whose names stood for others or for none: the client must hear of their UIDVALIDITY.
     renewed: Vec<MailboxId>,
     pub(super) tree_changed: bool,
     /// Some events were lost: everything is looked at.
@@ -304,7 +304,8 @@ impl Watch {
             let what = What {
                 counts: true,
                 uid_validity: true,
-                mod_seq: events.has(EventName::FlagChange) || cx.enabled.condstore(),
+                mod_seq: cx.enabled.condstore()
+                    || (events.has(EventName::FlagChange) && !cx.hides("CONDSTORE")),
                 unseen: false,
             };
             tell_counts(cx, &self.view.tree, counts, what);
@@ -355,10 +356,10 @@ impl Watch {
         }
         let readable = |id| new.tree.by_id(id).is_some() && !new.unreadable.contains(&id);
         self.told.retain(|told| readable(told.id));
-        // A mailbox with a name of before has another UIDVALIDITY, and that is told (RFC 5465 §5.1).
+        // A name that stands for another mailbox than before has another UIDVALIDITY, and that is told
+        // (RFC 5465 §5.1).
         for (name, entry) in &new.tree.mailboxes {
-            let again = old.tree.by_id(entry.id).is_none() && old.tree.get(name).is_some();
-            if again && new.wants(asked, name).has(EventName::FlagChange) {
+            if is_another(&old, &new, asked, name, entry.id) {
                 let tail = self.account.open(entry.id).await?.tail().await?;
                 self.note_tail(asked, entry.id, &tail);
                 self.renewed.push(entry.id);
@@ -438,8 +439,10 @@ impl Watch {
                     None
                 }
             };
+            let is_renewed = renewed.contains(&id);
+            let before = before.filter(|_| !is_renewed);
             // Nothing has come into a new mailbox yet.
-            let is_new = before.is_none() && !renewed.contains(&id);
+            let is_new = before.is_none() && !is_renewed;
             if selected == Some((self.account.id(), id)) || (is_new && now.uid_next == 1) {
                 continue;
             }
@@ -463,6 +466,21 @@ impl Watch {
     }
 }
 
+/// Whether a name stands for another mailbox than the client knows by it, and it wants to hear of that. A
+/// name that was there before may have been gone when it was looked at last: every new mailbox counts.
+fn is_another(old: &View, new: &View, asked: &Asked, name: &MailboxName, id: MailboxId) -> bool {
+    let was = match old.tree.by_id(id) {
+        Some((was, _)) if was == name => return false,
+        was => was.map(|(was, _)| was),
+    };
+    let wants = new.wants(asked, name);
+    // It was told of the mailbox, and is told that it was renamed.
+    let follows =
+        |was| wants.has(EventName::MailboxName) && old.wants(asked, was).has(EventName::FlagChange);
+    let is_own = || asked.is_own(name) || asked.own_names.iter().any(|own| name.is_below(own));
+    wants.has(EventName::FlagChange) && !was.is_some_and(follows) && !is_own()
+}
+
 /// The names to tell, each with the one it had before if it was renamed.
 fn changed_names(
     old: &View,
@@ -474,12 +492,7 @@ fn changed_names(
         new.wants(asked, name).has(event) || old.wants(asked, name).has(event)
     };
     let (old, new) = (&old.tree, &new.tree);
-    let own = |name: &MailboxName| {
-        let names = asked.own_names.iter();
-        names
-            .into_iter()
-            .any(|own| own == name || own.is_below(name))
-    };
+    let own = |name: &MailboxName| asked.is_own(name);
     let mut came_or_went = |name: &MailboxName| {
         for name in [Some(name.clone()), name.parent()].into_iter().flatten() {
             if !own(&name) && wanted(&name, EventName::MailboxName) {
