@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use restante_mailbox::{
     Account, Append, DateTime, EmailDraft, Flags, NewEmail, Reservation, Rights, Uid, UidSet,
-    UserMailbox,
+    UidValidity, UserMailbox,
 };
 use restante_proto::types::{
-    AppendData, AppendHead, CatenatePart, Code, LiteralHead, ReplaceTarget, SetEnd,
+    self as wire, AppendData, AppendHead, CatenatePart, Code, LiteralHead, ReplaceTarget, SetEnd,
 };
 
 use super::fetch::SectionOctets;
@@ -72,17 +72,24 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, head: AppendHead) -> Out
     let (mut appends, _room) = taking.messages(cx, head).await?;
     if let Some(replaced) = replaced {
         let message = appends.pop().ok_or_else(|| client_bug("No message"))?;
-        return replace(cx, &replaced, &mailbox, message).await;
+        return replace(cx, &replaced, (&mailbox, rights), message).await;
     }
     let appended = mailbox.append(appends).await.map_err(try_create)?;
     convert::tell_name(cx, Vec::new(), &given, &name);
     let reply = Reply::ok("APPEND completed");
-    Ok(match convert::wire_uid_validity(appended.uid_validity) {
-        Some(uid_validity) => reply.code(Code::AppendUid {
-            uid_validity,
-            uids: convert::wire_uids(appended.uids.iter().copied()),
-        }),
+    let there = (appended.uid_validity, appended.uids.as_slice());
+    Ok(match append_uid(rights, there) {
+        Some(code) => reply.code(code),
         None => reply,
+    })
+}
+
+/// APPENDUID, for who may read the mailbox: to others it says nothing (RFC 4315 §3).
+fn append_uid(rights: Rights, (uid_validity, uids): (UidValidity, &[Uid])) -> Option<Code> {
+    let uid_validity = convert::wire_uid_validity(uid_validity)?;
+    rights.contains(Rights::READ).then(|| Code::AppendUid {
+        uid_validity,
+        uids: convert::wire_uids(uids.iter().copied()),
     })
 }
 
@@ -143,17 +150,24 @@ async fn replaced(
 }
 
 /// The new message comes and the old one goes. APPENDUID is told before the EXPUNGE (RFC 8508 §4.3).
-async fn replace(cx: &mut Cx, replaced: &Replaced, to: &UserMailbox, message: Append) -> Outcome {
+async fn replace(
+    cx: &mut Cx,
+    replaced: &Replaced,
+    (to, rights): (&UserMailbox, Rights),
+    message: Append,
+) -> Outcome {
     let done = replaced.mailbox.replace(replaced.uid, to, message).await;
     let done = done.map_err(try_create)?;
-    if let Some(uid_validity) = convert::wire_uid_validity(done.uid_validity) {
-        let code = Code::AppendUid {
-            uid_validity,
-            uids: convert::wire_uids([done.uid]),
-        };
+    if let Some(code) = append_uid(rights, (done.uid_validity, &[done.uid])) {
         cx.untagged_ok(code, "Replacement message ready");
     }
-    Ok(Reply::ok("REPLACE completed"))
+    let reply = Reply::ok("REPLACE completed");
+    if cx.enabled.qresync() {
+        // RFC 8508 §4.5: as after UID EXPUNGE.
+        let highest = wire::ModSeq(done.change.after.modseq().0);
+        return Ok(reply.code(Code::HighestModSeq(highest)));
+    }
+    Ok(reply)
 }
 
 /// What is needed to take the messages of a command.

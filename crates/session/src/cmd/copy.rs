@@ -59,10 +59,15 @@ pub(crate) async fn copy(
         copy_uid(&copied.map_err(try_create)?)
     };
     let reply = Reply::ok("COPY completed");
-    Ok(match code {
+    Ok(match code.filter(|_| may_be_told(rights)) {
         Some(code) => reply.code(code),
         None => reply,
     })
+}
+
+/// Whether COPYUID may say what is in the target: only to who may read it (RFC 4315 §3).
+fn may_be_told(rights: Rights) -> bool {
+    rights.contains(Rights::READ)
 }
 
 /// MOVE: the untagged COPYUID comes first (RFC 6851 §4.3), the expunges from the sync point.
@@ -104,7 +109,7 @@ pub(crate) async fn move_to(
         (copy_uid(&moved), moved.source_change.after.modseq())
     };
     let any = code.is_some();
-    if let Some(code) = code {
+    if let Some(code) = code.filter(|_| may_be_told(rights)) {
         cx.untagged_ok(code, "Moved");
     }
     if !set.is_uid() && !gone.is_empty() {
