@@ -124,6 +124,16 @@ impl Filter {
         }
     }
 
+    /// Whether it names this mailbox itself.
+    pub(crate) fn names(&self, name: &MailboxName) -> bool {
+        match self {
+            Filter::Personal | Filter::Subscribed => false,
+            Filter::Mailboxes(names) | Filter::SubtreeOne(names) | Filter::Subtree(names) => {
+                names.contains(name)
+            }
+        }
+    }
+
     /// `subscribed`: what the user is subscribed to.
     pub(crate) fn matches(&self, name: &MailboxName, subscribed: &BTreeSet<MailboxName>) -> bool {
         match self {

@@ -273,12 +273,20 @@ impl Foreign {
         &'a self,
         who: &'a Who,
     ) -> impl Iterator<Item = (MailboxName, &'a Entry, Rights)> {
+        let all = self.all(who);
+        all.filter(|(_, _, rights)| rights.contains(Rights::LOOKUP))
+    }
+
+    /// All mailboxes, also those that the user has no right to know of.
+    pub(crate) fn all<'a>(
+        &'a self,
+        who: &'a Who,
+    ) -> impl Iterator<Item = (MailboxName, &'a Entry, Rights)> {
         self.tree.mailboxes.iter().filter_map(|(name, entry)| {
             let rights = self.tree.rights(entry.id, who);
-            let seen = rights.contains(Rights::LOOKUP);
             // A name that is too long with the prefix cannot be asked for either.
             let name = MailboxName::new(&format!("{}{name}", self.prefix)).ok()?;
-            seen.then_some((name, entry, rights))
+            Some((name, entry, rights))
         })
     }
 }

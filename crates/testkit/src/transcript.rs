@@ -50,7 +50,7 @@
 //!   parentheses and brackets (and quotes, if one follows), remembered: the same text is wanted (or
 //!   sent) where it stands again.
 //! - `compress: A`: A compresses from now on, in both directions; `plain: A`: no longer.
-//! - `wait: MS` lets time pass. `deliver: NAME` puts a message into a mailbox, as LMTP would.
+//! - `wait: MS` lets time pass; `clock: SECONDS` moves the clock ahead that stands still by `limit: clock_s`. `deliver: NAME` puts a message into a mailbox, as LMTP would.
 
 mod parse;
 mod pattern;
@@ -178,6 +178,7 @@ enum Step {
     Anything {
         session: String,
     },
+    Clock(Duration),
     Wait(Duration),
     Deliver(String),
     Compress(String),
@@ -193,7 +194,7 @@ impl Step {
             | Step::Anything { session }
             | Step::Compress(session)
             | Step::Plain(session) => Some(session),
-            Step::Wait(_) | Step::Deliver(_) => None,
+            Step::Wait(_) | Step::Clock(_) | Step::Deliver(_) => None,
         }
     }
 }

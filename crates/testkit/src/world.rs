@@ -8,7 +8,7 @@ use std::time::Duration;
 use restante_auth::sasl::{Credentials, Proof, ScramHash, ScramKeys};
 use restante_mailbox::{
     Append, CheckScope, DateTime, FlagNames, Mail, MailError, MailOptions, MailboxName,
-    QuotaLimits, SpecialUse,
+    ManualClock, QuotaLimits, SpecialUse,
 };
 use restante_session::{
     Answer, Authenticator, Channel, ClientCertificate, Env, Identity, Limits, LoginError, Offers,
@@ -46,6 +46,8 @@ pub struct WorldOptions {
     pub channel: Channel,
     /// Which mailboxes of others can be seen.
     pub sharing: Sharing,
+    /// A clock of the mailboxes that stands still until it is moved.
+    pub clock: Option<ManualClock>,
     /// Put TLS under the connections that count as secure, so that reads and writes come in records.
     pub tls: bool,
 }
@@ -68,6 +70,7 @@ impl Default for WorldOptions {
             offers: Offers::PASSWORDS,
             channel: Channel::default(),
             sharing: Sharing::default(),
+            clock: None,
             tls: false,
         }
     }
@@ -128,6 +131,11 @@ impl WorldOptions {
                         servers: servers.split(',').map(str::to_owned).collect(),
                         users: Vec::new(),
                     });
+                return Ok(());
+            }
+            "clock_s" => {
+                let seconds: i64 = value.parse().map_err(|_| "seconds since 1970")?;
+                self.clock = Some(ManualClock::new(seconds * 1000));
                 return Ok(());
             }
             "jmap_url" => {
@@ -205,6 +213,7 @@ pub struct World {
     env: Arc<Env>,
     users: Arc<Users>,
     shutdown: watch::Sender<bool>,
+    clock: Option<ManualClock>,
     channel: Channel,
     tls: Option<Tls>,
 }
@@ -231,6 +240,9 @@ impl World {
     pub async fn on(store: Store, options: WorldOptions) -> World {
         let mut mail_options = MailOptions::default();
         mail_options.quota = options.quota;
+        if let Some(clock) = &options.clock {
+            mail_options.clock = Arc::new(clock.clone());
+        }
         let mail = Mail::open(store, mail_options)
             .await
             .expect("an empty store opens");
@@ -265,6 +277,7 @@ impl World {
             env,
             users,
             shutdown,
+            clock: options.clock,
             channel: options.channel,
             tls: tls.expect("a certificate can be made"),
         };
@@ -278,6 +291,14 @@ impl World {
             .set_hidden_words(alice, &options.hidden_from_alice);
         hidden.await.expect("words can be hidden");
         world
+    }
+
+    /// Moves the clock of the mailboxes, if it stands still otherwise.
+    pub fn advance_clock(&self, by: Duration) -> bool {
+        if let Some(clock) = &self.clock {
+            clock.advance(by);
+        }
+        self.clock.is_some()
     }
 
     /// The mail of this world.

@@ -109,7 +109,7 @@ fn compress(p: &mut Parser<'_>) -> Result<CommandBody> {
 /// esearch-source-opts = "IN" SP "(" source-mbox [SP "(" scope-options ")"] ")"
 /// source-mbox         = filter-mailboxes *(SP filter-mailboxes)
 /// ```
-fn esearch(p: &mut Parser<'_>) -> Result<CommandBody> {
+pub(super) fn esearch(p: &mut Parser<'_>) -> Result<CommandBody> {
     p.space()?;
     let mut scope = None;
     if p.eat_word(b"IN") {

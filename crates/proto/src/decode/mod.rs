@@ -210,6 +210,8 @@ fn uid(p: &mut Parser<'_>) -> Result<CommandBody> {
         }
         b"SORT" => search::sort(p, true),
         b"THREAD" => search::thread(p, true),
+        // So it stands in the examples of RFC 7377 §2; the answer is in UIDs in any case.
+        b"ESEARCH" => extensions::esearch(p),
         b"REPLACE" => p.syntax("expected a message literal"),
         _ => {
             p.rewind(start);

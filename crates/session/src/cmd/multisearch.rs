@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use restante_mailbox::{Account, AccountId, MailError, MailboxId, MailboxName, Rights, TailState};
 use restante_proto::types::{
-    EsearchCommand, EsearchCorrelator, MailboxFilter, SearchReturn, Tag, UidValidity,
+    EsearchCommand, EsearchCorrelator, MailboxFilter, SearchKey, SearchReturn, Tag, UidValidity,
 };
 
 use super::notify::canonical;
@@ -65,6 +65,9 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
             "Message numbers mean nothing in other mailboxes",
         ));
     }
+    if !only_selected && uses_saved(&args.key) {
+        return Err(client_bug("$ means nothing in other mailboxes"));
+    }
     let login = state.login()?.clone();
     let wanted = mailboxes(&cx.env, state, &login, scope).await?;
     for ((owner, id), Wanted { name, account }) in wanted {
@@ -102,6 +105,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
                 key: args.key.clone(),
                 sorted: None,
                 fetch,
+                now_s: result.now_s,
             };
             updates::keep(cx, login, selected, request, result.found).await?;
         }
@@ -110,6 +114,17 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, args: EsearchCommand) 
         updates::refuse(cx, &tag, "The selected mailbox was not searched");
     }
     Ok(Reply::ok("ESEARCH completed"))
+}
+
+/// Whether `$` occurs in a search key. The decoder bounds the depth.
+fn uses_saved(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::Sequence(set) => set.saved,
+        SearchKey::Uid(set) => set.saved,
+        SearchKey::Not(key) | SearchKey::Fuzzy(key) => uses_saved(key),
+        SearchKey::Or(keys) | SearchKey::And(keys) => keys.iter().any(uses_saved),
+        _ => false,
+    }
 }
 
 /// A mailbox to search.
@@ -172,9 +187,14 @@ async fn mailboxes(
             others = Some(place::foreign(env, login, |_| true).await?);
         }
         for other in others.iter().flatten() {
-            for (name, entry, rights) in other.visible(&login.who) {
-                // RFC 7377 §2.2: what may not be read is passed over.
-                let readable = is_here(&name) && rights.contains(Rights::READ);
+            for (name, entry, rights) in other.all(&login.who) {
+                // RFC 7377 §2.2: what may not be read is passed over, and what may not be looked up unless it is
+                // named itself.
+                let needed = match filter.names(&name) {
+                    true => Rights::READ,
+                    false => Rights::READ | Rights::LOOKUP,
+                };
+                let readable = is_here(&name) && rights.contains(needed);
                 if readable && filter.matches(&name, &tree.subscribed) {
                     want(&other.account, entry.id, name);
                 }

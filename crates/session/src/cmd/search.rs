@@ -100,6 +100,7 @@ async fn search(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Search) -> O
             key,
             sorted: None,
             fetch,
+            now_s: result.now_s,
         };
         updates::keep(cx, login, selected, request, result.found).await?;
     }
@@ -114,6 +115,8 @@ pub(super) struct SearchResult {
     pub(super) picked: Option<UidSet>,
     /// What each scores, if that is told (RFC 6203 §4).
     pub(super) scores: Option<Vec<u8>>,
+    /// By which clock it was found.
+    pub(super) now_s: i64,
 }
 
 /// What is found in a view.
@@ -149,6 +152,7 @@ async fn run_program(
         picked: program.tells_mod_seq.then(|| picked(returns, &found)),
         scores,
         found,
+        now_s: program.now_s,
     })
 }
 
@@ -281,6 +285,7 @@ impl Answer<'_> {
             found,
             picked,
             scores,
+            now_s: _,
         } = self.result;
         let mod_seq = match picked {
             Some(picked) => highest(selected, picked).await?,

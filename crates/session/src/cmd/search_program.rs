@@ -171,6 +171,8 @@ pub(crate) struct Program {
     pub(crate) fuzzy: Vec<FuzzyKey>,
     /// Whether a FUZZY key occurs: messages have scores (RFC 6203 §4).
     pub(crate) is_fuzzy: bool,
+    /// The clock, in seconds since 1970, that OLDER and YOUNGER go by.
+    pub(crate) now_s: i64,
     /// Whether a MODSEQ key occurs: the answer tells the highest (RFC 7162 §3.1.6).
     pub(crate) tells_mod_seq: bool,
 }
@@ -190,6 +192,7 @@ impl Program {
         let key = filters::expand(cx, login, charset, key).await?;
         let mut sets = Vec::new();
         resolve_sets(selected, &key, &mut sets).await?;
+        let now_s = login.account.now_ms().div_euclid(1000);
         let mut compiler = Compiler {
             account: selected.mailbox.account().id(),
             keywords: selected.view.snapshot().keywords(),
@@ -199,7 +202,7 @@ impl Program {
             has_limit: cx.message_limit().is_some(),
             collation: cx.comparator.collation,
             fuzzy: false,
-            now_s: login.account.now_ms().div_euclid(1000),
+            now_s,
             sets: sets.into_iter(),
             program: Program {
                 root: Test::Always(true),
@@ -209,6 +212,7 @@ impl Program {
                 text: Vec::new(),
                 fuzzy: Vec::new(),
                 is_fuzzy: false,
+                now_s,
                 tells_mod_seq: false,
             },
         };

@@ -123,6 +123,7 @@ async fn sort(cx: &mut Cx, state: &mut State, tag: Tag, mut args: Sort) -> Outco
             key,
             sorted: Some((args.criteria, found.uids(&sorted))),
             fetch,
+            now_s: program.now_s,
         };
         updates::keep(cx, login, selected, request, uids).await?;
     }

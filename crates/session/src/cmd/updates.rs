@@ -49,6 +49,10 @@ struct Update {
     /// Numbers and `$` are UIDs (RFC 5267 §4.3), filters are what they were.
     key: SearchKey,
     has_star: bool,
+    /// The seconds of OLDER and YOUNGER: the result changes as time passes.
+    intervals: Vec<u32>,
+    /// By which clock the result is what it is.
+    now_s: i64,
     result: UidSet,
     sorted: Option<Sorted>,
     fetch: Arc<[FetchAttribute]>,
@@ -73,6 +77,8 @@ pub(super) struct Request {
     pub(super) sorted: Option<(Vec<SortCriterion>, Vec<Uid>)>,
     /// What to fetch of new messages.
     pub(super) fetch: Vec<FetchAttribute>,
+    /// By which clock the result was found.
+    pub(super) now_s: i64,
 }
 
 impl Updates {
@@ -142,7 +148,13 @@ pub(super) async fn keep(
 ) -> Result<(), Failure> {
     let key = filters::expand(cx, login, request.charset.as_deref(), request.key).await?;
     let key = without_numbers(selected, key).await?;
+    let mut intervals = Vec::new();
+    put_intervals(&key, &mut intervals);
+    intervals.sort_unstable();
+    intervals.dedup();
     let update = Update {
+        intervals,
+        now_s: request.now_s,
         has_star: has_star(&key),
         correlator: request.correlator,
         uid: request.uid,
@@ -252,12 +264,19 @@ pub(crate) async fn tell_changed(cx: &mut Cx, selected: &mut Selected) -> Result
         false => before.into_iter().chain(last).collect(),
     };
     for mut update in std::mem::take(&mut updates.list) {
-        let again = match update.has_star {
+        let mut again = match update.has_star {
             true => touched.union(&ends),
             false => touched.clone(),
         };
         let login = &updates.login;
-        match renew(cx, login, selected, &mut update, again).await {
+        let renewed = match aged(cx, login, selected, &mut update).await {
+            Ok(aged) => {
+                again = again.union(&aged);
+                renew(cx, login, selected, &mut update, again).await
+            }
+            Err(failure) => Err(failure),
+        };
+        match renewed {
             Ok(new) => {
                 let new = new.intersect(&appended);
                 if !new.is_empty() && !update.fetch.is_empty() {
@@ -288,6 +307,32 @@ fn end_numbers(cx: &mut Cx, updates: &mut Updates) {
             update.uid
         });
     }
+}
+
+/// The messages that have become old enough for OLDER, or too old for YOUNGER, since the result was last looked at
+/// (RFC 5032 §2).
+async fn aged(
+    cx: &mut Cx,
+    login: &Login,
+    selected: &mut Selected,
+    update: &mut Update,
+) -> Result<UidSet, Failure> {
+    let now_s = login.account.now_ms().div_euclid(1000);
+    if update.intervals.is_empty() || now_s <= update.now_s {
+        return Ok(UidSet::new());
+    }
+    // The search has a clock of its own, which may be ahead of this one.
+    let passed = u32::try_from(now_s - update.now_s + 2).unwrap_or(u32::MAX);
+    update.now_s = now_s;
+    let keys = update.intervals.iter().filter_map(|&seconds| {
+        Some(SearchKey::And(vec![
+            SearchKey::Older(NonZeroU32::new(seconds)?),
+            SearchKey::Younger(NonZeroU32::new(seconds.saturating_add(passed))?),
+        ]))
+    });
+    let key = SearchKey::Or(keys.collect());
+    let program = Program::new(cx, login, selected, None, key).await?;
+    search_run::find(cx, selected, &program, false).await
 }
 
 /// Searches some messages again, and tells what that changes. Gives those that came into the result.
@@ -516,6 +561,20 @@ fn key_size(key: &SearchKey) -> usize {
         SearchKey::Not(key) | SearchKey::Fuzzy(key) => key_size(key),
         SearchKey::Or(list) | SearchKey::And(list) => list.iter().map(key_size).sum(),
         _ => 0,
+    }
+}
+
+/// The seconds of OLDER and YOUNGER in a key.
+fn put_intervals(key: &SearchKey, intervals: &mut Vec<u32>) {
+    match key {
+        SearchKey::Older(seconds) | SearchKey::Younger(seconds) => {
+            intervals.push(seconds.get());
+        }
+        SearchKey::Not(key) | SearchKey::Fuzzy(key) => put_intervals(key, intervals),
+        SearchKey::Or(list) | SearchKey::And(list) => {
+            list.iter().for_each(|key| put_intervals(key, intervals));
+        }
+        _ => {}
     }
 }
 

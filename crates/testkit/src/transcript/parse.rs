@@ -47,6 +47,10 @@ impl Transcript {
                         Ok(ms) => Step::Wait(Duration::from_millis(ms)),
                         Err(_) => return failure(number, "wait: wants milliseconds"),
                     },
+                    "clock" => match value.parse() {
+                        Ok(seconds) => Step::Clock(Duration::from_secs(seconds)),
+                        Err(_) => return failure(number, "clock: wants seconds"),
+                    },
                     "compress" => Step::Compress(value.to_owned()),
                     "plain" => Step::Plain(value.to_owned()),
                     "deliver" => Step::Deliver(value.to_owned()),

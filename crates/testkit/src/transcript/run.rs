@@ -159,6 +159,10 @@ impl Run {
                 tokio::time::sleep(*time).await;
                 Ok(())
             }
+            Step::Clock(time) => match self.world.advance_clock(*time) {
+                true => Ok(()),
+                false => failure(line, "the clock does not stand still: limit: clock_s"),
+            },
             Step::Deliver(mailbox) => {
                 let text = b"Subject: News\r\n\r\nText\r\n";
                 let delivered = self.world.message(mailbox, &[], None, text).await;
