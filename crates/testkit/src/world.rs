@@ -46,6 +46,8 @@ pub struct WorldOptions {
     pub channel: Channel,
     /// Which mailboxes of others can be seen.
     pub sharing: Sharing,
+    /// The operator's annotations.
+    pub server_annotations: Vec<(String, String)>,
     /// A clock of the mailboxes that stands still until it is moved.
     pub clock: Option<ManualClock>,
     /// Put TLS under the connections that count as secure, so that reads and writes come in records.
@@ -71,6 +73,10 @@ impl Default for WorldOptions {
             channel: Channel::default(),
             sharing: Sharing::default(),
             clock: None,
+            server_annotations: vec![(
+                "/shared/comment".to_owned(),
+                "A world for tests".to_owned(),
+            )],
             tls: false,
         }
     }
@@ -131,6 +137,12 @@ impl WorldOptions {
                         servers: servers.split(',').map(str::to_owned).collect(),
                         users: Vec::new(),
                     });
+                return Ok(());
+            }
+            "server_annotation" => {
+                let (name, value) = value.split_once('=').ok_or("NAME=VALUE")?;
+                self.server_annotations
+                    .push((name.to_owned(), value.to_owned()));
                 return Ok(());
             }
             "clock_s" => {
@@ -262,10 +274,7 @@ impl World {
             mailbox_referrals: options.mailbox_referrals,
             utf8_only: options.utf8_only,
             jmap_url: options.jmap_url,
-            server_annotations: vec![(
-                "/shared/comment".to_owned(),
-                "A world for tests".to_owned(),
-            )],
+            server_annotations: options.server_annotations,
             sharing: options.sharing,
             submission_users: vec!["submit".to_owned(), "submitserver".to_owned()],
             quota_admins: vec!["admin".to_owned()],

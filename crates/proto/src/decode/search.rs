@@ -4,7 +4,7 @@ use super::fetch;
 use super::parser::{Parser, Result};
 use crate::types::{
     CommandBody, EntryType, ModSeqEntry, PartialRange, Search, SearchKey, SearchReturn, Sort,
-    SortCriterion, SortKey, Thread, ThreadAlgorithm,
+    SortCriterion, SortKey, Thread, ThreadAlgorithm, is_atom_char,
 };
 
 /// ```abnf
@@ -219,9 +219,20 @@ fn key_with_argument(p: &mut Parser<'_>, word: &[u8]) -> Result<SearchKey> {
         b"MODSEQ" => mod_seq(p)?,
         b"EMAILID" => SearchKey::EmailId(p.object_id()?),
         b"THREADID" => SearchKey::ThreadId(p.object_id()?),
-        b"FILTER" => SearchKey::Filter(p.astring_owned()?),
+        b"FILTER" => SearchKey::Filter(filter_name(p)?),
         _ => return p.syntax("unknown search key"),
     })
+}
+
+/// `filter-name = 1*<any ATOM-CHAR except "/">` (RFC 5466 §4), also as a string. Any other would have to stand in a
+/// response code.
+fn filter_name(p: &mut Parser<'_>) -> Result<Vec<u8>> {
+    let name = p.astring_owned()?;
+    let fits = |byte: &u8| is_atom_char(*byte) && *byte != b'/';
+    match !name.is_empty() && name.iter().all(fits) {
+        true => Ok(name),
+        false => p.syntax("no name of a filter"),
+    }
 }
 
 /// ```abnf

@@ -89,11 +89,18 @@ fn parse(value: &[u8]) -> Option<SearchKey> {
     (!key_uses_numbers(&key)).then_some(key)
 }
 
-/// Whether an annotation can be what it is named: a filter must be a whole search (RFC 5466 §3.2).
-pub(super) fn check(entry: &str, value: &[u8]) -> Result<(), Failure> {
-    let name = ROOTS.iter().find_map(|root| entry.strip_prefix(root));
-    match name {
-        Some(_) if parse(value).is_none() => {
+/// Whether an annotation can be what it is named: a filter must be a whole search (RFC 5466 §3.2), and nobody in
+/// particular changes filters (§5).
+pub(super) fn check(entry: &str, value: Option<&[u8]>, is_anonymous: bool) -> Result<(), Failure> {
+    if !ROOTS.iter().any(|root| entry.starts_with(root)) {
+        return Ok(());
+    }
+    if is_anonymous {
+        let reply = Reply::no("Filters are not for guests to change");
+        return Err(reply.code(Code::NoPerm).into());
+    }
+    match value {
+        Some(value) if parse(value).is_none() => {
             let text = "A filter must be a whole search, without message numbers";
             Err(Reply::no(text).code(Code::Cannot).into())
         }

@@ -74,6 +74,7 @@ pub(crate) async fn set(
     entries: Vec<MetadataEntry>,
 ) -> Outcome {
     let most = cx.env.limits.annotation_bytes_max;
+    let is_anonymous = state.login()?.is_anonymous;
     let mut changes: Vec<mail::MetadataEntry> = Vec::with_capacity(entries.len());
     for MetadataEntry { name, value } in entries {
         let name = entry(&name, true)?;
@@ -82,9 +83,7 @@ pub(crate) async fn set(
             let code = Code::Metadata(MetadataCode::MaxSize(most as u64));
             return Err(Reply::no("The value is too large").code(code).into());
         }
-        if let Some(value) = &value {
-            filters::check(&name, value)?;
-        }
+        filters::check(&name, value.as_deref(), is_anonymous)?;
         // The last of several values for one entry holds.
         changes.retain(|(before, _)| **before != *name);
         changes.push((name.into(), value.map(Into::into)));

@@ -186,10 +186,11 @@ impl Program {
         charset: Option<&str>,
         key: SearchKey,
     ) -> Result<Program, Failure> {
+        // First: with FILTER, an unknown charset is BAD (RFC 5466 §3.1).
+        let key = filters::expand(cx, login, charset, key).await?;
         if let Some(charset) = charset {
             check_charset(cx, charset)?;
         }
-        let key = filters::expand(cx, login, charset, key).await?;
         let mut sets = Vec::new();
         resolve_sets(selected, &key, &mut sets).await?;
         let now_s = login.account.now_ms().div_euclid(1000);
