@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_normalization::{UnicodeNormalization, char::is_public_assigned, is_nfc};
 
 /// The name of a mailbox: UTF-8 in NFC, `/` between components, `INBOX` in capitals.
 ///
@@ -26,6 +26,10 @@ pub enum NameError {
     /// The name has a control character (RFC 9051 §5.1, RFC 5198 §2).
     #[error("a mailbox name cannot contain control characters")]
     Control,
+    /// The name of a new mailbox has what Unicode has no character for, or begins with a byte order
+    /// mark (RFC 9051 §5.1, RFC 5198 §2).
+    #[error("a new mailbox's name can have only characters that Unicode has")]
+    Unassigned,
 }
 
 impl MailboxName {
@@ -74,6 +78,20 @@ impl MailboxName {
             return Ok(Self(format!("INBOX{}", &name[first.len()..]).into()));
         }
         Ok(Self(name.into()))
+    }
+
+    /// Whether a new mailbox can have this name. Old ones may have others: what Unicode assigns in
+    /// time might have another normal form than it has now.
+    ///
+    /// # Errors
+    /// [`NameError::Unassigned`].
+    pub fn check_new(&self) -> Result<(), NameError> {
+        let private_use = |c| matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}');
+        let is_character = |c: char| c.is_ascii() || is_public_assigned(c) || private_use(c);
+        match self.0.starts_with('\u{feff}') || !self.0.chars().all(is_character) {
+            true => Err(NameError::Unassigned),
+            false => Ok(()),
+        }
     }
 
     /// Text in the normal form of names, for comparing: a pattern, say.
@@ -180,6 +198,22 @@ mod tests {
             (&long, NameError::TooLong),
         ] {
             assert_eq!(MailboxName::new(given), Err(error), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn new_names_have_characters_of_unicode() {
+        for (given, is_new) in [
+            ("Entw\u{fc}rfe", true),
+            ("Mail \u{1f4e7} \u{f8ff} \u{200d}", true),
+            ("a\u{feff}", true),
+            ("\u{feff}a", false),
+            ("a\u{378}", false),
+            ("a\u{ffff}", false),
+            ("\u{10ffff}", false),
+        ] {
+            let name = MailboxName::new(given).unwrap();
+            assert_eq!(name.check_new().is_ok(), is_new, "{given:?}");
         }
     }
 

@@ -381,7 +381,7 @@ fn searches() -> impl Strategy<Value = CommandBody> {
 }
 
 fn mailboxes() -> impl Strategy<Value = CommandBody> {
-    let items = || some(prop::sample::select(StatusItem::ALL.to_vec()), 1..4);
+    let items = || prop::sample::subsequence(StatusItem::ALL.to_vec(), 1..4);
     let special_use = some(prop::sample::select(SpecialUse::ALL.to_vec()), 0..3);
     let pattern = || "[a-z%*/é]{1,6}".prop_map(ListPattern);
     let select = any::<[bool; 4]>().prop_map(|[subscribed, remote, recursive, special_use]| {

@@ -18,6 +18,14 @@ pub(crate) fn mailbox_name(name: &wire::MailboxName) -> Result<MailboxName, Fail
     MailboxName::new(name.as_str()).map_err(|error| Failure::Mail(MailError::Name(error)))
 }
 
+/// The same of a mailbox that is to be made, which may have fewer.
+pub(crate) fn new_mailbox_name(name: &wire::MailboxName) -> Result<MailboxName, Failure> {
+    let name = mailbox_name(name)?;
+    name.check_new()
+        .map_err(|error| Failure::Mail(MailError::Name(error)))?;
+    Ok(name)
+}
+
 /// A mailbox's name for a response.
 pub(crate) fn wire_name(name: &MailboxName) -> wire::MailboxName {
     wire::MailboxName::new(name.as_str())

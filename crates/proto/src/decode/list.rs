@@ -1,7 +1,7 @@
 //! LIST and LSUB (RFC 9051 §6.3.9, RFC 3501 §6.3.9, RFC 5258).
 
 use super::parser::{Parser, Result};
-use super::status_item;
+use super::status_items;
 use crate::types::{CommandBody, List, ListPattern, ListReturn, ListSelect};
 
 /// ```abnf
@@ -20,7 +20,7 @@ pub(super) fn list(p: &mut Parser<'_>) -> Result<CommandBody> {
     p.space()?;
     if p.peek() == Some(b'(') {
         list.pattern_list = true;
-        list.patterns = p.list(true, pattern)?;
+        list.patterns = p.list(false, pattern)?;
     } else {
         list.patterns.push(pattern(p)?);
     }
@@ -130,7 +130,7 @@ fn return_options(p: &mut Parser<'_>) -> Result<ListReturn> {
             b"MYRIGHTS" => returns.my_rights = true,
             b"STATUS" => {
                 p.space()?;
-                returns.status = p.list(false, status_item)?;
+                returns.status = status_items(p)?;
             }
             b"METADATA" => {
                 p.space()?;

@@ -361,21 +361,23 @@ fn qresync(p: &mut Parser<'_>) -> Result<QResync> {
 /// ```
 fn create(p: &mut Parser<'_>) -> Result<CommandBody> {
     let mailbox = mailbox_argument(p)?;
-    let mut special_use = Vec::new();
+    let mut special_use = None;
     if !p.only_spaces_left() {
         p.space()?;
-        p.list(true, |p| {
+        p.list(false, |p| {
             if !p.eat_word(b"USE") {
                 return p.syntax("unknown CREATE parameter");
             }
             p.space()?;
-            special_use = p.list(true, use_attribute)?;
-            Ok(())
+            match special_use.replace(p.list(true, use_attribute)?) {
+                None => Ok(()),
+                Some(_) => p.syntax("USE is told twice"),
+            }
         })?;
     }
     Ok(CommandBody::Create {
         mailbox,
-        special_use,
+        special_use: special_use.unwrap_or_default(),
     })
 }
 
@@ -402,15 +404,31 @@ fn rename(p: &mut Parser<'_>) -> Result<CommandBody> {
 fn status(p: &mut Parser<'_>) -> Result<CommandBody> {
     let mailbox = mailbox_argument(p)?;
     p.space()?;
-    let items = p.list(false, status_item)?;
+    let items = status_items(p)?;
     Ok(CommandBody::Status { mailbox, items })
+}
+
+/// ```abnf
+/// "(" status-att *(SP status-att) ")"
+/// ```
+/// What is asked for twice is told once.
+pub(crate) fn status_items(p: &mut Parser<'_>) -> Result<Vec<StatusItem>> {
+    let mut items: Vec<StatusItem> = Vec::new();
+    p.list(false, |p| {
+        let item = status_item(p)?;
+        if !items.contains(&item) {
+            items.push(item);
+        }
+        Ok(())
+    })?;
+    Ok(items)
 }
 
 /// ```abnf
 /// status-att =  "MESSAGES" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN" / "DELETED" / "SIZE"
 /// status-att =/ "RECENT" / "HIGHESTMODSEQ" / "APPENDLIMIT" / "MAILBOXID" / "DELETED-STORAGE"
 /// ```
-pub(crate) fn status_item(p: &mut Parser<'_>) -> Result<StatusItem> {
+fn status_item(p: &mut Parser<'_>) -> Result<StatusItem> {
     let word = p.word();
     let found = StatusItem::ALL
         .into_iter()

@@ -591,13 +591,15 @@ impl<'a> Parser<'a> {
         self.mailbox_from(&name)
     }
 
+    fn decoded_name(&self, name: &[u8]) -> std::result::Result<MailboxName, MailboxNameError> {
+        match self.utf8 {
+            true => MailboxName::from_utf8(name),
+            false => MailboxName::from_mutf7(name),
+        }
+    }
+
     fn mailbox_from(&self, name: &[u8]) -> Result<MailboxName> {
-        let name = if self.utf8 {
-            MailboxName::from_utf8(name)
-        } else {
-            MailboxName::from_mutf7(name)
-        };
-        name.or_else(|error| {
+        self.decoded_name(name).or_else(|error| {
             let message = match error {
                 MailboxNameError::NotCanonical => "mailbox name is not canonical modified UTF-7",
                 MailboxNameError::NotUtf8 => "mailbox name is not UTF-8",
@@ -608,12 +610,17 @@ impl<'a> Parser<'a> {
     }
 
     /// A mailbox name that is only a part of one (reference) or has wildcards: decoded alike, but
-    /// `inbox` stays as it is.
+    /// `inbox` stays as it is. What could be part of no name becomes U+0000, which is part of none either:
+    /// nothing matches it, and that is no error (RFC 9051 §6.3.9).
     pub(crate) fn mailbox_text(&mut self, name: &[u8]) -> Result<String> {
         if name.eq_ignore_ascii_case(b"INBOX") {
             return Ok(String::from_utf8_lossy(name).into_owned());
         }
-        self.mailbox_from(name).map(|name| name.as_str().to_owned())
+        match self.decoded_name(name) {
+            Ok(name) => Ok(name.as_str().to_owned()),
+            Err(MailboxNameError::NotCanonical | MailboxNameError::Control) => Ok("\0".to_owned()),
+            Err(MailboxNameError::NotUtf8) => self.mailbox_from(name).map(|_| String::new()),
+        }
     }
 
     /// ```abnf

@@ -11,7 +11,7 @@ pub struct List {
     pub select: Option<ListSelect>,
     /// The reference name, in UTF-8.
     pub reference: String,
-    /// The patterns; one in the basic form. Empty only if the client sent `()`.
+    /// The patterns; one in the basic form.
     pub patterns: Vec<ListPattern>,
     /// Whether the patterns stood in parentheses.
     pub pattern_list: bool,

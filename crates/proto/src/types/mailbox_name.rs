@@ -41,8 +41,12 @@ impl MailboxName {
         }
     }
 
-    /// The name that a client without UTF8=ACCEPT or IMAP4rev2 sent (RFC 3501 §5.1.3).
+    /// The name that a client without UTF8=ACCEPT or IMAP4rev2 sent (RFC 3501 §5.1.3). What is not ASCII
+    /// can only be meant as UTF-8 (RFC 9755 §3).
     pub fn from_mutf7(name: &[u8]) -> Result<Self, MailboxNameError> {
+        if !name.is_ascii() {
+            return Self::from_utf8(name);
+        }
         if name.iter().all(|b| matches!(b, b' '..=b'~') && *b != b'&') {
             // Plain ASCII: no decoding.
             return Self::from_utf8(name);
@@ -93,6 +97,12 @@ mod tests {
         assert!(MailboxName::from_mutf7(b"iNbOx").unwrap().is_inbox());
         assert!(!MailboxName::from_mutf7(b"inbox/x").unwrap().is_inbox());
         assert_eq!(MailboxName::from_mutf7(b"&AOk-").unwrap().as_str(), "é");
+        let raw = MailboxName::from_mutf7("é&AOk-".as_bytes()).unwrap();
+        assert_eq!(raw.as_str(), "é&AOk-");
+        assert_eq!(
+            MailboxName::from_mutf7(b"\xff"),
+            Err(MailboxNameError::NotUtf8)
+        );
         assert_eq!(
             MailboxName::from_mutf7(b"a&b"),
             Err(MailboxNameError::NotCanonical)

@@ -291,13 +291,14 @@ fn lists() {
     );
     assert_eq!(returns(""), ListReturn::default());
     assert!(list("LIST () \"\" %").is_extended());
-    assert!(list("LIST \"\" () RETURN ()").patterns.is_empty());
+    assert_eq!(list("LIST \"\" (\"\") RETURN ()").patterns.len(), 1);
     for bad in [
         "LIST",
         "LIST \"\"",
         "LIST (RECURSIVEMATCH) \"\" *",
         "LIST (REMOTE RECURSIVEMATCH) \"\" *",
         "LIST (FOO) \"\" *",
+        "LIST \"\" ()",
         "LIST \"\" * RETURN",
         "LIST \"\" * RETURN (FOO)",
         "LIST \"\" * RETURN (STATUS)",

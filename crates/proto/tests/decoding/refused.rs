@@ -66,10 +66,6 @@ fn errors_have_tag_kind_and_place() {
         DecodeErrorKind::MailboxName
     );
     assert_eq!(
-        error("a1 SELECT \"\u{e9}\"").error.kind,
-        DecodeErrorKind::MailboxName
-    );
-    assert_eq!(
         error("a1 CREATE x (USE (\\Foo))").error.kind,
         DecodeErrorKind::SpecialUse
     );

@@ -26,7 +26,7 @@ pub(crate) async fn run(
             Some(one) => uses = uses | one,
         }
     }
-    let name = convert::mailbox_name(&mailbox)?;
+    let name = convert::new_mailbox_name(&mailbox)?;
     let place = Place::of(&cx.env, login, &name).await?;
     let tree = place.account.tree().await?;
     if !place.rights_above(&tree).contains(Rights::CREATE) {

@@ -38,10 +38,10 @@ struct Node<'t> {
     remote: bool,
     subscribed: bool,
     has_children: bool,
-    /// A name below it is subscribed, or has a special use.
+    /// A name below it is subscribed.
     subscribed_below: bool,
-    special_use_below: bool,
-    /// A name below it is selected, but the pattern does not match it.
+    /// A name below it is selected; the pattern does not match one of them.
+    selected_below: bool,
     unlisted_below: bool,
 }
 
@@ -92,13 +92,9 @@ fn nodes<'t>(tree: &'t Tree, elsewhere: &Elsewhere<'_>) -> BTreeMap<MailboxName,
         .clone()
         .map(|(name, entry)| (name.clone(), node(entry)))
         .collect();
-    for (name, entry) in own {
-        let special_use = !entry.special_use.is_empty();
+    for (name, _) in own {
         above(&mut nodes, name, |node| {
-            let news = !node.has_children || (special_use && !node.special_use_below);
-            node.has_children = true;
-            node.special_use_below |= special_use;
-            news
+            !std::mem::replace(&mut node.has_children, true)
         });
     }
     let remote = elsewhere.names.iter().filter(|_| elsewhere.listed);
@@ -163,6 +159,12 @@ impl<'t> Node<'t> {
         self.entry.filter(|_| self.foreign.is_none())
     }
 
+    /// Not one of another user's that may only be looked up (RFC 5819 §2; RFC 4314 §4).
+    fn may_be_read(&self) -> bool {
+        self.foreign
+            .is_none_or(|(_, rights)| rights.contains(Rights::READ))
+    }
+
     /// A mailbox, or the parent of one.
     fn is_listed(&self) -> bool {
         self.entry.is_some() || self.remote || self.has_children
@@ -178,6 +180,8 @@ impl<'t> Node<'t> {
                 // What clients of before RFC 5258 know.
                 attributes.push(ListAttribute::NoSelect);
             }
+        } else if !self.may_be_read() {
+            attributes.push(ListAttribute::NoSelect);
         }
         if tell_subscribed && self.subscribed {
             attributes.push(ListAttribute::Subscribed);
@@ -365,14 +369,17 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
         patterns.any(|pattern| pattern.matches(name.as_str()))
     };
     if select.recursive_match {
-        let unlisted: Vec<MailboxName> = nodes
+        let selected: Vec<(MailboxName, bool)> = nodes
             .iter()
-            .filter(|(name, node)| own(&select, node) && !matches(name))
-            .map(|(name, _)| name.clone())
+            .filter(|(_, node)| own(&select, node))
+            .map(|(name, _)| (name.clone(), !matches(name)))
             .collect();
-        for name in &unlisted {
-            above(&mut nodes, name, |node| {
-                !std::mem::replace(&mut node.unlisted_below, true)
+        for (name, unlisted) in selected {
+            above(&mut nodes, &name, |node| {
+                let news = !node.selected_below || (unlisted && !node.unlisted_below);
+                node.selected_below = true;
+                node.unlisted_below |= unlisted;
+                news
             });
         }
     }
@@ -411,9 +418,7 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
             }
             let account = match node.foreign {
                 None => Some(&login.account),
-                Some((other, rights)) => {
-                    Some(&other.account).filter(|_| rights.contains(Rights::READ))
-                }
+                Some((other, _)) => Some(&other.account).filter(|_| node.may_be_read()),
             };
             if let (false, Some(entry), Some(account)) =
                 (returns.status.is_empty(), node.entry, account)
@@ -433,11 +438,11 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
 fn selects(select: &ListSelect, node: &Node<'_>) -> Option<Vec<ListExtended>> {
     let own = own(select, node);
     let mut below = Vec::new();
-    if select.recursive_match {
-        if select.subscribed && node.subscribed_below {
+    if node.selected_below {
+        if select.subscribed {
             below.push(ChildInfo::Subscribed);
         }
-        if select.special_use && node.special_use_below {
+        if select.special_use {
             below.push(ChildInfo::SpecialUse);
         }
     }
@@ -560,6 +565,7 @@ pub(crate) async fn lsub(
     }))
 }
 
+/// They are prepared; those that are empty match nothing, whatever the reference is (RFC 5258 §3).
 fn patterns(reference: &str, patterns: &[ListPattern]) -> Option<Vec<Pattern>> {
     if patterns.len() > PATTERNS_MAX {
         return None;
@@ -567,6 +573,7 @@ fn patterns(reference: &str, patterns: &[ListPattern]) -> Option<Vec<Pattern>> {
     Some(
         patterns
             .iter()
+            .filter(|pattern| !pattern.0.is_empty())
             .map(|pattern| Pattern::new(reference, &pattern.0))
             .collect(),
     )

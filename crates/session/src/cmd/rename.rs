@@ -19,7 +19,10 @@ pub(crate) async fn run(
     to: MailboxName,
 ) -> Outcome {
     let login = state.login()?;
-    let (old, new) = (convert::mailbox_name(&from)?, convert::mailbox_name(&to)?);
+    let (old, new) = (
+        convert::mailbox_name(&from)?,
+        convert::new_mailbox_name(&to)?,
+    );
     let source = Place::of(&cx.env, login, &old).await?;
     let target = Place::of(&cx.env, login, &new).await?;
     if !Arc::ptr_eq(&source.account, &target.account) {
