@@ -132,12 +132,13 @@ pub(crate) async fn advance(
     }
 }
 
-/// FLAGS and PERMANENTFLAGS again if there are new keywords, before any FETCH names them, or other rights
-/// (RFC 4314 §5.1.1).
+/// FLAGS and PERMANENTFLAGS again if there are new keywords, before any FETCH names them, other rights
+/// (RFC 4314 §5.1.1), or no room for more keywords (RFC 9051 §7.1).
 pub(crate) fn tell_keywords(cx: &mut Cx, selected: &mut Selected) {
     let keywords = selected.view.snapshot().keywords().flags();
     let other_rights = selected.permanent_told != selected.permanent_flags();
-    if other_rights || !selected.view.keywords_told.contains(keywords) {
+    let other_room = selected.view.room_told != has_room(selected);
+    if other_rights || other_room || !selected.view.keywords_told.contains(keywords) {
         tell_flags_defined(cx, selected);
     }
     let read_only = selected.shared_read_only();
@@ -151,10 +152,18 @@ pub(crate) fn tell_keywords(cx: &mut Cx, selected: &mut Selected) {
     }
 }
 
+/// Whether the mailbox has room for one more keyword, or one that no message has, whose place it can take.
+fn has_room(selected: &Selected) -> bool {
+    let snapshot = selected.view.snapshot();
+    snapshot.keywords().first_free().is_some() || !snapshot.flags_in_use().contains(Flags::KEYWORDS)
+}
+
 /// FLAGS and PERMANENTFLAGS.
 pub(crate) fn tell_flags_defined(cx: &mut Cx, selected: &mut Selected) {
     let keywords = selected.view.snapshot().keywords().clone();
     selected.view.keywords_told = keywords.flags();
+    let room = has_room(selected);
+    selected.view.room_told = room;
     let defined = flags::defined(&keywords, Flags::ALL);
     cx.line(format_args!("* FLAGS ({defined})"));
     // RFC 9051 §6.3.3; RFC 4314 §5.1
@@ -169,7 +178,7 @@ pub(crate) fn tell_flags_defined(cx: &mut Cx, selected: &mut Selected) {
         Flags::ALL => defined,
         some => flags::defined(&keywords, some),
     };
-    let new = match may.contains(Flags::KEYWORDS) {
+    let new = match room && may.contains(Flags::KEYWORDS) {
         true => " \\*",
         false => "",
     };

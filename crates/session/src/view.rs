@@ -27,6 +27,8 @@ pub(crate) struct View {
     recent: UidSet,
     /// The keywords that the client has been told of by FLAGS.
     pub(crate) keywords_told: Flags,
+    /// Whether the client has been told that there is room for more of them.
+    pub(crate) room_told: bool,
 }
 
 /// Rows whose expunge has not been told, by UID.
@@ -101,6 +103,7 @@ impl View {
             saved: UidSet::new(),
             recent,
             keywords_told: Flags::NONE,
+            room_told: true,
         }
     }
 
