@@ -46,6 +46,8 @@ pub(crate) struct Conn {
     deadline: Instant,
     /// The client has ended its sending; noticed while a command runs.
     half_closed: bool,
+    /// The client did not go on with a command that it had begun.
+    stalled: bool,
 }
 
 impl Conn {
@@ -59,6 +61,7 @@ impl Conn {
             stall_timeout: limits.write_timeout,
             deadline: Instant::now() + limits.login_timeout,
             half_closed: false,
+            stalled: false,
         }
     }
 
@@ -92,6 +95,11 @@ impl Conn {
         self.io
             .as_ref()
             .is_some_and(|io| !io.is_secure() && io.can_starttls())
+    }
+
+    /// Whether the connection ends because the client did not go on with a command that it had begun.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stalled
     }
 
     /// Whether input is waiting that is not yet read as a command.
@@ -247,6 +255,7 @@ impl Conn {
                 Ok(Ok(false)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
+                    self.stalled = true;
                     let text = "client does not go on with its command";
                     return Err(io::Error::new(io::ErrorKind::TimedOut, text));
                 }

@@ -120,7 +120,12 @@ impl Session {
             tracing::info!(peer = %self.cx.peer, user = %login.name, "logout");
         }
         self.state = State::Logout;
-        if end.is_ok() {
+        if self.cx.conn.is_stalled() {
+            // RFC 9051 §3.4: not without a word.
+            let bye = Reply::bye("The command was not completed in time");
+            self.cx.status(None, &bye);
+        }
+        if end.is_ok() || self.cx.conn.is_stalled() {
             Box::pin(self.cx.conn.close()).await;
         }
     }
