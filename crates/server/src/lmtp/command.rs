@@ -37,8 +37,6 @@ pub(super) struct Mail {
     /// The announced size in bytes (RFC 1870).
     pub(super) size: Option<u64>,
     pub(super) smtputf8: bool,
-    /// BODY=BINARYMIME was not offered but asked for.
-    pub(super) binary: bool,
 }
 
 /// What is wrong with a command that is known.
@@ -88,7 +86,10 @@ pub(super) fn parse(line: &[u8]) -> Result<Command, Malformed> {
     } else if is("NOOP") {
         Ok(Command::Noop)
     } else if is("VRFY") {
-        Ok(Command::Vrfy(rest.to_owned()))
+        match rest {
+            "" => Err(Malformed::Arguments("VRFY needs a name")),
+            name => Ok(Command::Vrfy(name.to_owned())),
+        }
     } else if is("HELP") {
         Ok(Command::Help)
     } else if is("HELO") || is("EHLO") {
@@ -113,7 +114,7 @@ fn after<'a>(text: &'a str, keyword: &str) -> Option<&'a str> {
 }
 
 fn mail(text: &str) -> Result<Command, Malformed> {
-    let (from, parameters) = address::path(text).map_err(Malformed::Address)?;
+    let (from, parameters) = path(text)?;
     let mut mail = Mail {
         from,
         ..Mail::default()
@@ -121,12 +122,18 @@ fn mail(text: &str) -> Result<Command, Malformed> {
     for parameter in parameters.split_ascii_whitespace() {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if name.eq_ignore_ascii_case("SIZE") {
-            let digits = !value.is_empty() && value.len() <= 20;
-            let size = value.parse().ok().filter(|_| digits);
-            mail.size = Some(size.ok_or(Malformed::Arguments("SIZE is not a number"))?);
+            let digits = (1..=20).contains(&value.len()) && is_number(value);
+            if !digits || mail.size.is_some() {
+                return Err(Malformed::Arguments("one SIZE, of up to 20 digits"));
+            }
+            // What 64 bits cannot hold is too large in any case.
+            mail.size = Some(value.parse().unwrap_or(u64::MAX));
         } else if name.eq_ignore_ascii_case("BODY") {
-            mail.binary = value.eq_ignore_ascii_case("BINARYMIME");
-            let known = ["7BIT", "8BITMIME", "BINARYMIME"];
+            if value.eq_ignore_ascii_case("BINARYMIME") {
+                // It is not offered (RFC 3030 §3): its octets could not be had by BODY[].
+                return Err(Malformed::Parameter);
+            }
+            let known = ["7BIT", "8BITMIME"];
             if !known.iter().any(|known| value.eq_ignore_ascii_case(known)) {
                 return Err(Malformed::Arguments("unknown BODY"));
             }
@@ -140,7 +147,7 @@ fn mail(text: &str) -> Result<Command, Malformed> {
 }
 
 fn rcpt(text: &str) -> Result<Command, Malformed> {
-    let (to, parameters) = address::path(text).map_err(Malformed::Address)?;
+    let (to, parameters) = path(text)?;
     if !parameters.trim().is_empty() {
         return Err(Malformed::Parameter);
     }
@@ -148,12 +155,25 @@ fn rcpt(text: &str) -> Result<Command, Malformed> {
         .ok_or(Malformed::Address("empty recipient"))
 }
 
+/// A path, and the parameters behind it.
+fn path(text: &str) -> Result<(Option<Address>, &str), Malformed> {
+    let (path, rest) = address::path(text).map_err(Malformed::Address)?;
+    match rest.is_empty() || rest.starts_with(' ') {
+        true => Ok((path, rest)),
+        false => Err(Malformed::Arguments("text behind the address")),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// `BDAT chunk-size [LAST]` (RFC 3030 §2).
 fn bdat(rest: &str) -> Result<Command, Malformed> {
     let mut words = rest.split_ascii_whitespace();
     let size = words
         .next()
-        .filter(|word| word.len() <= 20)
+        .filter(|word| word.len() <= 20 && is_number(word))
         .and_then(|word| word.parse().ok());
     let size = size.ok_or(Malformed::Arguments("BDAT needs a size"))?;
     match (words.next(), words.next()) {
@@ -194,10 +214,7 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!(
-            (mail.size, mail.smtputf8, mail.binary),
-            (Some(123), true, false)
-        );
+        assert_eq!((mail.size, mail.smtputf8), (Some(123), true));
         assert_eq!(mail.from.unwrap().text, "a@b");
         let Ok(Command::Mail(mail)) = parse(b"MAIL FROM:<>") else {
             panic!()
@@ -211,9 +228,21 @@ mod tests {
             "MAIL FROM:<a@b> SIZE=",
             "MAIL FROM:<a@b> SIZE=99999999999999999999999",
             "MAIL FROM:<a@b> BODY=9BIT",
+            "MAIL FROM:<a@b> BODY=BINARYMIME",
+            "MAIL FROM:<a@b> SIZE=+1",
+            "MAIL FROM:<a@b> SIZE=1 SIZE=1",
+            "MAIL FROM:<a@b>SIZE=1",
+            "MAIL FROM:<a@b> SMTPUTF8=yes",
+            "RCPT TO:<a@b>x",
+            "VRFY",
+            "BDAT +1",
         ] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }
+        let Ok(Command::Mail(mail)) = parse(b"MAIL FROM:<a@b> SIZE=99999999999999999999") else {
+            panic!()
+        };
+        assert_eq!(mail.size, Some(u64::MAX));
         assert_eq!(
             parse(b"MAIL FROM:<a@b> RET=HDRS"),
             Err(Malformed::Parameter)

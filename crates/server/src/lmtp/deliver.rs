@@ -30,6 +30,17 @@ pub(super) struct Trace {
     /// What the client called itself.
     pub(super) client_name: String,
     pub(super) client: ClientAddress,
+    /// With which protocol it comes: LMTP, or UTF8LMTP (RFC 6531 §3.7.3).
+    pub(super) protocol: &'static str,
+}
+
+impl Trace {
+    /// What the client called itself, as far as it can be a name in `Received`.
+    fn plain_name(&self) -> String {
+        let in_name = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        let plain = |c| if in_name(c) { c } else { '?' };
+        self.client_name.chars().map(plain).collect()
+    }
 }
 
 /// The recipient an address stands for, who gets an account if there is none yet.
@@ -108,12 +119,13 @@ pub(super) fn trace_header(env: &Env, trace: &Trace, recipient: &Recipient) -> S
         "Return-Path: <{from}>\r\n\
          Delivered-To: {to}\r\n\
          Received: from {name}{client}\r\n\
-         \tby {host} (Restante) with LMTP\r\n\
+         \tby {host} (Restante) with {protocol}\r\n\
          \tfor <{to}>; {date}\r\n",
         from = trace.from,
         to = recipient.address,
-        name = trace.client_name,
+        name = trace.plain_name(),
         host = env.hostname,
+        protocol = trace.protocol,
         date = header_date(unix_now()),
     )
 }

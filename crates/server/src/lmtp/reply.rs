@@ -48,6 +48,9 @@ pub(super) const MAIL_GIVEN: Reply = reply(503, "5.5.1", "Sender already given")
 pub(super) const NO_RECIPIENTS: Reply = reply(503, "5.5.1", "No valid recipients");
 pub(super) const DATA_OR_BDAT: Reply = reply(503, "5.5.1", "BDAT and DATA do not mix");
 pub(super) const BAD_PARAMETER: Reply = reply(555, "5.5.4", "Parameter not recognized");
+/// For MAIL, and for RCPT (RFC 6531 §3.5).
+pub(super) const SENDER_NEEDS_SMTPUTF8: Reply =
+    reply(550, "5.6.7", "An address that is not ASCII needs SMTPUTF8");
 pub(super) const NEEDS_SMTPUTF8: Reply =
     reply(553, "5.6.7", "An address that is not ASCII needs SMTPUTF8");
 pub(super) const NO_SUCH_USER: Reply = reply(550, "5.1.1", "No such user here");
@@ -67,7 +70,8 @@ impl Reply {
         self.write_with(out, "");
     }
 
-    /// Appends the reply with the recipient it is about, which has no control characters.
+    /// Appends the reply with the recipient it is about, which has no control characters. One that is not
+    /// ASCII may not be told (RFC 6531 §3.7.4.2).
     pub(super) fn write_with(self, out: &mut Vec<u8>, about: &str) {
         out.extend_from_slice(self.code.to_string().as_bytes());
         out.push(b' ');
@@ -75,7 +79,7 @@ impl Reply {
             out.extend_from_slice(self.enhanced.as_bytes());
             out.push(b' ');
         }
-        if !about.is_empty() {
+        if !about.is_empty() && about.is_ascii() {
             out.push(b'<');
             out.extend_from_slice(about.as_bytes());
             out.extend_from_slice(b"> ");

@@ -238,6 +238,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 return Ok(Flow::On);
             }
         };
+        // RFC 2920 §3.2: the replies to these are sent at once.
+        let at_once = matches!(
+            command,
+            Command::Lhlo(_) | Command::Noop | Command::Vrfy(_) | Command::NotOffered
+        ) || matches!(command, Command::Smtp | Command::Unknown);
         match command {
             Command::Lhlo(name) => self.lhlo(name),
             Command::Mail(mail) => self.mail(mail),
@@ -258,6 +263,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Command::Smtp => self.reply(reply::USE_LHLO),
             Command::NotOffered => self.reply(reply::NOT_OFFERED),
             Command::Unknown => self.reply(reply::UNKNOWN),
+        }
+        if at_once {
+            self.flush().await?;
         }
         Ok(Flow::On)
     }
@@ -298,7 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         {
             reply::TOO_LARGE
         } else if !ascii && !mail.smtputf8 {
-            reply::NEEDS_SMTPUTF8
+            reply::SENDER_NEEDS_SMTPUTF8
         } else {
             self.envelope = Some(Envelope {
                 mail,
@@ -353,6 +361,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Some(envelope) if envelope.recipients.is_empty() => self.reply(reply::NO_RECIPIENTS),
             Some(_) => {
                 self.reply(reply::START_DATA);
+                self.flush().await?;
                 return self.message().await;
             }
         }
@@ -383,27 +392,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         }
         envelope.message = Some(incoming);
-        self.finish(envelope).await;
+        self.finish(envelope).await?;
         Ok(Flow::On)
     }
 
     /// A piece of the message (RFC 3030). What was announced is read, whatever the answer.
     async fn bdat(&mut self, size: u64, last: bool) -> io::Result<Flow> {
-        let envelope = match self.envelope.take() {
+        let mut envelope = match self.envelope.take() {
             Some(envelope) if !envelope.recipients.is_empty() => Some(envelope),
-            other => {
-                let none = other.is_none();
-                self.envelope = other;
-                self.reply(if none {
-                    reply::MAIL_FIRST
-                } else {
-                    reply::NO_RECIPIENTS
-                });
+            // One reply for each recipient, and there is none (RFC 2033 §4.3).
+            Some(_) if last => None,
+            Some(without) => {
+                self.envelope = Some(without);
+                self.reply(reply::NO_RECIPIENTS);
+                None
+            }
+            None => {
+                self.reply(reply::MAIL_FIRST);
                 None
             }
         };
         let mut incoming = None;
-        let mut envelope = envelope;
         if let Some(envelope) = &mut envelope {
             incoming = match envelope.message.take() {
                 Some(begun) => Some(begun),
@@ -425,13 +434,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             left -= count as u64;
         }
         if let Some(mut envelope) = envelope {
-            envelope.message = incoming;
             if last {
-                self.finish(envelope).await;
-            } else {
-                self.envelope = Some(envelope);
-                self.reply(reply::CHUNK_OK);
+                envelope.message = incoming;
+                self.finish(envelope).await?;
+                return Ok(Flow::On);
             }
+            match incoming.as_ref().map(|incoming| &incoming.sink) {
+                // What is pipelined behind it counts as no error of the client.
+                Some(Sink::Refused(error)) => reply::of_error(error).write(&mut self.out),
+                _ => self.reply(reply::CHUNK_OK),
+            }
+            envelope.message = incoming;
+            self.envelope = Some(envelope);
         }
         Ok(Flow::On)
     }
@@ -445,6 +459,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 .map_or_else(String::new, |from| from.text.clone()),
             client_name: self.client_name.clone().unwrap_or_default(),
             client: self.client,
+            protocol: match envelope.mail.smtputf8 {
+                true => "UTF8LMTP",
+                false => "LMTP",
+            },
         }
     }
 
@@ -463,8 +481,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Delivers, and replies once for each recipient, in the order of RCPT.
-    async fn finish(&mut self, envelope: Envelope) {
+    /// Delivers, and replies once for each recipient, in the order of RCPT: as soon as it is known what
+    /// became of a copy and of those before it (RFC 2033 §5).
+    async fn finish(&mut self, envelope: Envelope) -> io::Result<()> {
         let trace = self.trace(&envelope);
         let Envelope {
             recipients,
@@ -477,30 +496,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             started,
         }) = message
         else {
-            return;
+            return Ok(());
         };
-        let outcomes = match sink {
-            Sink::Refused(error) => recipients.iter().map(|_| Err(error.clone())).collect(),
-            Sink::Draft(draft) => match recipients.as_slice() {
-                [only] => vec![deliver::save(only, *draft).await],
-                _ => Vec::new(),
-            },
-            Sink::Spool(spool) => match spool.finish().await {
-                Ok(spooled) => copies(&self.env, &trace, &recipients, Arc::new(spooled)).await,
-                Err(error) => {
-                    let error = spool_error(&error);
-                    recipients.iter().map(|_| Err(error.clone())).collect()
+        let mut refused = None;
+        match sink {
+            Sink::Refused(error) => refused = Some(error),
+            Sink::Draft(draft) => {
+                if let [only] = recipients.as_slice() {
+                    let outcome = deliver::save(only, *draft).await;
+                    deliver::log(&trace, only, bytes, started, &outcome);
+                    self.tell(only, &outcome);
                 }
+            }
+            Sink::Spool(spool) => match spool.finish().await {
+                Ok(spooled) => {
+                    let mut copies = Copies::begin(&self.env, &trace, &recipients, spooled);
+                    for (index, recipient) in recipients.iter().enumerate() {
+                        if !copies.is_known(index) {
+                            self.flush().await?;
+                        }
+                        let outcome = copies.outcome(index).await;
+                        deliver::log(&trace, recipient, bytes, started, &outcome);
+                        self.tell(recipient, &outcome);
+                    }
+                }
+                Err(error) => refused = Some(spool_error(&error)),
             },
-        };
-        for (recipient, outcome) in recipients.iter().zip(outcomes) {
-            deliver::log(&trace, recipient, bytes, started, &outcome);
-            let reply = match &outcome {
-                Ok(()) => reply::SAVED,
-                Err(error) => reply::of_error(error),
-            };
-            reply.write_with(&mut self.out, &recipient.address);
         }
+        if let Some(error) = refused {
+            let outcome = Err(error);
+            for recipient in &recipients {
+                deliver::log(&trace, recipient, bytes, started, &outcome);
+                self.tell(recipient, &outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, recipient: &Recipient, outcome: &Result<(), MailError>) {
+        let reply = match outcome {
+            Ok(()) => reply::SAVED,
+            Err(error) => reply::of_error(error),
+        };
+        reply.write_with(&mut self.out, &recipient.address);
     }
 }
 
@@ -523,34 +561,69 @@ impl Incoming {
     }
 }
 
-/// Makes the copies of several recipients, some at a time.
-async fn copies(
-    env: &Arc<Env>,
-    trace: &Trace,
-    recipients: &[Recipient],
+/// The copies of several recipients, some made at a time.
+struct Copies {
+    env: Arc<Env>,
+    trace: Trace,
     spooled: Arc<super::spool::Spooled>,
-) -> Vec<Result<(), MailError>> {
-    let unfinished = || MailError::Unknown {
-        reason: "the copy was cut off".into(),
-    };
-    let mut outcomes: Vec<_> = recipients.iter().map(|_| Err(unfinished())).collect();
-    let mut running = JoinSet::new();
-    let mut next = recipients.iter().enumerate();
-    loop {
-        while running.len() < COPIES_AT_ONCE {
-            let Some((index, recipient)) = next.next() else {
+    /// Those that are not begun.
+    waiting: std::iter::Enumerate<std::vec::IntoIter<Recipient>>,
+    running: JoinSet<(usize, Result<(), MailError>)>,
+    outcomes: Vec<Option<Result<(), MailError>>>,
+}
+
+impl Copies {
+    fn begin(
+        env: &Arc<Env>,
+        trace: &Trace,
+        recipients: &[Recipient],
+        spooled: super::spool::Spooled,
+    ) -> Copies {
+        let mut copies = Copies {
+            env: Arc::clone(env),
+            trace: trace.clone(),
+            spooled: Arc::new(spooled),
+            waiting: recipients.to_vec().into_iter().enumerate(),
+            running: JoinSet::new(),
+            outcomes: recipients.iter().map(|_| None).collect(),
+        };
+        copies.go_on();
+        copies
+    }
+
+    fn go_on(&mut self) {
+        while self.running.len() < COPIES_AT_ONCE {
+            let Some((index, recipient)) = self.waiting.next() else {
                 break;
             };
-            let (env, trace) = (Arc::clone(env), trace.clone());
-            let (recipient, spooled) = (recipient.clone(), Arc::clone(&spooled));
-            running.spawn(async move { (index, copy(&env, &trace, &recipient, &spooled).await) });
+            let (env, trace) = (Arc::clone(&self.env), self.trace.clone());
+            let spooled = Arc::clone(&self.spooled);
+            self.running
+                .spawn(async move { (index, copy(&env, &trace, &recipient, &spooled).await) });
         }
-        match running.join_next().await {
-            Some(Ok((index, outcome))) => outcomes[index] = outcome,
-            // A task that panicked leaves its outcome unknown.
-            Some(Err(error)) => tracing::error!(%error, "a delivery was cut off"),
-            None => return outcomes,
+    }
+
+    fn is_known(&self, index: usize) -> bool {
+        self.outcomes.get(index).is_some_and(Option::is_some)
+    }
+
+    /// What became of a copy.
+    async fn outcome(&mut self, index: usize) -> Result<(), MailError> {
+        while !self.is_known(index) {
+            match self.running.join_next().await {
+                Some(Ok((done, outcome))) => self.outcomes[done] = Some(outcome),
+                // A task that panicked leaves its outcome unknown.
+                Some(Err(error)) => tracing::error!(%error, "a delivery was cut off"),
+                None => break,
+            }
+            self.go_on();
         }
+        let known = self.outcomes.get_mut(index).and_then(Option::take);
+        known.unwrap_or_else(|| {
+            Err(MailError::Unknown {
+                reason: "the copy was cut off".into(),
+            })
+        })
     }
 }
 
