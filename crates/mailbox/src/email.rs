@@ -146,8 +146,31 @@ impl EmailRow {
 
     /// Appends BODY: BODYSTRUCTURE without its extension data (RFC 9051 §7.5.2).
     pub fn body(&self, out: &mut Vec<u8>) {
+        self.copy_structure(out, Keep::default());
+    }
+
+    /// Appends BODYSTRUCTURE (`extended`) or BODY for who knows only RFC 3501: there, message/global is a part like
+    /// any other, without an envelope and a body (RFC 9755 §6). False if there is no such part; nothing is
+    /// appended then.
+    pub fn structure_of_rev1(&self, extended: bool, out: &mut Vec<u8>) -> bool {
+        let written = self.bodystructure();
+        let spellings: [&[u8]; 3] = [b"\"global\"", b"\"GLOBAL\"", b"\"Global\""];
+        let has_global = spellings
+            .iter()
+            .any(|name| memchr::memmem::find(written, name).is_some());
+        if has_global {
+            let keep = Keep {
+                extensions: extended,
+                plain_global: true,
+            };
+            self.copy_structure(out, keep);
+        }
+        has_global
+    }
+
+    fn copy_structure(&self, out: &mut Vec<u8>, keep: Keep) {
         let start = out.len();
-        if strip_extensions(self.bodystructure(), out).is_none() {
+        if copy_structure(self.bodystructure(), out, keep).is_none() {
             // Cannot be: it was written by the same grammar.
             out.truncate(start);
             out.extend_from_slice(b"(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 0 0)");
@@ -230,14 +253,23 @@ impl EmailRow {
     }
 }
 
-/// Copies a BODYSTRUCTURE without extension data. `None` if it is not one.
-fn strip_extensions(from: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let rest = strip_part(from, out, 0)?;
+/// What is copied of a BODYSTRUCTURE.
+#[derive(Debug, Clone, Copy, Default)]
+struct Keep {
+    /// Extension data, too.
+    extensions: bool,
+    /// Of message/global no envelope, body and lines.
+    plain_global: bool,
+}
+
+/// Copies a BODYSTRUCTURE. `None` if it is not one.
+fn copy_structure(from: &[u8], out: &mut Vec<u8>, keep: Keep) -> Option<()> {
+    let rest = copy_part(from, out, keep, 0)?;
     rest.is_empty().then_some(())
 }
 
 /// Copies one part and gives what follows it.
-fn strip_part<'a>(from: &'a [u8], out: &mut Vec<u8>, depth: u32) -> Option<&'a [u8]> {
+fn copy_part<'a>(from: &'a [u8], out: &mut Vec<u8>, keep: Keep, depth: u32) -> Option<&'a [u8]> {
     // Deeper than the parser of messages ever goes.
     if depth > 200 {
         return None;
@@ -246,10 +278,12 @@ fn strip_part<'a>(from: &'a [u8], out: &mut Vec<u8>, depth: u32) -> Option<&'a [
     out.push(b'(');
     if rest.starts_with(b"(") {
         while rest.starts_with(b"(") {
-            rest = strip_part(rest, out, depth + 1)?;
+            rest = copy_part(rest, out, keep, depth + 1)?;
         }
         rest = copy_item(rest.strip_prefix(b" ")?, b" ", out)?;
     } else {
+        let names = &rest[..rest.len().min(b"\"message\" \"global\"".len())];
+        let is_global = names.eq_ignore_ascii_case(b"\"message\" \"global\"");
         // type SP subtype SP parameters SP id SP description SP encoding SP octets
         rest = copy_item(rest, b"", out)?;
         for _ in 0..6 {
@@ -257,10 +291,16 @@ fn strip_part<'a>(from: &'a [u8], out: &mut Vec<u8>, depth: u32) -> Option<&'a [
         }
         match rest.strip_prefix(b" ") {
             // message/rfc822: envelope, body, lines
+            Some(more) if more.starts_with(b"(") && is_global && keep.plain_global => {
+                for _ in 0..3 {
+                    rest = rest.strip_prefix(b" ")?;
+                    rest = &rest[item_length(rest)?..];
+                }
+            }
             Some(more) if more.starts_with(b"(") => {
                 rest = copy_item(more, b" ", out)?;
                 out.push(b' ');
-                rest = strip_part(rest.strip_prefix(b" ")?, out, depth + 1)?;
+                rest = copy_part(rest.strip_prefix(b" ")?, out, keep, depth + 1)?;
                 rest = copy_item(rest.strip_prefix(b" ")?, b" ", out)?;
             }
             // text: lines. Extension data begins with a string or NIL.
@@ -270,10 +310,13 @@ fn strip_part<'a>(from: &'a [u8], out: &mut Vec<u8>, depth: u32) -> Option<&'a [
             _ => {}
         }
     }
-    out.push(b')');
     while let Some(more) = rest.strip_prefix(b" ") {
-        rest = &more[item_length(more)?..];
+        rest = match keep.extensions {
+            true => copy_item(more, b" ", out)?,
+            false => &more[item_length(more)?..],
+        };
     }
+    out.push(b')');
     rest.strip_prefix(b")")
 }
 
@@ -692,11 +735,41 @@ mod tests {
         ];
         for (given, body) in cases {
             let mut out = Vec::new();
-            assert_eq!(strip_extensions(given, &mut out), Some(()));
+            assert_eq!(copy_structure(given, &mut out, Keep::default()), Some(()));
             assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(body));
         }
         for broken in [&b"("[..], b"(\"A", b"({9}\r\n", b"(A B"] {
-            assert_eq!(strip_extensions(broken, &mut Vec::new()), None);
+            assert_eq!(
+                copy_structure(broken, &mut Vec::new(), Keep::default()),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn message_global_is_a_part_like_others_for_rfc_3501() {
+        let given = br#"(("Message" "Global" NIL NIL NIL "7BIT" 9 (NIL "a (b") ("A" "B" NIL NIL NIL "7BIT" 3 NIL NIL NIL NIL) 2 NIL NIL NIL NIL)("MESSAGE" "RFC822" NIL NIL NIL "7BIT" 9 (NIL NIL) ("A" "B" NIL NIL NIL "7BIT" 3 NIL NIL NIL NIL) 2 NIL NIL NIL NIL) "MIXED" ("BOUNDARY" "b") NIL NIL NIL)"#;
+        let cases: [(bool, &[u8]); 2] = [
+            (
+                true,
+                br#"(("Message" "Global" NIL NIL NIL "7BIT" 9 NIL NIL NIL NIL)("MESSAGE" "RFC822" NIL NIL NIL "7BIT" 9 (NIL NIL) ("A" "B" NIL NIL NIL "7BIT" 3 NIL NIL NIL NIL) 2 NIL NIL NIL NIL) "MIXED" ("BOUNDARY" "b") NIL NIL NIL)"#,
+            ),
+            (
+                false,
+                br#"(("Message" "Global" NIL NIL NIL "7BIT" 9)("MESSAGE" "RFC822" NIL NIL NIL "7BIT" 9 (NIL NIL) ("A" "B" NIL NIL NIL "7BIT" 3) 2) "MIXED")"#,
+            ),
+        ];
+        for (extensions, expected) in cases {
+            let keep = Keep {
+                extensions,
+                plain_global: true,
+            };
+            let mut out = Vec::new();
+            assert_eq!(copy_structure(given, &mut out, keep), Some(()));
+            assert_eq!(
+                String::from_utf8_lossy(&out),
+                String::from_utf8_lossy(expected)
+            );
         }
     }
 

@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+const TRANSCRIPTS: &str = "tests/transcripts";
+/// `lmtp/NAME` is one of its dialogues.
+const LMTP_DIALOGUES: &str = "crates/server/tests";
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -83,7 +87,9 @@ fn what_the_tables_name_is_there() {
             for word in shown.split(' ') {
                 let is_there = match word.split_once("::") {
                     Some((of, name)) => tests.get(of).is_some_and(|of| of.contains(name)),
-                    None => root.join(format!("tests/transcripts/{word}.txt")).is_file(),
+                    None => [TRANSCRIPTS, LMTP_DIALOGUES]
+                        .iter()
+                        .any(|below| root.join(format!("{below}/{word}.txt")).is_file()),
                 };
                 if !is_there {
                     wrong.push(format!("{at}: {word} is not there"));

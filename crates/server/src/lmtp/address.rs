@@ -19,10 +19,10 @@ impl Address {
         self.text.is_ascii()
     }
 
-    /// The local part before `+`, and what follows it.
+    /// The local part before `+`, and what follows it, which may be nothing (RFC 5233 §4).
     pub(super) fn split_detail(&self) -> (&str, Option<&str>) {
         match self.local.split_once('+') {
-            Some((user, detail)) if !user.is_empty() && !detail.is_empty() => (user, Some(detail)),
+            Some((user, detail)) if !user.is_empty() => (user, Some(detail)),
             _ => (&self.local, None),
         }
     }
@@ -192,7 +192,7 @@ mod tests {
             detail("<a+b+c@d>"),
             ("a".to_owned(), Some("b+c".to_owned()))
         );
-        assert_eq!(detail("<a+@d>"), ("a+".to_owned(), None));
+        assert_eq!(detail("<a+@d>"), ("a".to_owned(), Some(String::new())));
         assert_eq!(detail("<+a@d>"), ("+a".to_owned(), None));
     }
 }

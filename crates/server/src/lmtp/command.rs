@@ -119,6 +119,7 @@ fn mail(text: &str) -> Result<Command, Malformed> {
         from,
         ..Mail::default()
     };
+    let mut body_given = false;
     for parameter in parameters.split_ascii_whitespace() {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if name.eq_ignore_ascii_case("SIZE") {
@@ -134,8 +135,9 @@ fn mail(text: &str) -> Result<Command, Malformed> {
                 return Err(Malformed::Parameter);
             }
             let known = ["7BIT", "8BITMIME"];
-            if !known.iter().any(|known| value.eq_ignore_ascii_case(known)) {
-                return Err(Malformed::Arguments("unknown BODY"));
+            let is_known = known.iter().any(|known| value.eq_ignore_ascii_case(known));
+            if !is_known || std::mem::replace(&mut body_given, true) {
+                return Err(Malformed::Arguments("one BODY: 7BIT or 8BITMIME"));
             }
         } else if name.eq_ignore_ascii_case("SMTPUTF8") && value.is_empty() {
             mail.smtputf8 = true;
@@ -229,6 +231,7 @@ mod tests {
             "MAIL FROM:<a@b> SIZE=99999999999999999999999",
             "MAIL FROM:<a@b> BODY=9BIT",
             "MAIL FROM:<a@b> BODY=BINARYMIME",
+            "MAIL FROM:<a@b> BODY=7BIT BODY=7BIT",
             "MAIL FROM:<a@b> SIZE=+1",
             "MAIL FROM:<a@b> SIZE=1 SIZE=1",
             "MAIL FROM:<a@b>SIZE=1",

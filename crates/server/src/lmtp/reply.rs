@@ -119,6 +119,51 @@ mod tests {
         assert_eq!(of_error(&MailError::OverQuota).enhanced, "5.2.2");
     }
 
+    /// RFC 2034 §4.
+    #[test]
+    fn reply_codes_agree() {
+        let all = [
+            OK,
+            SENDER_OK,
+            RECIPIENT_OK,
+            SAVED,
+            CHUNK_OK,
+            BYE,
+            CANNOT_VERIFY,
+            HELP,
+            SHUTTING_DOWN,
+            TIMEOUT,
+            TOO_MANY_ERRORS,
+            TOO_MANY_RECIPIENTS,
+            UNKNOWN,
+            LINE_TOO_LONG,
+            USE_LHLO,
+            NOT_OFFERED,
+            LHLO_FIRST,
+            MAIL_FIRST,
+            MAIL_GIVEN,
+            NO_RECIPIENTS,
+            DATA_OR_BDAT,
+            BAD_PARAMETER,
+            SENDER_NEEDS_SMTPUTF8,
+            NEEDS_SMTPUTF8,
+            NO_SUCH_USER,
+            TOO_LARGE,
+            OVER_QUOTA,
+            FULL,
+            BUSY,
+            UNAVAILABLE,
+            UNKNOWN_OUTCOME,
+            TROUBLE,
+            MAILBOX_TROUBLE,
+        ];
+        for reply in all {
+            let class = format!("{}.", reply.code / 100);
+            assert!(reply.enhanced.starts_with(&class), "{reply:?}");
+        }
+        assert_eq!((START_DATA.code, START_DATA.enhanced), (354, ""));
+    }
+
     #[test]
     fn lines() {
         let mut out = Vec::new();

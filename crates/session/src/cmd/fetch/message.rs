@@ -188,10 +188,17 @@ impl Fetcher<'_> {
         let (out, items) = (cx.conn.out(), &mut response.items);
         match item {
             EmailItem::Envelope => items.ready(out, "ENVELOPE", email.envelope()),
-            EmailItem::BodyStructure => items.ready(out, "BODYSTRUCTURE", email.bodystructure()),
+            EmailItem::BodyStructure => {
+                items.ready(out, "BODYSTRUCTURE", b"");
+                if utf8 || !email.structure_of_rev1(true, out) {
+                    out.extend_from_slice(email.bodystructure());
+                }
+            }
             EmailItem::Body => {
                 items.ready(out, "BODY", b"");
-                email.body(out);
+                if utf8 || !email.structure_of_rev1(false, out) {
+                    email.body(out);
+                }
             }
             EmailItem::ThreadId => {
                 let id = convert::thread_id(self.account.id(), email.thread());
