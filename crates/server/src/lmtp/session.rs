@@ -510,7 +510,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Sink::Spool(spool) => match spool.finish().await {
                 Ok(spooled) => {
-                    let mut copies = Copies::begin(&self.env, &trace, &recipients, spooled);
+                    let mut copies = Copies::begin(&self.env, &trace, recipients.clone(), spooled);
                     for (index, recipient) in recipients.iter().enumerate() {
                         if !copies.is_known(index) {
                             self.flush().await?;
@@ -576,16 +576,17 @@ impl Copies {
     fn begin(
         env: &Arc<Env>,
         trace: &Trace,
-        recipients: &[Recipient],
+        recipients: Vec<Recipient>,
         spooled: super::spool::Spooled,
     ) -> Copies {
+        let outcomes = recipients.iter().map(|_| None).collect();
         let mut copies = Copies {
             env: Arc::clone(env),
             trace: trace.clone(),
             spooled: Arc::new(spooled),
-            waiting: recipients.to_vec().into_iter().enumerate(),
+            waiting: recipients.into_iter().enumerate(),
             running: JoinSet::new(),
-            outcomes: recipients.iter().map(|_| None).collect(),
+            outcomes,
         };
         copies.go_on();
         copies
