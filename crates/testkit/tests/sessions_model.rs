@@ -388,20 +388,25 @@ impl Client {
         if let Op::Store {
             from,
             to,
+            uid,
             silent: true,
             add,
             flag,
-            ..
         } = op
             && !before.is_empty()
         {
-            // The client knows what it did itself.
+            // The client knows what it did itself. One that has no numbers may have its list in another order.
             let len = before.len();
             let (a, b) = (from.index(len), to.index(len));
-            let own: BTreeSet<_> = before[a.min(b)..=a.max(b)]
-                .iter()
-                .filter_map(|known| known.uid)
-                .collect();
+            let named = before[a.min(b)..=a.max(b)].iter();
+            let mut own: BTreeSet<_> = named.filter_map(|known| known.uid).collect();
+            if *uid || self.uid_only {
+                let (a, b) = (before[a].uid, before[b].uid);
+                let all = before.iter().filter_map(|known| known.uid);
+                own = all
+                    .filter(|uid| (a.min(b)..=a.max(b)).contains(&Some(*uid)))
+                    .collect();
+            }
             for known in &mut self.messages {
                 if known.uid.is_some_and(|uid| own.contains(&uid))
                     && let Some(flags) = &mut known.flags
