@@ -1,6 +1,6 @@
 //! Sets of many ranges in one command line, as clients send what they know (RFC 7162 §4).
 
-use restante_proto::types::{Code, UidSet, UntaggedData};
+use restante_proto::types::{Code, Condition, UidSet, UntaggedData};
 use restante_testkit::strict::{Answer, StrictClient};
 use restante_testkit::world::{World, WorldOptions};
 
@@ -98,5 +98,61 @@ async fn lines_of_many_uids() {
     assert_eq!(told(&command(&mut client, &fetch).await), (odd, 0));
     let fetch = format!("UID FETCH {even} (FLAGS)");
     assert_eq!(told(&command(&mut client, &fetch).await).1, half);
+    world.check().await.expect("a good store");
+}
+
+/// What is named many times is answered once; too many ranges, and too long a line, are refused, and the connection
+/// goes on.
+#[tokio::test]
+async fn sets_that_overlap_and_sets_that_are_too_many() {
+    let world = World::new(WorldOptions::default()).await;
+    world.mailbox("INBOX", 5).await.expect("a mailbox");
+    let mut client = client(&world).await;
+    command(&mut client, "ENABLE QRESYNC").await;
+    let selected = command(&mut client, "SELECT INBOX").await;
+    let validity = selected
+        .statuses
+        .iter()
+        .find_map(|status| match status.code {
+            Some(Code::UidValidity(value)) => Some(value.get()),
+            _ => None,
+        });
+    let validity = validity.expect("UIDVALIDITY");
+    let repeated = |range: &str, times| vec![range; times].join(",");
+    for range in ["1:4294967295", "4294967295:1", "*:1", "1:*"] {
+        let fetch = format!("UID FETCH {} (FLAGS)", repeated(range, 10_000));
+        assert_eq!(told(&command(&mut client, &fetch).await).1, 5, "{range}");
+    }
+    let store = format!("STORE {} +FLAGS.SILENT ($Work)", repeated("5:1,*", 10_000));
+    assert_eq!(told(&command(&mut client, &store).await).1, 5);
+    // A sample of all numbers that there can be: the first five match.
+    for sample in [
+        "1:4294967295 1:4294967295",
+        "4294967295:1 4294967295:1",
+        "1:3 1:2",
+    ] {
+        let select = format!("SELECT INBOX (QRESYNC ({validity} 1 1:4294967295 ({sample})))");
+        assert_eq!(
+            told(&command(&mut client, &select).await),
+            (String::new(), 5)
+        );
+    }
+    for command in [
+        format!("UID FETCH {} (FLAGS)", repeated("1", 70_000)),
+        format!(
+            "SELECT INBOX (QRESYNC ({validity} 1 {}))",
+            repeated("1", 70_000)
+        ),
+        format!("UID EXPUNGE {}", repeated("1", 200_000)),
+    ] {
+        let answer = client.command(&command).await.expect("grammar");
+        assert_eq!(
+            answer.tagged.condition,
+            Condition::Bad,
+            "{:?}",
+            answer.tagged
+        );
+    }
+    command(&mut client, "CHECK").await;
     world.check().await.expect("a good store");
 }
