@@ -1,5 +1,7 @@
 //! The collations that there are (RFC 4790, RFC 5051).
 
+use restante_message::is_known_charset;
+
 use crate::casemap;
 
 /// How texts are compared: equality, order and substrings are those of the octets of a form.
@@ -44,6 +46,16 @@ impl Collation {
         }
     }
 
+    /// Appends a form for putting texts in order: as [`Collation::fold`], but a text of which something could
+    /// not be converted to Unicode comes after all others, by its octets (RFC 5255 §4.6).
+    pub fn fold_to_sort(self, text: &str, out: &mut Vec<u8>) {
+        if is_converted(text) {
+            return self.fold(text, out);
+        }
+        out.push(AFTER_TEXT);
+        out.extend_from_slice(text.as_bytes());
+    }
+
     /// Appends a form for finding substrings: equal for the same texts as that of [`Collation::fold`],
     /// with small letters, as the finder's table of rare octets expects.
     pub fn fold_to_find(self, text: &str, out: &mut Vec<u8>) {
@@ -57,6 +69,26 @@ impl Collation {
             Collation::Octet => out.extend_from_slice(text.as_bytes()),
         }
     }
+}
+
+/// Stands before a text that comes after all others: no text in UTF-8 has it.
+const AFTER_TEXT: u8 = 0xff;
+
+/// Whether all of a text of a header was converted: nothing was replaced, and no encoded word (RFC 2047 §2) of
+/// an unknown charset is left.
+fn is_converted(text: &str) -> bool {
+    let is_word = |word: &str| {
+        let mut parts = word.splitn(4, '?');
+        let parts = [parts.next(), parts.next(), parts.next(), parts.next()];
+        let [Some(charset), Some(encoding), Some(_), Some(rest)] = parts else {
+            return false;
+        };
+        let charset = charset.split('*').next().unwrap_or_default();
+        let is_unknown = !charset.is_empty() && !is_known_charset(charset);
+        is_unknown && matches!(encoding, "B" | "b" | "Q" | "q") && rest.starts_with('=')
+    };
+    let mut words = text.match_indices("=?");
+    !text.contains(char::REPLACEMENT_CHARACTER) && !words.any(|(at, _)| is_word(&text[at + 2..]))
 }
 
 #[cfg(test)]
@@ -80,5 +112,32 @@ mod tests {
         // RFC 4790 §9.2: what lies between Z and a comes after the letters.
         assert!(form(AsciiCasemap, "a") < form(AsciiCasemap, "_"));
         assert!(form(Octet, "_") < form(Octet, "a"));
+    }
+
+    #[test]
+    fn what_was_not_converted_comes_last() {
+        let form = |text: &str| {
+            let mut out = Vec::new();
+            Collation::UnicodeCasemap.fold_to_sort(text, &mut out);
+            out
+        };
+        for text in [
+            "",
+            "zebra",
+            "\u{10ffff}",
+            "=?",
+            "a =?b?= c",
+            "=?x?Q?",
+            "=??Q?a?=",
+            "=?x?QQ?a?=",
+            "=?utf-8?Q?a?=@b",
+        ] {
+            assert!(form(text) < form("\u{fffd}"), "{text}");
+            assert_eq!(form(text), self::form(Collation::UnicodeCasemap, text));
+        }
+        // By octets, whatever their case.
+        let unconverted = ["=?x-unknown?Q?a?=", "A\u{fffd}", "a\u{fffd}"];
+        assert!(unconverted.is_sorted_by_key(|text| form(text)));
+        assert!(form("a =?x?b?YQ==?= b") > form("\u{10ffff}"));
     }
 }

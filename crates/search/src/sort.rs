@@ -31,7 +31,7 @@ impl Texts {
     /// Adds the next message's text. What a message does not have is the empty string, which comes
     /// before all others.
     pub fn push(&mut self, text: &str) {
-        self.collation.fold(text, &mut self.bytes);
+        self.collation.fold_to_sort(text, &mut self.bytes);
         self.ends.push(self.bytes.len());
     }
 

@@ -106,7 +106,7 @@ impl Derived {
                     SortText::DisplayFrom => &keys.display_from,
                     SortText::DisplayTo => &keys.display_to,
                 };
-                collation.fold(text, out);
+                collation.fold_to_sort(text, out);
             }
             Derived::References => {
                 let keys = sort_keys(email, keys)?;
