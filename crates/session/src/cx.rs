@@ -44,6 +44,8 @@ pub(crate) struct Cx {
     pub(crate) comparator: Comparator,
     /// What the command that runs was cut to.
     pub(crate) limited: Option<Limited>,
+    /// The command that runs, or was the last, is a UID command.
+    pub(crate) uid_command: bool,
     /// The command that runs: its tag, and when its client was last told something of it.
     pub(crate) running: Option<(Tag, Instant)>,
 }

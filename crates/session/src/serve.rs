@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restante_mailbox::{AccountId, MailError, MailboxId};
-use restante_proto::types::{Code, Command, CommandBody, Condition, Tag};
+use restante_proto::types::{Code, Command, CommandBody, Condition, ReplaceTarget, Tag};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -85,6 +85,7 @@ impl Session {
                 comparator: Default::default(),
                 language: Default::default(),
                 limited: None,
+                uid_command: false,
                 running: None,
             },
             state: State::NotAuthenticated(Default::default()),
@@ -243,6 +244,7 @@ impl Session {
                 if let Some(notify) = &mut self.cx.notify {
                     notify.note_append(head.replace.is_some());
                 }
+                self.cx.uid_command = matches!(head.replace, Some(ReplaceTarget::Uid(_)));
                 let allowed = rule.check(&self.state);
                 let allowed = allowed.and_then(|()| self.check_utf8(rule));
                 let here = allowed
@@ -289,6 +291,7 @@ impl Session {
         let tag = command.tag.clone();
         let name = command.body.name();
         let rule = table::of(&command.body);
+        self.cx.uid_command = table::is_uid(&command.body);
         if let Some(notify) = &mut self.cx.notify {
             notify.note_command(&command.body);
         }

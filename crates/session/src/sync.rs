@@ -243,7 +243,9 @@ pub(crate) async fn tell_flags(
     }
     // UIDFETCH begins with it (RFC 9586 §3.3).
     let uid_only = cx.enabled.uid_only();
-    let uid = !uid_only && (cx.enabled.fetch_tells_uid() || tell == Tell::FlagsAndUid);
+    // RFC 9051 §6.4.9: a UID command tells UIDs, also where it tells what others did.
+    let with_uid = cx.enabled.fetch_tells_uid() || cx.uid_command || tell == Tell::FlagsAndUid;
+    let uid = !uid_only && with_uid;
     let rows = selected.view.rows(changed).await?;
     let keywords = selected.view.snapshot().keywords().clone();
     let mut writer = FlagWriter::new(&keywords);

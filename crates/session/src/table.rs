@@ -156,6 +156,21 @@ pub(crate) fn of(body: &CommandBody) -> Rule {
     }
 }
 
+/// Whether it is a UID command.
+pub(crate) fn is_uid(body: &CommandBody) -> bool {
+    use CommandBody as C;
+    match body {
+        C::Fetch(fetch) => fetch.set.is_uid(),
+        C::Store(store) => store.set.is_uid(),
+        C::Copy { set, .. } | C::Move { set, .. } => set.is_uid(),
+        C::Expunge(uids) => uids.is_some(),
+        C::Search(search) => search.uid,
+        C::Sort(sort) => sort.uid,
+        C::Thread(thread) => thread.uid,
+        _ => false,
+    }
+}
+
 /// Whether no mailbox, or another one, is selected after this command.
 pub(crate) fn leaves(body: &CommandBody) -> bool {
     use CommandBody as C;
