@@ -4,10 +4,12 @@
 //!   streams. Nothing listens, nothing is written to disk.
 //! - [`door`]: a server that lets nobody in.
 //! - [`strict`]: a client that insists on the grammar.
+//! - [`survive`]: a session that is sent anything.
 //! - [`transcript`]: dialogues as tests, one rule of an RFC in each file.
 
 pub mod door;
 pub mod strict;
+pub mod survive;
 mod tls;
 pub mod transcript;
 pub mod world;

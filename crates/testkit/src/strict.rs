@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 pub struct StrictClient {
     stream: DuplexStream,
     framer: ResponseFramer,
+    mode: Mode,
     tags: u32,
 }
 
@@ -38,6 +39,7 @@ impl StrictClient {
         StrictClient {
             stream,
             framer: ResponseFramer::new(ResponseLimits::default()),
+            mode: Mode::Strict,
             tags: 0,
         }
     }
@@ -51,8 +53,11 @@ impl StrictClient {
             match self.framer.next_event() {
                 Ok(Some(ResponseEvent::Frame(frame))) => {
                     let text = String::from_utf8_lossy(&frame.bytes).into_owned();
-                    return match decode_response(&frame, Mode::Strict) {
-                        Ok(response) => Ok(Some(response)),
+                    return match decode_response(&frame, self.mode) {
+                        Ok(response) => {
+                            self.notice(&response);
+                            Ok(Some(response))
+                        }
                         Err(error) => Err(format!("{error}: {text:?}")),
                     };
                 }
@@ -73,6 +78,18 @@ impl StrictClient {
                     self.framer.push(&bytes[..count]);
                 }
                 Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    /// UTF-8 is in the grammar once it is enabled (RFC 9051 §5.1, RFC 9755 §3).
+    fn notice(&mut self, response: &Response) {
+        if let Response::Data(UntaggedData::Enabled(words)) = response {
+            let utf8 = |word: &str| {
+                word.eq_ignore_ascii_case("IMAP4rev2") || word.eq_ignore_ascii_case("UTF8=ACCEPT")
+            };
+            if words.iter().any(|word| utf8(word.as_str())) {
+                self.mode = Mode::StrictUtf8;
             }
         }
     }

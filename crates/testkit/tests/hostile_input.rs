@@ -1,12 +1,8 @@
 //! Whatever a client sends, in whatever pieces: the session does not panic, it answers grammatically
 //! or ends, and other sessions notice nothing (design §7.9).
 
-use std::time::Duration;
-
 use proptest::prelude::*;
-use restante_testkit::strict::StrictClient;
-use restante_testkit::world::{World, WorldOptions};
-use tokio::io::AsyncWriteExt as _;
+use restante_testkit::survive::survive;
 
 /// Commands of every kind, right and nearly right.
 const COMMANDS: &[&str] = &[
@@ -125,46 +121,8 @@ proptest! {
         sizes in prop::collection::vec(1usize..200, 1..8),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let world = World::new(WorldOptions::default()).await;
-            world.mailbox("INBOX", 4).await.expect("messages");
-            let (mut stream, task) = world.session(true);
-            let first: &[&str] = &["x LOGIN alice secret\r\n", "y SELECT INBOX\r\n"];
-            let mut input: Vec<u8> = first[..before].concat().into_bytes();
-            input.extend_from_slice(&bytes(&pieces));
-            let mut rest = &input[..];
-            for size in sizes.iter().cycle() {
-                if rest.is_empty() {
-                    break;
-                }
-                let (now, later) = rest.split_at((*size).min(rest.len()));
-                if stream.write_all(now).await.is_err() {
-                    break;
-                }
-                tokio::task::yield_now().await;
-                rest = later;
-            }
-            // The session may have ended already.
-            let _ = stream.shutdown().await;
-            let mut client = StrictClient::new(stream);
-            let read = async {
-                let mut responses = 0;
-                while client.response().await?.is_some() {
-                    responses += 1;
-                }
-                Ok::<u32, String>(responses)
-            };
-            let read = tokio::time::timeout(Duration::from_secs(60), read).await;
-            prop_assert!(read.is_ok(), "it neither answers nor ends");
-            match read {
-                Ok(Ok(responses)) => prop_assert!(responses > before as u32, "{responses}"),
-                Ok(Err(error)) => prop_assert!(false, "not grammatical: {error}"),
-                Err(_) => {}
-            }
-            let end = tokio::time::timeout(Duration::from_secs(60), task).await;
-            prop_assert!(matches!(end, Ok(Ok(()))), "the session ends, and without a panic: {end:?}");
-            prop_assert_eq!(world.check().await, Ok(()));
-            Ok(())
-        })?;
+        let first = ["x LOGIN alice secret\r\n", "y SELECT INBOX\r\n"];
+        let end = runtime.block_on(survive(&first[..before], &bytes(&pieces), &sizes));
+        prop_assert_eq!(end, Ok(()));
     }
 }
