@@ -77,10 +77,9 @@ pub(super) async fn run_within(
         let since = ModSeq(since.get());
         if args.modifiers.vanished {
             let asked = match &args.set {
-                wire::MessageSet::Uid(set) if args.modifiers.partial.is_none() => {
-                    &selected.view.resolve_vanished(set)
-                }
-                _ => &uids,
+                // Of all that was named: a page has only messages that are there.
+                wire::MessageSet::Uid(set) => &selected.view.resolve_vanished(set),
+                wire::MessageSet::Seq(_) => &uids,
             };
             tell_vanished(cx, selected, since, asked).await?;
         }
