@@ -1,6 +1,7 @@
 //! Results that are kept up to date equal what the same command finds again, whatever happens.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use restante_proto::types::{Response, UntaggedData};
 use restante_testkit::strict::StrictClient;
@@ -13,7 +14,7 @@ struct Kept {
     result: Vec<NonZeroU32>,
 }
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 10] = [
     "UID SEARCH RETURN (UPDATE ALL) FLAGGED",
     "SEARCH RETURN (UPDATE ALL) OR SEEN KEYWORD blue",
     "UID SEARCH RETURN (UPDATE ALL) NOT BODY even UNSEEN",
@@ -22,6 +23,8 @@ const COMMANDS: [&str; 8] = [
     "SORT RETURN (UPDATE ALL) (SUBJECT REVERSE SIZE) UTF-8 OR FLAGGED SEEN",
     "SORT RETURN (UPDATE ALL) (SIZE) UTF-8 ALL",
     "UID SORT RETURN (UPDATE ALL) (FROM) UTF-8 NOT KEYWORD blue",
+    "UID SEARCH RETURN (UPDATE ALL) OLDER 5 YOUNGER 20",
+    "SORT RETURN (UPDATE ALL) (SUBJECT) UTF-8 NOT (YOUNGER 3 UNSEEN) OLDER 2",
 ];
 
 /// A generator of numbers that anybody can repeat.
@@ -102,7 +105,9 @@ fn result(data: &[UntaggedData]) -> (String, Vec<NonZeroU32>) {
 }
 
 async fn run(seed: u64, qresync: bool) {
-    let world = World::new(WorldOptions::default()).await;
+    let mut options = WorldOptions::default();
+    options.limit("clock_s", "1782907200").expect("a clock");
+    let world = World::new(options).await;
     world.mailbox("INBOX", 6).await.expect("a mailbox");
     let mut watcher = start(&world, qresync).await;
     let mut other = start(&world, false).await;
@@ -144,6 +149,7 @@ async fn run(seed: u64, qresync: bool) {
                 _ => drop(other.command(&does).await.expect("an answer")),
             }
         }
+        world.advance_clock(Duration::from_secs(dice.roll(4).into()));
         // A command that may not tell expunges, and then one that may.
         command(&mut watcher, &mut kept, "FETCH 1:* (UID)").await;
         command(&mut watcher, &mut kept, "NOOP").await;

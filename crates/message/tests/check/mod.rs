@@ -9,7 +9,7 @@ use restante_proto::types::{Response, UntaggedData};
 use super::grammar;
 
 /// Everything that is asked of a message, with the checks that belong to it.
-pub fn check(octets: &[u8], limits: Limits) -> Message {
+pub(crate) fn check(octets: &[u8], limits: Limits) -> Message {
     let message = parse_with(octets, limits);
     let structure = message.structure();
     assert_eq!(structure.size(), octets.len() as u64);
