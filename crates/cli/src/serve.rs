@@ -72,8 +72,12 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), String> {
         level,
     };
     let prepared = prepare(&config, &origin).map_err(|error| error.to_string())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.server.workers)
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Without a number, one for each core.
+    if config.server.workers > 0 {
+        runtime.worker_threads(config.server.workers);
+    }
+    let runtime = runtime
         .on_thread_start(restante_server::thread_started)
         .enable_all()
         .build()

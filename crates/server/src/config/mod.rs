@@ -153,7 +153,6 @@ impl Config {
             return Err(("service", "group", reason));
         }
         let limits = &self.limits;
-        at_least("server", "workers", self.server.workers as u64, 1)?;
         if self.server.workers > 1024 {
             return Err(("server", "workers", "must be at most 1024".to_owned()));
         }

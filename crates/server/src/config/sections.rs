@@ -73,8 +73,8 @@ sections! {
         data: PathBuf = PathBuf::new(),
         /// The host name in greetings and in the self-signed certificate. Empty: the system's.
         hostname: String = String::new(),
-        /// Threads that serve connections.
-        workers: usize = 2,
+        /// Threads that serve connections. 0: one for each core that the process may use.
+        workers: usize = 0,
     }
 
     /// What the process may do. It binds its addresses and reads its certificates first, then gives up
