@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use restante_proto::decode::{CommandError, DecodeErrorKind, DecodeOptions, decode};
 use restante_proto::frame::{self, Event, Framer};
-use restante_proto::types::{AppendHead, CatenatePart, Code, Command, LiteralHead, Tag};
+use restante_proto::types::{
+    AppendHead, CatenatePart, Code, Command, LiteralHead, MetadataCode, Tag,
+};
 
 use crate::env::Limits;
 use crate::reply::Reply;
@@ -40,6 +42,8 @@ pub(crate) struct Framing {
     // Boxed: an idle connection needs little of it, and it is moved with the session's future.
     framer: Box<Framer>,
     beginning: Beginning,
+    /// The largest value of an annotation; none before the login.
+    annotation_bytes_max: Option<u64>,
 }
 
 /// How a connection began.
@@ -81,6 +85,7 @@ impl Framing {
         Framing {
             framer: Box::new(Framer::new(Framing::before_login(limits))),
             beginning: Beginning::Awaited,
+            annotation_bytes_max: None,
         }
     }
 
@@ -101,6 +106,7 @@ impl Framing {
 
     /// As at the beginning; what has come stays.
     pub(crate) fn after_logout(&mut self, limits: &Limits) {
+        self.annotation_bytes_max = None;
         self.framer.set_limits(Framing::before_login(limits));
         self.framer.set_utf8(false);
     }
@@ -108,6 +114,7 @@ impl Framing {
     pub(crate) fn after_login(&mut self, limits: &Limits) {
         let utf8 = self.framer.limits().decode.utf8;
         let messages = u64::from(limits.append_messages_max).max(1);
+        self.annotation_bytes_max = Some(limits.annotation_bytes_max as u64);
         self.framer.set_limits(frame::Limits {
             line_max: limits.line_bytes_max,
             command_max: limits.command_bytes_max,
@@ -172,7 +179,7 @@ impl Framing {
             }
             Event::Command(bytes) => match decode(bytes, &options) {
                 Ok(command) => Input::Command(Box::new(command)),
-                Err(error) => bad(error),
+                Err(error) => self.bad(error),
             },
             Event::Line(line) => Input::Line(Bytes::copy_from_slice(line)),
             Event::Message(head) => Input::Append(Box::new(head)),
@@ -181,9 +188,30 @@ impl Framing {
             Event::LiteralEnd => Input::LiteralEnd,
             Event::CatenateEnd => Input::CatenateEnd,
             Event::AppendEnd => Input::AppendEnd,
-            Event::Error(error) => bad(error),
+            Event::Error(error) => self.bad(error),
             Event::Bye(error) => Input::Bye(error.message),
         })
+    }
+
+    fn bad(&self, CommandError { tag, error }: CommandError) -> Input {
+        let reply = match error.kind {
+            DecodeErrorKind::MailboxName => Reply::no(error.message).code(Code::Cannot),
+            DecodeErrorKind::SpecialUse => Reply::no(error.message).code(Code::UseAttr),
+            // RFC 5464 §4.3
+            DecodeErrorKind::AnnotationTooBig if let Some(most) = self.annotation_bytes_max => {
+                let code = Code::Metadata(MetadataCode::MaxSize(most));
+                Reply::no("The value is too large").code(code)
+            }
+            DecodeErrorKind::TooBig | DecodeErrorKind::AnnotationTooBig => {
+                Reply::bad(error.message).code(Code::TooBig)
+            }
+            DecodeErrorKind::Limit => Reply::bad(error.message).code(Code::Limit),
+            DecodeErrorKind::UnknownCommand => Reply::bad(error.message),
+            DecodeErrorKind::Syntax | DecodeErrorKind::Number | DecodeErrorKind::Incomplete => {
+                Reply::bad(error.to_string())
+            }
+        };
+        Input::Bad(tag, reply)
     }
 }
 
@@ -195,18 +223,4 @@ pub(crate) fn go_ahead(out: &mut Vec<u8>) {
 /// Whether a literal waits for a go-ahead.
 pub(crate) fn waits(literal: Option<LiteralHead>) -> bool {
     literal.is_some_and(|literal| literal.synchronizing)
-}
-
-fn bad(CommandError { tag, error }: CommandError) -> Input {
-    let reply = match error.kind {
-        DecodeErrorKind::MailboxName => Reply::no(error.message).code(Code::Cannot),
-        DecodeErrorKind::SpecialUse => Reply::no(error.message).code(Code::UseAttr),
-        DecodeErrorKind::TooBig => Reply::bad(error.message).code(Code::TooBig),
-        DecodeErrorKind::Limit => Reply::bad(error.message).code(Code::Limit),
-        DecodeErrorKind::UnknownCommand => Reply::bad(error.message),
-        DecodeErrorKind::Syntax | DecodeErrorKind::Number | DecodeErrorKind::Incomplete => {
-            Reply::bad(error.to_string())
-        }
-    };
-    Input::Bad(tag, reply)
 }

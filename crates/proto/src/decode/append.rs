@@ -10,6 +10,11 @@ use crate::types::{
 
 /// Whether `line`, the beginning of a command, is an APPEND, a REPLACE or a UID REPLACE.
 pub(crate) fn is_append(line: &[u8]) -> bool {
+    begins_with(line, &[b"APPEND", b"REPLACE", b"UID REPLACE"])
+}
+
+/// Whether the command in `line` is one of these, as far as it is there.
+pub(crate) fn begins_with(line: &[u8], words: &[&[u8]]) -> bool {
     // No tag is longer; a bound keeps this cheap when it is asked after every literal.
     let begin = &line[..line.len().min(TAG_BYTES_MAX + 1)];
     let Some(space) = memchr::memchr(b' ', begin) else {
@@ -21,7 +26,7 @@ pub(crate) fn is_append(line: &[u8]) -> bool {
             .is_some_and(|v| v.eq_ignore_ascii_case(word))
             && verb.get(word.len()).is_some_and(|b| *b == b' ')
     };
-    begins(b"APPEND") || begins(b"REPLACE") || begins(b"UID REPLACE")
+    words.iter().any(|word| begins(word))
 }
 
 /// What is common to all messages of the command.

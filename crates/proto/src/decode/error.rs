@@ -33,6 +33,9 @@ pub enum DecodeErrorKind {
     Limit,
     /// An announced literal is larger than allowed: NO `[TOOBIG]` or BAD.
     TooBig,
+    /// An announced literal is larger than allowed, and a value of SETMETADATA: NO `[METADATA MAXSIZE]` (RFC
+    /// 5464 §4.3).
+    AnnotationTooBig,
     /// A literal announced more bytes than there are. Never leaves this crate.
     Incomplete,
 }

@@ -33,7 +33,7 @@ use memchr::memchr;
 
 use self::append::Append;
 pub use self::event::{Event, Limits};
-use crate::decode::append::is_append;
+use crate::decode::append::{begins_with, is_append};
 use crate::decode::parser::{LiteralSpec, literal_at_end};
 use crate::decode::{CommandError, DecodeError, DecodeErrorKind, tag_of};
 use crate::types::{LiteralHead, Tag};
@@ -418,7 +418,12 @@ impl Framer {
             .and_then(|size| usize::try_from(size).ok());
         let end = end.and_then(|size| line.next.checked_add(size));
         let Some(end) = end.filter(|end| *end <= self.limits.command_max) else {
-            let error = error(DecodeErrorKind::TooBig, "literal too large", line.content);
+            let is_alone = !spec.size.as_ref().is_some_and(fits);
+            let kind = match is_alone && begins_with(&self.buffer, &[b"SETMETADATA"]) {
+                true => DecodeErrorKind::AnnotationTooBig,
+                false => DecodeErrorKind::TooBig,
+            };
+            let error = error(kind, "literal too large", line.content);
             return Some(self.refuse_line(error, Some(line)));
         };
         if let Some(error) = self.literal_minus_error(spec.size, spec.synchronizing, line.content) {
