@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use restante_mailbox::{Flags, MailboxName, Wanted};
+use restante_mailbox::{Flags, MailboxName, Rights, RightsChange, UserMailbox, Wanted};
 use restante_proto::types::{Code, Condition, FetchItem, UntaggedData};
 use restante_testkit::strict::{Answer, StrictClient};
 use restante_testkit::world::{World, WorldOptions};
@@ -45,10 +45,31 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// UID and flags of every message that is there.
-async fn truth(world: &World) -> BTreeMap<u32, BTreeSet<String>> {
+/// Whose the client is: the owner's, or of another user, who has a `\Seen` of their own.
+#[derive(Debug, Clone, Copy)]
+struct User {
+    name: &'static str,
+    inbox: &'static str,
+    other: &'static str,
+}
+
+const OWNER: User = User {
+    name: "alice",
+    inbox: "INBOX",
+    other: "Other",
+};
+const READER: User = User {
+    name: "bob",
+    inbox: "\"Other Users/alice/INBOX\"",
+    other: "\"Other Users/alice/Other\"",
+};
+
+/// UID and flags of every message that is there, as a user sees them.
+async fn truth(world: &World, user: User) -> BTreeMap<u32, BTreeSet<String>> {
     let account = world.account("alice").await.expect("alice");
     let mailbox = account.mailbox(&MailboxName::inbox()).await.expect("INBOX");
+    let user = world.account(user.name).await.expect("a user").id();
+    let mailbox = UserMailbox::for_reader(mailbox, user);
     let snapshot = mailbox.snapshot().await.expect("a snapshot");
     let loaded = mailbox.ensure(&snapshot, Wanted::All).await.expect("rows");
     let names = |flags: Flags| {
@@ -81,6 +102,7 @@ fn join(numbers: impl Iterator<Item = u32>) -> String {
 /// How it asks to be told what it missed.
 #[derive(Debug, Clone, Copy)]
 struct Way {
+    user: User,
     uid_only: bool,
     known_uids: bool,
     sample: bool,
@@ -157,7 +179,8 @@ impl Cache {
             true => "ENABLE QRESYNC UIDONLY",
             false => "ENABLE QRESYNC",
         };
-        let mut client = connect(world, &["LOGIN alice secret", enable]).await;
+        let mut client =
+            connect(world, &[&format!("LOGIN {} secret", way.user.name), enable]).await;
         let known = join(self.flags.keys().copied());
         let mut sets = String::new();
         if way.known_uids && !known.is_empty() {
@@ -173,10 +196,11 @@ impl Cache {
                 sets = format!("{sets} ({numbers} {known})");
             }
         }
+        let inbox = way.user.inbox;
         let command = match self.highest {
-            0 => "SELECT INBOX".to_owned(),
+            0 => format!("SELECT {inbox}"),
             highest => format!(
-                "SELECT INBOX (QRESYNC ({} {highest}{sets}))",
+                "SELECT {inbox} (QRESYNC ({} {highest}{sets}))",
                 self.uid_validity
             ),
         };
@@ -214,7 +238,7 @@ impl Cache {
             Op::Noop => "NOOP".to_owned(),
             Op::Fetch if way.uid_only => "UID FETCH 1:* (MODSEQ)".to_owned(),
             Op::Fetch => "FETCH 1:* (UID MODSEQ)".to_owned(),
-            Op::Append => "APPEND INBOX {14+}\r\nSubject: x\r\n\r\n".to_owned(),
+            Op::Append => format!("APPEND {} {{14+}}\r\nSubject: x\r\n\r\n", way.user.inbox),
             Op::Store {
                 at,
                 count,
@@ -247,7 +271,7 @@ impl Cache {
                 None => return,
             },
             Op::Move { at } => match self.uids(*at, 1).map(|uids| join(uids.into_iter())) {
-                Some(uid) => format!("UID MOVE {uid} Other"),
+                Some(uid) => format!("UID MOVE {uid} {}", way.user.other),
                 None => return,
             },
         };
@@ -272,7 +296,7 @@ impl Cache {
             }
             _ => BTreeSet::new(),
         };
-        let there = truth(world).await;
+        let there = truth(world, way.user).await;
         let number = |uid| before.range(..=uid).count() as u32;
         for uid in uids {
             let named = if by_numbers { number(uid) } else { uid };
@@ -295,12 +319,15 @@ impl Cache {
 }
 
 /// The same by somebody else, who looks at what is there.
-async fn others(world: &World, client: &mut StrictClient, op: &Op) {
-    let there: Vec<u32> = truth(world).await.into_keys().collect();
+async fn others(world: &World, (client, user): (&mut StrictClient, User), op: &Op) {
+    let there: Vec<u32> = truth(world, user).await.into_keys().collect();
     let uid = |at: usize| there.get(at % there.len().max(1)).copied();
     let command = match op {
         Op::Noop | Op::Fetch => "NOOP".to_owned(),
-        Op::Append => "APPEND INBOX (\\Flagged) {14+}\r\nSubject: x\r\n\r\n".to_owned(),
+        Op::Append => format!(
+            "APPEND {} (\\Flagged) {{14+}}\r\nSubject: x\r\n\r\n",
+            user.inbox
+        ),
         Op::Store { at, add, flag, .. } => match uid(*at) {
             Some(uid) => {
                 let sign = if *add { '+' } else { '-' };
@@ -318,7 +345,7 @@ async fn others(world: &World, client: &mut StrictClient, op: &Op) {
             None => return,
         },
         Op::Move { at } => match uid(*at) {
-            Some(uid) => format!("UID MOVE {uid} Other"),
+            Some(uid) => format!("UID MOVE {uid} {}", user.other),
             None => return,
         },
     };
@@ -333,11 +360,12 @@ proptest! {
 
     #[test]
     fn a_lost_connection_loses_no_change(
+        is_reader in any::<bool>(),
         connections in prop::collection::vec(
             (
                 any::<(bool, bool, bool)>(),
-                prop::collection::vec((any::<bool>(), op()), 0..16),
-                prop::collection::vec(op(), 0..6),
+                prop::collection::vec((0..3_usize, op()), 0..16),
+                prop::collection::vec((0..2_usize, op()), 0..6),
             ),
             1..6,
         ),
@@ -347,27 +375,48 @@ proptest! {
             let world = World::new(WorldOptions::default()).await;
             world.mailbox("INBOX", 6).await.expect("messages");
             world.mailbox("Other", 0).await.expect("a mailbox");
-            let mut other = connect(&world, &["LOGIN alice secret", "SELECT INBOX"]).await;
+            world.user("bob", "secret").await.expect("bob");
+            let account = world.account("alice").await.expect("alice");
+            let tree = account.tree().await.expect("a tree");
+            for entry in tree.mailboxes.values() {
+                let all = RightsChange::Add(Rights::ALL);
+                account.set_acl(entry.id, "bob", all).await.expect("rights");
+            }
+            let user = if is_reader { READER } else { OWNER };
+            let mut rest = Vec::new();
+            for user in [OWNER, READER] {
+                let (login, select) = (
+                    format!("LOGIN {} secret", user.name),
+                    format!("SELECT {}", user.inbox),
+                );
+                rest.push((connect(&world, &[&login, &select]).await, user));
+            }
             let mut cache = Cache::default();
             for ((uid_only, known_uids, sample), online, offline) in &connections {
-                let way = Way { uid_only: *uid_only, known_uids: *known_uids, sample: *sample };
+                let way = Way {
+                    user,
+                    uid_only: *uid_only,
+                    known_uids: *known_uids,
+                    sample: *sample,
+                };
                 let mut client = cache.resume(&world, way).await;
-                prop_assert_eq!(&cache.flags, &truth(&world).await);
-                for (own, op) in online {
-                    match own {
-                        true => cache.run(&world, &mut client, way, op).await,
-                        false => others(&world, &mut other, op).await,
+                prop_assert_eq!(&cache.flags, &truth(&world, user).await);
+                for (who, op) in online {
+                    match rest.get_mut(*who) {
+                        None => cache.run(&world, &mut client, way, op).await,
+                        Some((client, user)) => others(&world, (client, *user), op).await,
                     }
                 }
                 // The connection breaks: what was not told is told later.
                 drop(client);
-                for op in offline {
-                    others(&world, &mut other, op).await;
+                for (who, op) in offline {
+                    let (client, user) = &mut rest[*who];
+                    others(&world, (client, *user), op).await;
                 }
             }
-            let way = Way { uid_only: false, known_uids: false, sample: true };
+            let way = Way { user, uid_only: false, known_uids: false, sample: true };
             let _client = cache.resume(&world, way).await;
-            prop_assert_eq!(&cache.flags, &truth(&world).await);
+            prop_assert_eq!(&cache.flags, &truth(&world, user).await);
             prop_assert_eq!(world.check().await, Ok(()));
             Ok(())
         })?;
