@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use restante_mailbox::{AccountId, Entry, MailboxId, MailboxName, Rights, Tail, Tree, Who};
+use restante_mailbox::{
+    Account, AccountId, Entry, MailboxId, MailboxName, Rights, Tail, Tree, Who,
+};
 use restante_proto::types::{
     ChildInfo, List, ListAttribute, ListEntry, ListExtended, ListPattern, ListSelect,
-    MailboxName as WireName, SpecialUse, UntaggedData,
+    MailboxName as WireName, SpecialUse, StatusItem, StatusValue, UntaggedData,
 };
 
 use super::list_match::Pattern;
@@ -349,10 +351,7 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
             tails.0.push((account.id(), account.tails().await?));
         }
     }
-    if returns
-        .status
-        .contains(&restante_proto::types::StatusItem::HighestModSeq)
-    {
+    if returns.status.contains(&StatusItem::HighestModSeq) {
         // RFC 7162 §3.1
         let selected = state.selected().ok().map(|(_, selected)| selected);
         cx.condstore_aware(selected);
@@ -395,7 +394,22 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
         }
         if let Some(extended_items) = selects(&select, node) {
             let mailbox = convert::wire_name(name);
-            let attributes = node.attributes(extended, select.subscribed || returns.subscribed);
+            let mut attributes = node.attributes(extended, select.subscribed || returns.subscribed);
+            let mut status_values = None;
+            if !returns.status.is_empty()
+                && own(&select, node)
+                && let Some(entry) = node.entry
+                && node.may_be_read()
+            {
+                let account = node
+                    .foreign
+                    .map_or(&login.account, |(other, _)| &other.account);
+                let (place, items) = ((account, entry.id), &returns.status);
+                status_values = status_of(cx, state, place, &tails, items).await?;
+                if status_values.is_none() {
+                    attributes.push(ListAttribute::NoSelect);
+                }
+            }
             answer.write(cx, attributes, &mailbox, extended_items);
             if !own(&select, node) {
                 // Listed for what is below it only (RFC 5819 §2, RFC 9590 §4).
@@ -416,21 +430,34 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
                 };
                 metadata::tell_listed(cx, tree, own, (name, entry.id), &returns.metadata)?;
             }
-            let account = match node.foreign {
-                None => Some(&login.account),
-                Some((other, _)) => Some(&other.account).filter(|_| node.may_be_read()),
-            };
-            if let (false, Some(entry), Some(account)) =
-                (returns.status.is_empty(), node.entry, account)
-                && let Some(tail) = tails.get(account.id(), entry.id)
-            {
-                // If the mailbox exists and may be read (RFC 5819 §2).
-                let place = (account, entry.id);
-                status::tell(cx, state, &mailbox, place, tail, &returns.status).await?;
+            if let Some(values) = status_values {
+                cx.writer().status(&mailbox, &values);
             }
         }
     }
     Ok(answer.completed())
+}
+
+/// What STATUS tells of a mailbox that is listed; `None` if it cannot be had, which is known only after the names
+/// were read: then it cannot be selected, and the others are listed all the same (RFC 5819 §2).
+async fn status_of(
+    cx: &mut Cx,
+    state: &mut State,
+    (account, id): (&Arc<Account>, MailboxId),
+    tails: &Tails,
+    items: &[StatusItem],
+) -> Result<Option<Vec<StatusValue>>, Failure> {
+    let Some(tail) = tails.get(account.id(), id) else {
+        return Ok(None);
+    };
+    match status::values(cx, state, (account, id), tail, items).await {
+        Ok(values) => Ok(Some(values)),
+        Err(Failure::Mail(error)) => {
+            tracing::warn!(peer = %cx.peer, %error, "no status of a mailbox that is listed");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Whether a name that matches the pattern is selected, and with which CHILDINFO: RFC 9051 §6.3.9.6,

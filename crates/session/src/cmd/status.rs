@@ -30,8 +30,8 @@ pub(crate) async fn run(
     }
     let account = mailbox.account().clone();
     let id = mailbox.id();
-    let name = convert::wire_name(&name);
-    tell(cx, state, &name, (&account, id), &tail, &items).await?;
+    let values = values(cx, state, (&account, id), &tail, &items).await?;
+    cx.writer().status(&convert::wire_name(&name), &values);
     Ok(Reply::ok("STATUS completed"))
 }
 
@@ -55,15 +55,14 @@ async fn own_seen(
     Ok(Some((snapshot.tail().clone(), loaded.unseen())))
 }
 
-/// Writes the STATUS response of a mailbox.
-pub(crate) async fn tell(
+/// What the STATUS response of a mailbox tells.
+pub(crate) async fn values(
     cx: &mut Cx,
     state: &mut State,
-    name: &wire::MailboxName,
     (account, id): (&Arc<Account>, MailboxId),
     tail: &Tail,
     items: &[StatusItem],
-) -> Result<(), Failure> {
+) -> Result<Vec<StatusValue>, Failure> {
     // The client's own mailbox: no HIGHESTMODSEQ past an expunge that it has not been told.
     let shown = match state.selected() {
         Ok((_, selected)) if selected.is(account.id(), id) => Some(selected.view.highest_mod_seq()),
@@ -120,6 +119,5 @@ pub(crate) async fn tell(
         };
         values.extend(value);
     }
-    cx.writer().status(name, &values);
-    Ok(())
+    Ok(values)
 }
