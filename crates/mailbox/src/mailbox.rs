@@ -290,10 +290,18 @@ impl Mailbox {
 
     /// Notes that a user's key was replaced; gives how often that happened.
     pub(crate) fn note_url_key_reset(&self, user: AccountId) -> u32 {
-        let mut keys = self.url_keys();
-        let known = keys.entry(user).or_default();
-        known.resets = known.resets.wrapping_add(1);
-        known.resets
+        let resets = {
+            let mut keys = self.url_keys();
+            let known = keys.entry(user).or_default();
+            known.resets = known.resets.wrapping_add(1);
+            known.resets
+        };
+        // Who waits is woken, though the mailbox is as it was.
+        self.changed.send_modify(|_| ());
+        if let Some(reader) = self.lock().readers.get(&user) {
+            reader.changed.send_modify(|_| ());
+        }
+        resets
     }
 
     /// Whether a user has a key, if that is known and not older than `age`.
