@@ -51,10 +51,11 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(io: Box<dyn Io>, limits: &Limits) -> Conn {
+    /// `tokens`: the client may log in with one, which makes a long line.
+    pub(crate) fn new(io: Box<dyn Io>, limits: &Limits, tokens: bool) -> Conn {
         Conn {
             io: Some(io),
-            framing: Framing::new(limits),
+            framing: Framing::new(limits, tokens),
             deflate: None,
             out: Vec::new(),
             out_bytes: limits.out_bytes,
@@ -295,7 +296,7 @@ impl Conn {
     pub(crate) async fn start_tls(&mut self, limits: &Limits) -> io::Result<()> {
         self.flush().await?;
         let io = self.io.take().ok_or(io::ErrorKind::NotConnected)?;
-        self.framing = Framing::new(limits);
+        self.framing = self.framing.anew(limits);
         self.io = Some(io.starttls().await?);
         Ok(())
     }

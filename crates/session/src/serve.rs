@@ -70,7 +70,7 @@ enum Flow {
 
 impl Session {
     fn new(io: Box<dyn Io>, env: Arc<Env>, peer: Peer) -> Session {
-        let conn = Conn::new(io, &env.limits);
+        let conn = Conn::new(io, &env.limits, env.authenticator.offers().tokens);
         let shutdown = env.shutdown.clone();
         let deadline = Instant::now() + env.limits.login_timeout;
         Session {

@@ -1,6 +1,7 @@
 //! The protocol crate's framer, decoder and encoder, as a session uses them.
 
 use bytes::Bytes;
+use restante_auth::sasl::TOKEN_BYTES_MAX;
 use restante_proto::decode::{CommandError, DecodeErrorKind, DecodeOptions, decode};
 use restante_proto::frame::{self, Event, Framer};
 use restante_proto::types::{
@@ -37,6 +38,9 @@ pub(crate) enum Input {
     Bye(&'static str),
 }
 
+/// AUTHENTICATE with the longest token, in base64.
+const TOKEN_LINE_BYTES: usize = TOKEN_BYTES_MAX.div_ceil(3) * 4 + 256;
+
 /// Input of one connection, from bytes to commands.
 pub(crate) struct Framing {
     // Boxed: an idle connection needs little of it, and it is moved with the session's future.
@@ -44,6 +48,8 @@ pub(crate) struct Framing {
     beginning: Beginning,
     /// The largest value of an annotation; none before the login.
     annotation_bytes_max: Option<u64>,
+    /// Tokens are taken for a login.
+    tokens: bool,
 }
 
 /// How a connection began.
@@ -81,20 +87,28 @@ impl Beginning {
 }
 
 impl Framing {
-    pub(crate) fn new(limits: &Limits) -> Framing {
+    pub(crate) fn new(limits: &Limits, tokens: bool) -> Framing {
         Framing {
-            framer: Box::new(Framer::new(Framing::before_login(limits))),
+            framer: Box::new(Framer::new(Framing::before_login(limits, tokens))),
             beginning: Beginning::Awaited,
             annotation_bytes_max: None,
+            tokens,
         }
     }
 
-    fn before_login(limits: &Limits) -> frame::Limits {
+    /// As at the beginning, with nothing of what has come.
+    pub(crate) fn anew(&self, limits: &Limits) -> Framing {
+        Framing::new(limits, self.tokens)
+    }
+
+    /// The longest response of a mechanism has to fit in a line (RFC 4959 §6). Only tokens are long.
+    fn before_login(limits: &Limits, tokens: bool) -> frame::Limits {
+        let line_max = limits.line_bytes_max_before_login;
+        let command_max = limits.command_bytes_max.min(4 * line_max);
+        let longest = if tokens { TOKEN_LINE_BYTES } else { 0 };
         frame::Limits {
-            line_max: limits.line_bytes_max_before_login,
-            command_max: limits
-                .command_bytes_max
-                .min(4 * limits.line_bytes_max_before_login),
+            line_max: line_max.max(longest),
+            command_max: command_max.max(longest),
             literal_max: limits.literal_bytes_max_before_login as u64,
             decode: DecodeOptions {
                 depth_max: limits.nesting_max,
@@ -107,7 +121,8 @@ impl Framing {
     /// As at the beginning; what has come stays.
     pub(crate) fn after_logout(&mut self, limits: &Limits) {
         self.annotation_bytes_max = None;
-        self.framer.set_limits(Framing::before_login(limits));
+        self.framer
+            .set_limits(Framing::before_login(limits, self.tokens));
         self.framer.set_utf8(false);
     }
 

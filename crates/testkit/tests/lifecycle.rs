@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use restante_testkit::strict::StrictClient;
 use restante_testkit::world::{World, WorldOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -114,6 +116,41 @@ async fn a_client_that_ends_its_sending_is_answered() {
     stream.read_to_string(&mut answer).await.expect("an answer");
     assert!(answer.contains("* SEARCH 1 2 3 4\r\nz OK"), "{answer}");
     ends(task).await;
+}
+
+/// The longest token that OAUTHBEARER takes fits in a line, with the command and after it; a longer one is no
+/// reason to keep reading. Where no tokens are taken, lines before the login are short.
+#[tokio::test]
+async fn a_token_may_be_long() {
+    let mut options = WorldOptions::default();
+    options.offers.tokens = true;
+    let world = World::new(options).await;
+    let answer = async |world: &World, bytes: usize, initial: bool| {
+        let begin = "n,,\x01auth=Bearer good\x01x=";
+        let rest = "a".repeat(bytes - begin.len() - 2);
+        let response = STANDARD.encode(format!("{begin}{rest}\x01\x01"));
+        let (mut stream, task) = world.session(true);
+        let input = match initial {
+            true => format!("x AUTHENTICATE OAUTHBEARER {response}\r\n"),
+            false => format!("x AUTHENTICATE OAUTHBEARER\r\n{response}\r\n"),
+        };
+        // What is too long may not be read to its end.
+        let _ = stream.write_all(input.as_bytes()).await;
+        let _ = stream.write_all(b"y LOGOUT\r\n").await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        ends(task).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    for initial in [true, false] {
+        let longest = answer(&world, 64 << 10, initial).await;
+        assert!(longest.contains("x OK [CAPABILITY"), "{longest}");
+        let longer = answer(&world, 100 << 10, initial).await;
+        assert!(!longer.contains("x OK"), "{longer}");
+        let world = World::new(WorldOptions::default()).await;
+        let passwords = answer(&world, 64 << 10, initial).await;
+        assert!(!passwords.contains("x OK"), "{passwords}");
+    }
 }
 
 /// A search that reads much gives way: on a single thread another session is answered in the middle of it.

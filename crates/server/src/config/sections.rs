@@ -278,7 +278,8 @@ sections! {
         idle_keepalive: Span = Span(1_440),
         /// Wrong passwords on one connection.
         login_attempts: u32 = 5,
-        /// The longest command line before the login, without literals.
+        /// The longest command line before the login, without literals. Where OAuth tokens are taken, they may
+        /// have 64 KiB.
         line_size_before_login: Size = Size(8 << 10),
         /// The longest command line after the login. Clients expect 64 KiB.
         line_size: Size = Size(256 << 10),
