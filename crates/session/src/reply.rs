@@ -181,3 +181,43 @@ pub(crate) fn is_ours(error: &MailError) -> bool {
             | MailError::Conflict
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use restante_mailbox::Limit;
+
+    use super::*;
+
+    /// RFC 5530 §3: what a client can do about each.
+    #[test]
+    fn every_error_has_its_code() {
+        let text = || "x".into();
+        for (error, code) in [
+            (MailError::NoSuchUser, Code::NonExistent),
+            (MailError::UserExists, Code::AlreadyExists),
+            (MailError::NoSuchMailbox, Code::NonExistent),
+            (MailError::AlreadyExists, Code::AlreadyExists),
+            (MailError::CannotDeleteInbox, Code::Cannot),
+            (MailError::RenameBelowItself, Code::Cannot),
+            (MailError::SpecialUseTaken, Code::UseAttr),
+            (MailError::Expunged, Code::ExpungeIssued),
+            (MailError::OverQuota, Code::OverQuota),
+            (MailError::Limit(Limit::Keywords), Code::Limit),
+            (MailError::Busy, Code::InUse),
+            (MailError::Conflict, Code::InUse),
+            (MailError::Full { reason: text() }, Code::Unavailable),
+            (MailError::Unavailable { reason: text() }, Code::Unavailable),
+            (MailError::Unknown { reason: text() }, Code::Unavailable),
+            (MailError::Damaged { what: text() }, Code::Corruption),
+            (MailError::Misuse { what: text() }, Code::ServerBug),
+        ] {
+            let reply = mail_error(&error);
+            assert_eq!(reply.code.as_deref(), Some(&code), "{error:?}");
+            // What happened in the store is for the log.
+            assert!(
+                reply.condition == Condition::No && reply.text != "x",
+                "{error:?}"
+            );
+        }
+    }
+}

@@ -22,7 +22,8 @@
 //! - `mailbox: NAME N`: the mailbox exists and holds N small messages with UIDs 1 to N.
 //! - `message: NAME (\Seen $Junk) "17-Jul-2026 02:44:25 -0700"`: one message more; its text
 //!   follows in lines that begin with `|`. Flags and date may be left out.
-//! - `user: NAME PASSWORD`: one more user (there is always `alice` with `secret`).
+//! - `user: NAME PASSWORD`: one more user (there is always `alice` with `secret`). The password `expired`
+//!   has expired, and where it is `down`, it cannot be checked.
 //! - `sessions: A B selected`: connections, brought to a state: `connected` (greeting read),
 //!   `authenticated`, `selected` or `examined` (INBOX). `as NAME` takes another user.
 //! - `enable: A QRESYNC`: what A enables after its login.

@@ -531,7 +531,7 @@ fn parse_date(text: &str) -> Option<DateTime> {
     })
 }
 
-/// Passwords in memory. The token `good` is alice's, and so is a certificate with her name.
+/// Passwords in memory; one that is `expired` has, and where it is `down`, it cannot be checked. The token `good` is alice's, and so is a certificate with her name.
 #[derive(Default)]
 struct Users {
     known: Mutex<HashMap<String, (String, Identity)>>,
@@ -552,10 +552,12 @@ impl Users {
         let identity = match &credentials.proof {
             Proof::Password(password) => {
                 let (right, identity) = self.find(&credentials.user)?;
-                if *password.expose() != right {
-                    return Err(LoginError::rejected("wrong password"));
+                match (*password.expose() == right, right.as_str()) {
+                    (_, "down") => return Err(LoginError::Unavailable("it is down".to_owned())),
+                    (false, _) => return Err(LoginError::rejected("wrong password")),
+                    (true, "expired") => return Err(LoginError::Expired),
+                    (true, _) => identity,
                 }
-                identity
             }
             Proof::Scram(proof) if proof.is_right() => self.find(&credentials.user)?.1,
             Proof::Scram(_) => return Err(LoginError::rejected("wrong password")),

@@ -143,14 +143,62 @@ async fn a_token_may_be_long() {
         String::from_utf8_lossy(&answer).into_owned()
     };
     for initial in [true, false] {
-        let longest = answer(&world, 64 << 10, initial).await;
+        let longest = answer(&world, 16 << 10, initial).await;
         assert!(longest.contains("x OK [CAPABILITY"), "{longest}");
-        let longer = answer(&world, 100 << 10, initial).await;
+        let longer = answer(&world, 30 << 10, initial).await;
         assert!(!longer.contains("x OK"), "{longer}");
         let world = World::new(WorldOptions::default()).await;
-        let passwords = answer(&world, 64 << 10, initial).await;
+        let passwords = answer(&world, 16 << 10, initial).await;
         assert!(!passwords.contains("x OK"), "{passwords}");
     }
+}
+
+/// A line of 8,000 octets is taken before the login as well (RFC 2683 §3.2.1.5); one that is too long is a BAD, and the
+/// next one is a command again.
+#[tokio::test]
+async fn lines_of_8000_octets_are_taken() {
+    let world = World::new(WorldOptions::default()).await;
+    world.mailbox("INBOX", 1).await.expect("a message");
+    let line = |begin: &str, of: &str, end: &str, octets: usize| {
+        let fill = of.repeat((octets - begin.len() - end.len()) / of.len());
+        format!("{begin}{fill}{end}\r\n")
+    };
+    let input = [
+        line("a LOGIN alice ", "x", "", 8_000),
+        line("b LOGIN alice ", "x", "", 9_000),
+        "c LOGIN alice secret\r\nd SELECT INBOX\r\n".to_owned(),
+        line("e FETCH 1", ",1", " (UID)", 64 << 10),
+        line("f FETCH 1", ",1", " (UID)", 300 << 10),
+        "g LOGOUT\r\n".to_owned(),
+    ];
+    let (mut stream, task) = world.session(true);
+    stream
+        .write_all(input.concat().as_bytes())
+        .await
+        .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let begins = [
+        "a NO [AUTHENTICATIONFAILED] ",
+        "b BAD [LIMIT] ",
+        "c OK ",
+        "d OK ",
+    ];
+    let rest = [
+        "* 1 FETCH (UID 1)",
+        "e OK ",
+        "f BAD [LIMIT] ",
+        "* BYE ",
+        "g OK ",
+    ];
+    let mut lines = answer.lines();
+    for begin in begins.iter().chain(&rest) {
+        assert!(
+            lines.any(|line| line.starts_with(begin)),
+            "{begin}: {answer}"
+        );
+    }
+    ends(task).await;
 }
 
 /// A search that reads much gives way: on a single thread another session is answered in the middle of it.

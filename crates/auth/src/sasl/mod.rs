@@ -88,8 +88,8 @@ impl ScramProof {
     }
 }
 
-/// The longest response with a token.
-pub const TOKEN_BYTES_MAX: usize = 64 * 1024;
+/// The longest response with a token: as long as tokens in headers of HTTP may be where most is taken.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 /// What to do after a response of the client.
 #[derive(Debug)]

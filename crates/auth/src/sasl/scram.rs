@@ -86,8 +86,7 @@ impl Scram {
         let bound = self.bound(header.flag, &message.as_bytes()[..header.bytes])?;
         let bare = header.after;
         if bare.starts_with("m=") {
-            // RFC 5802 §5.1: an extension that must be understood; there is none.
-            return Err(SaslError::Refused("a mandatory extension"));
+            return Err(SaslError::Refused(MANDATORY));
         }
         let mut attributes = bare.split(',');
         let user = attributes.next().and_then(|part| part.strip_prefix("n="));
@@ -95,6 +94,7 @@ impl Scram {
         let (Some(user), Some(nonce)) = (user, nonce) else {
             return Err(SaslError::Malformed);
         };
+        mandatory(attributes)?;
         let user = sasl_name(user).ok_or(SaslError::Malformed)?;
         // RFC 5802 §5.1 `r`: printable ASCII except a comma.
         if nonce.is_empty()
@@ -170,6 +170,7 @@ impl Scram {
         let (Some(bound), Some(nonce)) = (bound, nonce) else {
             return Err(SaslError::Malformed);
         };
+        mandatory(attributes)?;
         let decode = |text| STANDARD.decode(text).map_err(|_| SaslError::Malformed);
         let (bound, proof) = (decode(bound)?, decode(proof)?);
         if nonce != first.nonce {
@@ -207,6 +208,16 @@ impl Scram {
             }
             _ => None,
         }
+    }
+}
+
+const MANDATORY: &str = "a mandatory extension";
+
+/// RFC 5802 §5.1 `m`: an extension that must be understood; there is none. All others are passed over.
+fn mandatory<'a>(mut extensions: impl Iterator<Item = &'a str>) -> Result<(), SaslError> {
+    match extensions.any(|part| part.starts_with("m=")) {
+        true => Err(SaslError::Refused(MANDATORY)),
+        false => Ok(()),
     }
 }
 

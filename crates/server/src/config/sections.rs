@@ -279,7 +279,7 @@ sections! {
         /// Wrong passwords on one connection.
         login_attempts: u32 = 5,
         /// The longest command line before the login, without literals. Where OAuth tokens are taken, they may
-        /// have 64 KiB.
+        /// have 16 KiB.
         line_size_before_login: Size = Size(8 << 10),
         /// The longest command line after the login. Clients expect 64 KiB.
         line_size: Size = Size(256 << 10),

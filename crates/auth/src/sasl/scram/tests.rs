@@ -265,7 +265,12 @@ fn replayed_and_malformed_messages() {
             "{bad:?}: {step:?}"
         );
     }
-    refused(Scram::new(ScramHash::Sha1, false, &Channel::default()).step(b"n,,m=x,n=u,r=abc"));
+    for first in [&b"n,,m=x,n=u,r=abc"[..], b"n,,n=u,r=abc,x=y,m=z"] {
+        refused(Scram::new(ScramHash::Sha1, false, &Channel::default()).step(first));
+    }
+    let mut scram = Scram::new(ScramHash::Sha1, false, &Channel::default());
+    begin(&mut scram, "n,,n=user,r=abc,x=y", keys(ScramHash::Sha1));
+    refused(scram.step(b"c=biws,r=abc,m=z,p=AA=="));
     for bad in [
         "",
         "p=",
