@@ -27,6 +27,12 @@ enum Op {
         at: usize,
     },
     Append,
+    Copy {
+        at: usize,
+    },
+    Replace {
+        at: usize,
+    },
     Move {
         at: usize,
     },
@@ -41,6 +47,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(at, count, add, flag, by_number)| Op::Store { at, count, add, flag, by_number }),
         3 => (0..99_usize).prop_map(|at| Op::Remove { at }),
         2 => Just(Op::Append),
+        1 => (0..99_usize).prop_map(|at| Op::Copy { at }),
+        1 => (0..99_usize).prop_map(|at| Op::Replace { at }),
         1 => (0..99_usize).prop_map(|at| Op::Move { at }),
     ]
 }
@@ -92,6 +100,18 @@ async fn connect(world: &World, commands: &[&str]) -> StrictClient {
         assert!(answer.is_ok(), "{command}: {answer:?}");
     }
     client
+}
+
+/// MOVE, COPY or REPLACE of a message.
+fn moved(op: &Op, uid: &str, user: User) -> String {
+    match op {
+        Op::Copy { .. } => format!("UID COPY {uid} {}", user.inbox),
+        Op::Replace { .. } => {
+            let inbox = user.inbox;
+            format!("UID REPLACE {uid} {inbox} {{14+}}\r\nSubject: y\r\n\r\n")
+        }
+        _ => format!("UID MOVE {uid} {}", user.other),
+    }
 }
 
 fn join(numbers: impl Iterator<Item = u32>) -> String {
@@ -270,18 +290,21 @@ impl Cache {
                 }
                 None => return,
             },
-            Op::Move { at } => match self.uids(*at, 1).map(|uids| join(uids.into_iter())) {
-                Some(uid) => format!("UID MOVE {uid} {}", way.user.other),
-                None => return,
-            },
+            Op::Move { at } | Op::Copy { at } | Op::Replace { at } => {
+                let Some(uid) = self.uids(*at, 1).map(|uids| join(uids.into_iter())) else {
+                    return;
+                };
+                moved(op, &uid, way.user)
+            }
         };
         if matches!(op, Op::Fetch) && self.flags.is_empty() {
             return;
         }
         let before = self.flags.clone();
         let answer = client.command(&command).await.expect("grammar");
-        // By number it is NO if some are gone.
-        assert!(by_numbers || answer.is_ok(), "{command}: {answer:?}");
+        // By number it is NO if some are gone, and so is REPLACE.
+        let may_fail = by_numbers || matches!(op, Op::Replace { .. });
+        assert!(may_fail || answer.is_ok(), "{command}: {answer:?}");
         assert_ne!(answer.tagged.condition, Condition::Bad, "{command}");
         self.read(&answer);
         let Some((uids, add, flag)) = own else {
@@ -344,8 +367,8 @@ async fn others(world: &World, (client, user): (&mut StrictClient, User), op: &O
             }
             None => return,
         },
-        Op::Move { at } => match uid(*at) {
-            Some(uid) => format!("UID MOVE {uid} {}", user.other),
+        Op::Move { at } | Op::Copy { at } | Op::Replace { at } => match uid(*at) {
+            Some(uid) => moved(op, &uid.to_string(), user),
             None => return,
         },
     };
