@@ -192,7 +192,8 @@ impl Account {
         mailbox: Option<MailboxId>,
         entries: Vec<MetadataEntry>,
     ) -> Result<()> {
-        const ENTRIES_MAX: usize = 1000;
+        /// Ten for each of two thousand mailboxes (RFC 5464 §4.1).
+        const ENTRIES_MAX: usize = 20_000;
         const VALUE_BYTES_MAX: usize = 64 << 10;
         /// All of them are in memory with the tree.
         const BYTES_MAX: usize = 4 << 20;
@@ -205,9 +206,9 @@ impl Account {
                 if before == value.as_ref() {
                     continue;
                 }
-                count += usize::from(before.is_none());
                 let bytes = value.as_ref().map_or(0, |value| value.len());
-                sum += bytes;
+                count = count + usize::from(value.is_some()) - usize::from(before.is_some());
+                sum = sum + bytes - before.map_or(0, |before| before.len());
                 let is_full = count > ENTRIES_MAX || sum > BYTES_MAX;
                 if (value.is_some() && is_full) || bytes > VALUE_BYTES_MAX || entry.len() > 1024 {
                     return Err(MailError::Limit(Limit::Annotations));

@@ -125,7 +125,9 @@ pub(crate) async fn set(
     let new = |(name, value): &&mail::MetadataEntry| {
         value.is_some() && !tree.metadata.contains_key(&(place, name.clone()))
     };
-    if before + changes.iter().filter(new).count() > cx.env.limits.annotations_max {
+    let new = changes.iter().filter(new).count();
+    // There may be more than that already, if the limit was larger.
+    if new > 0 && before + new > cx.env.limits.annotations_max {
         return Err(too_many());
     }
     if !changes.is_empty() {
