@@ -262,8 +262,16 @@ impl Taking<'_> {
         let mut room = account.reserve(0, self.messages_more())?;
         let mut draft = account.new_email();
         cx.conn.accept(None);
-        for _ in 0..PARTS_MAX {
-            match cx.conn.next().await? {
+        let mut parts = 0;
+        loop {
+            let next = cx.conn.next().await?;
+            if matches!(next, Input::Catenate(_)) {
+                parts += 1;
+                if parts > PARTS_MAX {
+                    return Err(Reply::no("Too many parts").code(Code::Limit).into());
+                }
+            }
+            match next {
                 Input::Catenate(CatenatePart::Text(literal)) => {
                     switch::literal(cx, &literal)?;
                     self.grow(cx, &mut room, &draft, before, literal.size)?;
@@ -277,7 +285,6 @@ impl Taking<'_> {
                 other => return Err(unexpected(other)),
             }
         }
-        Err(Reply::no("Too many parts").code(Code::Limit).into())
     }
 
     /// How many messages more there are with one that is taken.
