@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use restante_mailbox::{Mail, MailOptions, Mailbox, MailboxName, SpecialUse, Wanted};
 use restante_store::{EmbeddedOptions, MemoryOptions, Store};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
@@ -390,5 +391,186 @@ async fn failures_of_the_store_are_temporary_and_nothing_is_lost_or_doubled() {
             times == 1 || (times == 0 && !saved),
             "message {number}: {times} times, {saved}"
         );
+    }
+}
+
+/// What a client may send, without waiting for anything.
+#[derive(Debug, Clone)]
+enum Sent {
+    Lhlo,
+    Mail,
+    Rcpt(bool),
+    Data(Vec<&'static str>),
+    Bdat { size: usize, last: bool },
+    Rset,
+    Noop,
+    Nonsense,
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let lines = proptest::sample::select(vec!["x\r\n", "..\r\n", "\n.\n", "QUIT\r\n", "a\0b\r\n"]);
+    let size = proptest::sample::select(vec![0, 1, 6, 100, 70_000]);
+    prop_oneof![
+        1 => Just(Sent::Lhlo),
+        3 => Just(Sent::Mail),
+        5 => proptest::bool::weighted(0.7).prop_map(Sent::Rcpt),
+        1 => proptest::collection::vec(lines, 0..4).prop_map(Sent::Data),
+        4 => (size, any::<bool>()).prop_map(|(size, last)| Sent::Bdat { size, last }),
+        1 => Just(Sent::Rset),
+        1 => Just(Sent::Noop),
+        1 => Just(Sent::Nonsense),
+    ]
+}
+
+/// What is expected of a session: the codes of its replies to what it is sent.
+#[derive(Debug, Default)]
+struct Model {
+    greeted: bool,
+    mail: bool,
+    recipients: usize,
+    chunks: bool,
+    errors: u32,
+    messages: usize,
+}
+
+impl Model {
+    fn send(&mut self, sent: &Sent, input: &mut Vec<u8>, replies: &mut Vec<&'static str>) {
+        let before = replies.len();
+        match sent {
+            Sent::Lhlo => {
+                input.extend_from_slice(b"LHLO x\r\n");
+                *self = Model {
+                    greeted: true,
+                    errors: self.errors,
+                    messages: self.messages,
+                    ..Model::default()
+                };
+                replies.push("250");
+            }
+            Sent::Mail => {
+                input.extend_from_slice(b"MAIL FROM:<c@d>\r\n");
+                let taken = self.greeted && !self.mail;
+                self.mail |= taken;
+                replies.push(if taken { "250" } else { "503" });
+            }
+            Sent::Rcpt(known) => {
+                let name = if *known { "ada" } else { "nobody" };
+                input.extend_from_slice(format!("RCPT TO:<{name}>\r\n").as_bytes());
+                match (self.mail && !self.chunks, known) {
+                    (false, _) => replies.push("503"),
+                    (true, true) => {
+                        self.recipients += 1;
+                        replies.push("250");
+                    }
+                    // No error of the client.
+                    (true, false) => return replies.push("550"),
+                }
+            }
+            Sent::Data(lines) => {
+                input.extend_from_slice(b"DATA\r\n");
+                if !self.mail || self.chunks || self.recipients == 0 {
+                    replies.push("503");
+                } else {
+                    lines
+                        .iter()
+                        .for_each(|line| input.extend_from_slice(line.as_bytes()));
+                    if !lines.last().is_none_or(|line| line.ends_with("\r\n")) {
+                        input.extend_from_slice(b"\r\n");
+                    }
+                    input.extend_from_slice(b".\r\n");
+                    replies.push("354");
+                    self.delivered(replies);
+                }
+            }
+            Sent::Bdat { size, last } => {
+                let word = if *last { " LAST" } else { "" };
+                input.extend_from_slice(format!("BDAT {size}{word}\r\n").as_bytes());
+                input.extend(b"QUIT\r\n".iter().cycle().take(*size));
+                match (self.mail, self.recipients, last) {
+                    (false, ..) | (true, 0, false) => replies.push("503"),
+                    (true, _, true) => self.delivered(replies),
+                    (true, _, false) => {
+                        self.chunks = true;
+                        replies.push("250");
+                    }
+                }
+            }
+            Sent::Rset => {
+                input.extend_from_slice(b"RSET\r\n");
+                (self.mail, self.recipients, self.chunks) = (false, 0, false);
+                replies.push("250");
+            }
+            Sent::Noop => {
+                input.extend_from_slice(b"NOOP\r\n");
+                replies.push("250");
+            }
+            Sent::Nonsense => {
+                input.extend_from_slice(b"\xff\0\r\n");
+                replies.push("500");
+            }
+        }
+        let errors = replies[before..]
+            .iter()
+            .filter(|code| code.starts_with('5'));
+        self.errors += errors.count() as u32;
+    }
+
+    /// One reply for each recipient (RFC 2033 §4.2, §4.3).
+    fn delivered(&mut self, replies: &mut Vec<&'static str>) {
+        replies.extend(std::iter::repeat_n("250", self.recipients));
+        self.messages += self.recipients;
+        (self.mail, self.recipients, self.chunks) = (false, 0, false);
+    }
+}
+
+async fn has_the_replies_of_the_model(all: Vec<Sent>) {
+    let (mut model, mut input, mut expected) = (Model::default(), Vec::new(), vec!["220"]);
+    for sent in &all {
+        model.send(sent, &mut input, &mut expected);
+        // Where the server would end it is another test's.
+        if model.errors >= 8 {
+            break;
+        }
+    }
+    input.extend_from_slice(b"QUIT\r\n");
+    expected.push("221");
+    let spool = tempfile::tempdir().unwrap();
+    let mail = mail().await;
+    let (client, _shutdown) = connect(&mail, spool.path());
+    let (from, mut to) = tokio::io::split(client);
+    let send = async {
+        to.write_all(&input).await.unwrap();
+    };
+    let read = async {
+        let mut lines = BufReader::new(from).lines();
+        let mut codes = Vec::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.as_bytes().get(3) != Some(&b'-') {
+                codes.push(line[..3].to_owned());
+            }
+        }
+        codes
+    };
+    let both = async { tokio::join!(send, read).1 };
+    let codes = timeout(PATIENCE, both)
+        .await
+        .expect("the server answers and ends");
+    assert_eq!(codes, expected, "{all:?}");
+    let account = mail.account_of("ada").await.unwrap();
+    let inbox = account.mailbox(&MailboxName::inbox()).await.unwrap();
+    assert_eq!(
+        inbox.tail().await.unwrap().messages as usize,
+        model.messages
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn whatever_is_pipelined_has_the_replies_of_a_model(
+        all in proptest::collection::vec(sent(), 0..30),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(has_the_replies_of_the_model(all));
     }
 }
