@@ -92,6 +92,33 @@ fn sharing(facts: &Facts<'_>) -> bool {
     facts.env.sharing.is_on()
 }
 
+/// What IMAP4rev2 has of what is told by words of its own, too (RFC 9051 appendix E, 2 and 3).
+const IN_REV2: &[&str] = &[
+    "BINARY",
+    "ENABLE",
+    "ESEARCH",
+    "IDLE",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "LITERAL+",
+    "MOVE",
+    "NAMESPACE",
+    "SASL-IR",
+    "SEARCHRES",
+    "STATUS=SIZE",
+    "UIDPLUS",
+    "UNSELECT",
+];
+
+/// Whether all of IMAP4rev2 is there, if these words are hidden: there is no half of it.
+pub(crate) fn is_rev2_whole(hides: impl Fn(&str) -> bool) -> bool {
+    !IN_REV2.iter().any(|word| hides(word))
+}
+
+fn rev2(facts: &Facts<'_>) -> bool {
+    is_rev2_whole(|word| hidden(facts, word))
+}
+
 /// At most one of `UTF8=ACCEPT` and `UTF8=ONLY` is told (RFC 9755 §7).
 fn utf8_accept(facts: &Facts<'_>) -> bool {
     !utf8_only(facts) || hidden(facts, "UTF8=ONLY")
@@ -145,7 +172,7 @@ fn only_level_1(facts: &Facts<'_>) -> bool {
 /// The list before the login is the full one as well: some clients never ask again.
 const WORDS: &[(&str, Condition)] = &[
     ("IMAP4rev1", always),
-    ("IMAP4rev2", always),
+    ("IMAP4rev2", rev2),
     ("SASL-IR", before_login),
     ("LOGIN-REFERRALS", login_referrals),
     ("MAILBOX-REFERRALS", mailbox_referrals),

@@ -136,6 +136,7 @@ impl Cx {
         capability::is_among(&self.env.hidden_capabilities, word)
             || capability::is_among(self.hidden_from_client(), word)
             || capability::is_among(&self.hidden_from_user, word)
+            || (word == "IMAP4rev2" && !capability::is_rev2_whole(|part| self.hides(part)))
     }
 
     /// Whether anything is.
