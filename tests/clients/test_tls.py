@@ -329,7 +329,11 @@ def test_nothing_that_was_sent_before_starttls_is_read_inside(server):
         with socket.create_connection(("127.0.0.1", server.imap), timeout=30) as plain:
             plain.recv(4096)
             plain.sendall(b"s STARTTLS\r\n" + behind)
-            assert plain.recv(4096).startswith(b"s BAD [CLIENTBUG] Nothing may follow STARTTLS")
+            assert plain.recv(4096).startswith(b"s OK")
+            with server.tls().wrap_socket(plain, server_hostname="localhost") as inside:
+                inside.sendall(b"y CAPABILITY\r\nz LOGOUT\r\n")
+                answer = until_closed(inside)
+                assert b"y OK" in answer and b"z OK" in answer and b"x " not in answer, answer
     # What comes between the answer and the handshake is part of the handshake, and ends it.
     with socket.create_connection(("127.0.0.1", server.imap), timeout=30) as plain:
         plain.recv(4096)

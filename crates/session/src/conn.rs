@@ -292,7 +292,7 @@ impl Conn {
         self.framing.refuse();
     }
 
-    /// Turns the connection into TLS.
+    /// Turns the connection into TLS. What has come in the clear is forgotten.
     pub(crate) async fn start_tls(&mut self, limits: &Limits) -> io::Result<()> {
         self.flush().await?;
         let io = self.io.take().ok_or(io::ErrorKind::NotConnected)?;
