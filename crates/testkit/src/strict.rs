@@ -82,15 +82,21 @@ impl StrictClient {
         }
     }
 
-    /// UTF-8 is in the grammar once it is enabled (RFC 9051 §5.1, RFC 9755 §3).
+    /// UTF-8 is in the grammar once it is enabled (RFC 9051 §5.1, RFC 9755 §3), in texts once another language is
+    /// (RFC 5255 §3.3).
     fn notice(&mut self, response: &Response) {
-        if let Response::Data(UntaggedData::Enabled(words)) = response {
-            let utf8 = |word: &str| {
+        let Response::Data(data) = response else {
+            return;
+        };
+        let is_utf8 = match data {
+            UntaggedData::Enabled(words) => words.iter().any(|word| {
                 word.eq_ignore_ascii_case("IMAP4rev2") || word.eq_ignore_ascii_case("UTF8=ACCEPT")
-            };
-            if words.iter().any(|word| utf8(word.as_str())) {
-                self.mode = Mode::StrictUtf8;
-            }
+            }),
+            UntaggedData::Language(_) => true,
+            _ => false,
+        };
+        if is_utf8 {
+            self.mode = Mode::StrictUtf8;
         }
     }
 
