@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use restante_mailbox::{Flags, Snapshot, TailState, UidSet};
-use restante_proto::types::Code;
+use restante_proto::types::{Code, MessageSet};
 
 use crate::cmd::{updates, url_auth};
 use crate::cx::Cx;
@@ -39,16 +39,7 @@ pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Resul
     url_auth::tell_reset(cx, login, selected);
     let newest = selected.mailbox.snapshot().await?;
     let waiting = selected.view.ghost_count() > 0;
-    let notify = cx.notify.as_deref();
-    let tell = match notify.and_then(|notify| Some((notify, notify.selected()?))) {
-        None => Some(Tell::Flags),
-        // The client wants to hear nothing of this mailbox: what it was shown stands still.
-        Some((notify, wants)) if !wants.messages && !notify.is_expunging() => None,
-        // RFC 5465 §5.1: with the UID, whatever is enabled.
-        Some((_, wants)) if wants.flags => Some(Tell::FlagsAndUid),
-        Some(_) => Some(Tell::Nothing),
-    };
-    if let Some(tell) = tell {
+    if let Some(tell) = wanted(cx) {
         advance(cx, selected, &newest, expunge, tell).await?;
     }
     if selected.updates.is_some() {
@@ -72,6 +63,38 @@ pub(crate) async fn sync(cx: &mut Cx, state: &mut State, expunge: bool) -> Resul
         return Err(Failure::Bye(Reply::bye(text).code(Code::ExpungeIssued)));
     }
     Ok(())
+}
+
+/// What the client wants to be told of its mailbox; `None`: nothing, what it was shown stands still.
+fn wanted(cx: &Cx) -> Option<Tell> {
+    let notify = cx.notify.as_deref();
+    match notify.and_then(|notify| Some((notify, notify.selected()?))) {
+        None => Some(Tell::Flags),
+        Some((notify, wants)) if !wants.messages && !notify.is_expunging() => None,
+        // RFC 5465 §5.1: with the UID, whatever is enabled.
+        Some((_, wants)) if wants.flags => Some(Tell::FlagsAndUid),
+        Some(_) => Some(Tell::Nothing),
+    }
+}
+
+/// Before a UID command: goes on to what is there now if UIDs are named that this session has not been told of. Another
+/// session of the same client may have been (RFC 9051 §6.4.9 passes over what does not exist, but these do). Expunges
+/// wait.
+pub(crate) async fn look(
+    cx: &mut Cx,
+    selected: &mut Selected,
+    set: &MessageSet,
+) -> Result<(), Failure> {
+    let MessageSet::Uid(uids) = set else {
+        return Ok(());
+    };
+    match wanted(cx) {
+        Some(tell) if selected.view.names_unseen(uids) => {
+            let newest = selected.mailbox.snapshot().await?;
+            advance(cx, selected, &newest, false, tell).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The mailbox was deleted by another session. A client of IMAP4rev2 is told that it has none

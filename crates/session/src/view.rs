@@ -151,6 +151,14 @@ impl View {
         }
     }
 
+    /// Whether a set names UIDs that the client cannot have been shown here.
+    pub(crate) fn names_unseen(&self, set: &wire::UidSet) -> bool {
+        let next = self.shown.uid_next().get();
+        let is_unseen = |end| matches!(end, SetEnd::Number(uid) if wire::Uid::get(uid) >= next);
+        let mut ranges = set.ranges.iter();
+        ranges.any(|range| is_unseen(range.first) || is_unseen(range.last))
+    }
+
     /// The largest UID in the view: what `*` means in a UID set.
     pub(crate) async fn last_uid(&self) -> Result<Option<Uid>, MailError> {
         let ghost = self.ghosts.rows.last().map(|ghost| ghost.uid);

@@ -263,6 +263,7 @@ async fn resolve(
     selected: &mut Selected,
     set: &MessageSet,
 ) -> Result<UidSet, Failure> {
+    sync::look(cx, selected, set).await?;
     let uids = selected.view.resolve(set).await?;
     let newest = selected.mailbox.snapshot().await?;
     sync::advance(cx, selected, &newest, false, Tell::Flags).await?;

@@ -1,21 +1,24 @@
 //! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9).
 
 use restante_mailbox::{ExpungeWhat, FlagFilter, Flags, Rights, UidSet, Wanted};
-use restante_proto::types::{self as wire, Code};
+use restante_proto::types::{self as wire, Code, MessageSet};
 
 use crate::cx::Cx;
 use crate::message_limit;
 use crate::reply::{Failure, Outcome, Reply};
 use crate::state::{Selected, State};
+use crate::sync;
 
 /// Expunges the messages with `\Deleted` that this client has been shown, all or those of `uids`. The
 /// sync point after the command tells what went.
 pub(crate) async fn run(cx: &mut Cx, state: &mut State, uids: Option<wire::UidSet>) -> Outcome {
     let (_, writable) = state.writable(Rights::EXPUNGE)?;
     let selected = writable.0;
-    let among = match &uids {
+    let among = match uids {
         Some(set) => {
-            let among = selected.view.resolve_uids(set).await?;
+            let set = MessageSet::Uid(set);
+            sync::look(cx, selected, &set).await?;
+            let among = selected.view.resolve(&set).await?;
             Some(limited(cx, selected, among).await?)
         }
         None => None,

@@ -63,6 +63,7 @@ pub(super) async fn run_within(
     if plan.condstore {
         cx.condstore_aware(Some(selected));
     }
+    sync::look(cx, selected, &args.set).await?;
     let mut uids = selected.view.resolve(&args.set).await?;
     if let Some(range) = args.modifiers.partial {
         if let Some(limit) = limit.filter(|limit| size(range) > limit.get()) {

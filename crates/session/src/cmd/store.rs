@@ -26,6 +26,7 @@ pub(crate) async fn run(cx: &mut Cx, state: &mut State, args: Store) -> Outcome 
     if args.unchanged_since.is_some() {
         cx.condstore_aware(Some(selected));
     }
+    sync::look(cx, selected, &args.set).await?;
     let asked = selected.view.resolve(&args.set).await?;
     // UID commands pass over what is gone (RFC 9051 §6.4.9).
     let by_number = (!args.set.is_uid()).then(|| asked.clone());
