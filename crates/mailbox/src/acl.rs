@@ -164,10 +164,12 @@ pub struct Who {
 }
 
 impl Who {
-    /// A user by canonical name, and the groups (without `$`) that the user is in.
+    /// A user by canonical name, and the groups (without `$`) that the user is in. Who is called as a group or
+    /// a denial is written has no rights by that name.
     pub fn new<'a>(user: &str, groups: impl IntoIterator<Item = &'a str>) -> Self {
         let groups = groups.into_iter().map(|group| format!("${group}").into());
-        let identifiers = [user.into(), ANYONE.into()].into_iter().chain(groups);
+        let user = Some(user).filter(|user| is_of_a_user(user)).map(Arc::from);
+        let identifiers = user.into_iter().chain([ANYONE.into()]).chain(groups);
         Self {
             identifiers: identifiers.collect(),
         }
@@ -185,6 +187,11 @@ impl Who {
         }
         rights.without(denied)
     }
+}
+
+/// Whether an identifier can stand for one user: others are reserved (RFC 4314 §2).
+fn is_of_a_user(identifier: &str) -> bool {
+    identifier != ANYONE && !identifier.starts_with(['$', '-'])
 }
 
 /// Everybody who has logged in.
@@ -392,6 +399,9 @@ impl Mail {
     /// # Errors
     /// [`MailError::Unavailable`] and the like.
     pub(crate) async fn forget_identifier(&self, name: &str) -> Result<()> {
+        if !is_of_a_user(name) {
+            return Ok(());
+        }
         for account in self.granted_by(name).await? {
             match self.account(account).await {
                 Ok(account) => account.forget(name).await?,

@@ -87,6 +87,19 @@ async fn nobody_inherits_rights_with_a_name() {
     let tree = account.tree().await.unwrap();
     assert_eq!(tree.rights(inbox, &Who::new("bob", [])), Rights::LOOKUP);
 
+    // The rights of a group do not go with a user who was called as it is written.
+    account
+        .set_acl(inbox, "$staff", RightsChange::Add(Rights::READ))
+        .await
+        .unwrap();
+    for user in ["$staff", "anyone"] {
+        world.mail.user_add(user, None).await.unwrap();
+        world.mail.user_remove(user).await.unwrap();
+    }
+    let tree = account.tree().await.unwrap();
+    let both = Rights::LOOKUP | Rights::READ;
+    assert_eq!(tree.rights(inbox, &Who::new("eve", ["staff"])), both);
+
     // An owner who is gone shares nothing.
     world.mail.user_remove(common::USER).await.unwrap();
     assert!(

@@ -36,6 +36,17 @@ fn what_is_denied_is_taken_from_what_is_granted() {
 }
 
 #[test]
+fn a_user_is_no_group_and_no_denial_whatever_the_name() {
+    let acl: Acl = [("$staff", "lr"), ("-bob", "sw"), ("anyone", "l")]
+        .map(|(who, letters)| (who.into(), rights(letters)))
+        .into();
+    for name in ["$staff", "-bob", "anyone", "-$staff"] {
+        assert_eq!(Who::new(name, []).rights(&acl), rights("l"), "{name}");
+    }
+    assert_eq!(Who::new("-bob", ["staff"]).rights(&acl), rights("lr"));
+}
+
+#[test]
 fn flags_of_rights() {
     assert_eq!(rights("lr").flags(), Flags::NONE);
     assert_eq!(rights("s").flags(), Flags::SEEN);
