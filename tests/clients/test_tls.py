@@ -4,6 +4,7 @@ import imaplib
 import socket
 import ssl
 import subprocess
+import zlib
 
 import pytest
 import sslyze
@@ -342,3 +343,30 @@ def test_nothing_that_was_sent_before_starttls_is_read_inside(server):
         plain.sendall(b"x NOOP\r\n")
         answer = until_closed(plain)
         assert b"OK" not in answer, answer
+
+
+def test_compress_inside_starttls(server, user):
+    """The dialogue of RFC 4978 §3: compressed first, then encrypted."""
+    with socket.create_connection(("127.0.0.1", server.imap), timeout=30) as plain:
+        assert b"STARTTLS" in plain.recv(4096)
+        plain.sendall(b"a starttls\r\n")
+        assert plain.recv(4096).startswith(b"a OK")
+        with server.tls().wrap_socket(plain, server_hostname="localhost") as inside:
+            lines = inside.makefile("rb")
+
+            def until(tag):
+                while not (line := lines.readline()).startswith(tag):
+                    assert line, tag
+                return line
+
+            inside.sendall(f"b login {user} secret\r\n".encode())
+            assert b"COMPRESS=DEFLATE" in until(b"b OK")
+            inside.sendall(b"c compress deflate\r\n")
+            until(b"c OK")
+            # From this point on, everything is compressed before being encrypted.
+            pack, unpack = zlib.compressobj(wbits=-15), zlib.decompressobj(wbits=-15)
+            inside.sendall(pack.compress(b"d SELECT INBOX\r\ne LOGOUT\r\n") + pack.flush(zlib.Z_SYNC_FLUSH))
+            packed = lines.read()
+            answer = unpack.decompress(packed)
+            assert b"d OK [READ-WRITE]" in answer and answer.rstrip().splitlines()[-1].startswith(b"e OK"), answer
+            assert len(packed) < len(answer)
