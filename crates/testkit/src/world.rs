@@ -8,7 +8,7 @@ use std::time::Duration;
 use restante_auth::sasl::{Credentials, Proof, ScramHash, ScramKeys};
 use restante_mailbox::{
     Append, CheckScope, DateTime, FlagNames, Mail, MailError, MailOptions, MailboxName,
-    ManualClock, QuotaLimits, SpecialUse,
+    ManualClock, QuotaLimits, Rights, RightsChange, SpecialUse,
 };
 use restante_session::{
     Answer, Authenticator, Channel, ClientCertificate, Env, Identity, Limits, LoginError, Offers,
@@ -376,6 +376,19 @@ impl World {
             .await?;
         }
         Ok(())
+    }
+
+    /// Grants a user all rights to all mailboxes that alice has.
+    ///
+    /// # Panics
+    /// There is no such user.
+    pub async fn share_all(&self, with: &str) {
+        let account = self.account("alice").await.expect("alice");
+        let tree = account.tree().await.expect("a tree");
+        for entry in tree.mailboxes.values() {
+            let all = RightsChange::Add(Rights::ALL);
+            account.set_acl(entry.id, with, all).await.expect("rights");
+        }
     }
 
     /// Puts a message into a mailbox of alice.

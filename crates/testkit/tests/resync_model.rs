@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use restante_mailbox::{Flags, MailboxName, Rights, RightsChange, UserMailbox, Wanted};
+use restante_mailbox::{Flags, MailboxName, UserMailbox, Wanted};
 use restante_proto::types::{Code, Condition, FetchItem, UntaggedData};
 use restante_testkit::strict::{Answer, StrictClient};
 use restante_testkit::world::{World, WorldOptions};
@@ -399,12 +399,7 @@ proptest! {
             world.mailbox("INBOX", 6).await.expect("messages");
             world.mailbox("Other", 0).await.expect("a mailbox");
             world.user("bob", "secret").await.expect("bob");
-            let account = world.account("alice").await.expect("alice");
-            let tree = account.tree().await.expect("a tree");
-            for entry in tree.mailboxes.values() {
-                let all = RightsChange::Add(Rights::ALL);
-                account.set_acl(entry.id, "bob", all).await.expect("rights");
-            }
+            world.share_all("bob").await;
             let user = if is_reader { READER } else { OWNER };
             let mut rest = Vec::new();
             for user in [OWNER, READER] {

@@ -11,9 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use restante_mailbox::{
-    Flags, MailboxName, ModSeq, Rights, RightsChange, UidSet, UserMailbox, Wanted,
-};
+use restante_mailbox::{Flags, MailboxName, ModSeq, UidSet, UserMailbox, Wanted};
 use restante_proto::types::{Code, Condition, FetchItem, UntaggedData};
 use restante_testkit::strict::{Answer, StrictClient};
 use restante_testkit::world::{World, WorldOptions};
@@ -504,12 +502,7 @@ async fn shared_world() -> World {
     world.mailbox("INBOX", 5).await.expect("messages");
     world.mailbox("Other", 0).await.expect("a mailbox");
     world.user("bob", "secret").await.expect("bob");
-    let account = world.account("alice").await.expect("alice");
-    let tree = account.tree().await.expect("a tree");
-    for entry in tree.mailboxes.values() {
-        let all = RightsChange::Add(Rights::ALL);
-        account.set_acl(entry.id, "bob", all).await.expect("rights");
-    }
+    world.share_all("bob").await;
     world
 }
 
