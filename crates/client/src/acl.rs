@@ -29,7 +29,7 @@ impl Client {
         let reply = self
             .run(CommandBody::GetAcl(MailboxName::new(mailbox)))
             .await?;
-        let found = self.sort(reply.untagged, |data| match data {
+        let found = self.own(reply.untagged, |data| match data {
             UntaggedData::Acl { entries, .. } => Ok(entries),
             other => Err(other),
         });
@@ -76,7 +76,7 @@ impl Client {
         let reply = self
             .run(CommandBody::MyRights(MailboxName::new(mailbox)))
             .await?;
-        let mut found = self.sort(reply.untagged, |data| match data {
+        let mut found = self.own(reply.untagged, |data| match data {
             UntaggedData::MyRights { rights, .. } => Ok(text(rights)),
             other => Err(other),
         });
@@ -93,7 +93,7 @@ impl Client {
             identifier: identifier.into(),
         };
         let reply = self.run(body).await?;
-        let mut found = self.sort(reply.untagged, |data| match data {
+        let mut found = self.own(reply.untagged, |data| match data {
             UntaggedData::ListRights {
                 required, optional, ..
             } => Ok(ListedRights {

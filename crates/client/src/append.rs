@@ -1,6 +1,6 @@
 //! APPEND and REPLACE, with messages streamed from any reader.
 
-use restante_proto::client::{AppendEncoder, AppendMessage};
+use restante_proto::client::{AppendEncoder, AppendMessage, Catenated};
 use restante_proto::types::ReplaceTarget;
 use restante_proto::types::{Code, DateTime, Flag, MailboxName, SetEnd, Uid, UidSet, UidValidity};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -89,6 +89,46 @@ impl Client {
             .await
     }
 
+    /// APPEND of a message that the server puts together of parts of others and of texts (CATENATE, RFC 4469).
+    ///
+    /// ```no_run
+    /// # use restante_client::{Catenated, Client, types::*};
+    /// # async fn example(client: &mut Client) -> Result<(), restante_client::Error> {
+    /// // A draft with another text; what is attached to it does not travel again.
+    /// let parts = [
+    ///     Catenated::Url("/Drafts/;UID=20/;SECTION=HEADER"),
+    ///     Catenated::Text(b"--x\r\n\r\nThe new text\r\n--x\r\n"),
+    ///     Catenated::Url("/Drafts/;UID=20/;SECTION=2.MIME"),
+    ///     Catenated::Url("/Drafts/;UID=20/;SECTION=2"),
+    ///     Catenated::Text(b"\r\n--x--\r\n"),
+    /// ];
+    /// client.append_catenate("Drafts", &[Flag::Draft], None, &parts).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Self::run): NO with BADURL if a URL stands for nothing.
+    pub async fn append_catenate(
+        &mut self,
+        mailbox: &str,
+        flags: &[Flag],
+        internal_date: Option<DateTime>,
+        parts: &[Catenated<'_>],
+    ) -> Result<AppendUid> {
+        let tag = self.new_tag()?;
+        let mailbox = MailboxName::new(mailbox);
+        let mut encoder = AppendEncoder::append(&tag, &mailbox, self.encoding())?;
+        let command = encoder.catenate(flags, internal_date, parts)?;
+        self.expect_reply(tag.clone(), "APPEND");
+        self.broken = true;
+        if let Err(error) = self.send(&tag, &command).await {
+            self.broken = !error.is_refusal();
+            return Err(error);
+        }
+        self.end_append(Started { tag }, encoder).await
+    }
+
     async fn send_messages<R: AsyncRead + Unpin>(
         &mut self,
         started: Started,
@@ -113,6 +153,10 @@ impl Client {
             self.abandon(&started.tag);
             return Err(Error::Misuse("APPEND without a message"));
         }
+        self.end_append(started, encoder).await
+    }
+
+    async fn end_append(&mut self, started: Started, encoder: AppendEncoder) -> Result<AppendUid> {
         self.connection.queue(encoder.finish());
         self.broken = false;
         let reply = self.finish(started).await?;

@@ -534,7 +534,7 @@ impl Client {
     }
 
     /// Sorts a reply: what `pick` takes is the command's own, the rest is unsolicited.
-    pub(crate) fn sort<T>(
+    pub(crate) fn own<T>(
         &mut self,
         reply: Vec<Untagged>,
         mut pick: impl FnMut(UntaggedData) -> std::result::Result<T, UntaggedData>,

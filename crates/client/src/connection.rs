@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use restante_proto::client::{
     Mode, ResponseEvent, ResponseFrame, ResponseFramer, ResponseLimits, StreamedFetch,
     decode_response, decode_streamed,
@@ -12,6 +12,7 @@ use restante_proto::client::{
 use restante_proto::types::Response;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use crate::deflate::Deflate;
 use crate::error::{Error, Result};
 
 /// A stream to a server: TCP, TLS, a pipe in memory.
@@ -36,8 +37,23 @@ pub(crate) struct Connection {
     io: Box<dyn Io>,
     framer: ResponseFramer,
     pub(crate) mode: Mode,
+    /// What the next flush sends.
     out: Vec<u8>,
+    /// The same as it goes over the wire, and how much of it has gone.
+    wire: Vec<u8>,
+    written: usize,
+    /// COMPRESS is active.
+    deflate: Option<Box<Deflate>>,
     eof: bool,
+}
+
+/// Empties a buffer; one that has become large is given back.
+fn empty(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > 1 << 20 {
+        *buffer = Vec::new();
+    } else {
+        buffer.clear();
+    }
 }
 
 impl Connection {
@@ -47,6 +63,9 @@ impl Connection {
             framer: ResponseFramer::new(limits),
             mode,
             out: Vec::new(),
+            wire: Vec::new(),
+            written: 0,
+            deflate: None,
             eof: false,
         }
     }
@@ -60,6 +79,27 @@ impl Connection {
         self.framer.stream_over(octets);
     }
 
+    /// From here on both sides compress what they send (RFC 4978 §3).
+    pub(crate) fn start_deflate(&mut self) -> Result<()> {
+        let begun = self.framer.take_pending();
+        self.deflate = Some(Box::new(Deflate::new()));
+        self.take_in(&begun)
+    }
+
+    /// Compression ends on both sides (RFC 8437 §4).
+    pub(crate) fn end_deflate(&mut self) {
+        self.deflate = None;
+    }
+
+    /// Takes in what came from the server.
+    fn take_in(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.deflate {
+            None => self.framer.push(bytes),
+            Some(deflate) => deflate.unpack(bytes, |plain| self.framer.push(plain))?,
+        }
+        Ok(())
+    }
+
     /// Puts another stream in place of the one there is.
     pub(crate) fn replace_io(&mut self, io: Box<dyn Io>) -> Box<dyn Io> {
         std::mem::replace(&mut self.io, io)
@@ -71,23 +111,26 @@ impl Connection {
     }
 
     /// Writes what is queued. Meanwhile it reads, so that a server that waits for its output to
-    /// be taken goes on.
+    /// be taken goes on. Safe to cancel.
     pub(crate) async fn flush(&mut self) -> Result<()> {
-        let mut done = 0;
-        let result = poll_fn(|cx| self.poll_write_out(cx, &mut done)).await;
-        if self.out.capacity() > 1 << 20 {
-            self.out = Vec::new();
-        } else {
-            self.out.clear();
+        match &mut self.deflate {
+            Some(deflate) if !self.out.is_empty() => deflate.pack(&self.out, &mut self.wire)?,
+            Some(_) => {}
+            None if self.wire.is_empty() => std::mem::swap(&mut self.out, &mut self.wire),
+            None => self.wire.extend_from_slice(&self.out),
         }
+        empty(&mut self.out);
+        let result = poll_fn(|cx| self.poll_write_out(cx)).await;
+        self.written = 0;
+        empty(&mut self.wire);
         result
     }
 
-    fn poll_write_out(&mut self, cx: &mut Context<'_>, done: &mut usize) -> Poll<Result<()>> {
-        while *done < self.out.len() {
-            match Pin::new(&mut self.io).poll_write(cx, &self.out[*done..]) {
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        while self.written < self.wire.len() {
+            match Pin::new(&mut self.io).poll_write(cx, &self.wire[self.written..]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::Closed)),
-                Poll::Ready(Ok(written)) => *done += written,
+                Poll::Ready(Ok(written)) => self.written += written,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => {
                     if self.framer.pending() >= READ_AHEAD_MAX || self.eof {
@@ -100,7 +143,7 @@ impl Connection {
                         Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                         Poll::Ready(Ok(())) => {
                             self.eof = buffer.filled().is_empty();
-                            self.framer.push(buffer.filled());
+                            self.take_in(buffer.filled())?;
                         }
                     }
                 }
@@ -118,9 +161,16 @@ impl Connection {
             if self.eof {
                 return Err(Error::Closed);
             }
-            let buffer = self.framer.buffer();
+            let mut packed = BytesMut::new();
+            let buffer = match self.deflate {
+                None => self.framer.buffer(),
+                Some(_) => &mut packed,
+            };
             buffer.reserve(READ_SIZE);
             let read = self.io.read_buf(buffer).await;
+            if !packed.is_empty() {
+                self.take_in(&packed)?;
+            }
             self.eof = match read {
                 Ok(read) => read == 0,
                 // Many servers and clients leave TLS without its closing alert.

@@ -23,7 +23,7 @@ impl Client {
     pub async fn language(&mut self, ranges: &[&str]) -> Result<Vec<String>> {
         let ranges = ranges.iter().map(|range| range.as_bytes().to_vec());
         let reply = self.run(CommandBody::Language(ranges.collect())).await?;
-        let told = self.sort(reply.untagged, |data| match data {
+        let told = self.own(reply.untagged, |data| match data {
             UntaggedData::Language(tags) => Ok(tags),
             other => Err(other),
         });
@@ -42,7 +42,7 @@ impl Client {
         let names = names.iter().map(|name| name.as_bytes().to_vec()).collect();
         let reply = self.run(CommandBody::Comparator(names)).await?;
         let text = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
-        let told = self.sort(reply.untagged, |data| match data {
+        let told = self.own(reply.untagged, |data| match data {
             UntaggedData::Comparator { active, matching } => Ok(Comparators {
                 active: text(active),
                 matching: matching.into_iter().map(text).collect(),

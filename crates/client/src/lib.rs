@@ -29,6 +29,8 @@
 //! ```
 //!
 //! - A local cache that QRESYNC keeps in sync, in one screen: `examples/cache.rs`.
+//! - Extensions have calls of their own (SORT, THREAD, NOTIFY, COMPRESS, CATENATE, ACL, QUOTA, METADATA, …); options of
+//!   commands are in their types: PARTIAL in [`SearchReturn`](types::SearchReturn), say.
 //! - Commands without a call of their own: [`Client::run`] with any
 //!   [`CommandBody`](types::CommandBody).
 //! - Several commands under way at once: [`Client::start`] and [`Client::finish`].
@@ -38,13 +40,14 @@
 //! - For tests of servers: [`Client::over`] any stream with [`Mode::Strict`], and
 //!   [`Client::send_raw`] with [`Client::read_response`].
 
-// `Client::sort` takes data by value and gives back what is not wanted: that is no error.
+// `Client::own` takes data by value and gives back what is not wanted: that is no error.
 #![allow(clippy::result_large_err)]
 
 mod acl;
 mod append;
 mod client;
 mod connection;
+mod deflate;
 mod error;
 mod idle;
 mod international;
@@ -57,7 +60,7 @@ mod quota;
 mod tls;
 mod url_auth;
 
-pub use restante_proto::client::{AppendMessage, Mode, ResponseLimits};
+pub use restante_proto::client::{AppendMessage, Catenated, Mode, ResponseLimits};
 pub use restante_proto::types;
 
 pub use acl::ListedRights;
@@ -69,6 +72,6 @@ pub use idle::Idle;
 pub use international::Comparators;
 pub use live::LiveResult;
 pub use mailboxes::Selected;
-pub use messages::{FetchEvent, FetchStream, Fetched, Found, Gone, Stored};
+pub use messages::{FetchEvent, FetchStream, Fetched, Found, Gone, Sorted, Stored};
 pub use quota::QuotaRoot;
 pub use tls::Tls;

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU32;
 
-use restante_proto::types::{Code, CommandBody, Search, SearchReturn, Sort, Tag, UntaggedData};
+use restante_proto::types::{
+    Code, CommandBody, IdSet, Search, SearchReturn, Sort, Tag, UntaggedData,
+};
 
 use crate::client::{Client, Untagged};
 use crate::error::{Error, Result};
@@ -115,19 +117,7 @@ impl Client {
                     if esearch.correlator.tag.as_ref() == Some(&result.tag)
                         && esearch.changes.is_empty() =>
                 {
-                    for (first, last) in esearch
-                        .all
-                        .iter()
-                        .flat_map(|all| &all.ranges)
-                        .filter_map(|range| range.numbers())
-                    {
-                        let count = (last.get() - first.get()) as usize;
-                        if result.ids.len() + count >= NUMBERS_MAX {
-                            return Err(Error::Protocol("more was found than there can be"));
-                        }
-                        let numbers = first.get()..=last.get();
-                        result.ids.extend(numbers.filter_map(NonZeroU32::new));
-                    }
+                    result.ids.extend(in_order(esearch.all.as_ref())?);
                 }
                 untagged => {
                     result.take(&untagged);
@@ -151,6 +141,20 @@ impl Client {
             .map(|result| result.tag.as_str().as_bytes().to_vec());
         self.simple(CommandBody::CancelUpdate(tags.collect())).await
     }
+}
+
+/// The numbers of an ESEARCH's ALL in the order in which they stand, which is that of a sort.
+pub(crate) fn in_order(all: Option<&IdSet>) -> Result<Vec<NonZeroU32>> {
+    let mut ids = Vec::new();
+    let ranges = all.iter().flat_map(|all| &all.ranges);
+    for (first, last) in ranges.filter_map(|range| range.numbers()) {
+        let count = last.get().saturating_sub(first.get()) as usize;
+        if ids.len() + count >= NUMBERS_MAX {
+            return Err(Error::Protocol("more was found than there can be"));
+        }
+        ids.extend((first.get()..=last.get()).filter_map(NonZeroU32::new));
+    }
+    Ok(ids)
 }
 
 fn live() -> Option<SearchReturn> {

@@ -19,7 +19,7 @@ impl Client {
     pub async fn capabilities(&mut self) -> Result<&[String]> {
         if !self.knows_capabilities() {
             let reply = self.run(CommandBody::Capability).await?;
-            drop(self.sort(reply.untagged, |data| match data {
+            drop(self.own(reply.untagged, |data| match data {
                 UntaggedData::Capability(_) => Ok(()),
                 other => Err(other),
             }));
@@ -53,7 +53,7 @@ impl Client {
     /// As [`run`](Self::run).
     pub async fn id(&mut self, parameters: IdParameters) -> Result<IdParameters> {
         let reply = self.run(CommandBody::Id(parameters)).await?;
-        let ids = self.sort(reply.untagged, |data| match data {
+        let ids = self.own(reply.untagged, |data| match data {
             UntaggedData::Id(parameters) => Ok(parameters),
             other => Err(other),
         });
@@ -78,6 +78,31 @@ impl Client {
         let (encrypted, channel) = tls.connect(plain, server_name).await?;
         drop(self.connection.replace_io(encrypted));
         self.channel = channel;
+        Ok(())
+    }
+
+    /// COMPRESS DEFLATE (RFC 4978): from here on both sides compress. Once, and after STARTTLS if that is to come.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); what the server sends then is no DEFLATE.
+    pub async fn compress(&mut self) -> Result<()> {
+        self.simple(CommandBody::CompressDeflate).await?;
+        self.connection.start_deflate()
+    }
+
+    /// UNAUTHENTICATE (RFC 8437): the connection is as before the login, for another user. What was enabled and
+    /// compression are off.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn unauthenticate(&mut self) -> Result<()> {
+        let told = self.capabilities_told();
+        self.simple(CommandBody::Unauthenticate).await?;
+        self.connection.end_deflate();
+        self.connection.mode = self.connection.mode.with_utf8(false);
+        if self.capabilities_told() == told {
+            self.forget_capabilities();
+        }
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use restante_proto::types::{
     Atom, Code, CommandBody, Flag, List, ListEntry, ListPattern, MailboxName, ModSeq, Namespaces,
-    ObjectId, PermanentFlag, Select, SeqNum, SpecialUse, StatusItem, StatusValue, Uid, UidSet,
-    UidValidity, UntaggedData,
+    Notify, ObjectId, PermanentFlag, Select, SeqNum, SpecialUse, StatusItem, StatusValue, Uid,
+    UidSet, UidValidity, UntaggedData,
 };
 
 use crate::client::{Client, Untagged};
@@ -51,7 +51,7 @@ impl Client {
             .collect::<Option<Vec<_>>>();
         let atoms = atoms.ok_or(Error::Misuse("a capability's name is no atom"))?;
         let reply = self.run(CommandBody::Enable(atoms)).await?;
-        let enabled = self.sort(reply.untagged, |data| match data {
+        let enabled = self.own(reply.untagged, |data| match data {
             UntaggedData::Enabled(enabled) => Ok(enabled),
             other => Err(other),
         });
@@ -192,7 +192,7 @@ impl Client {
     ) -> Result<(Vec<ListEntry>, Vec<(MailboxName, Vec<StatusValue>)>)> {
         let reply = self.run(CommandBody::List(list)).await?;
         let mut entries = Vec::new();
-        let statuses = self.sort(reply.untagged, |data| match data {
+        let statuses = self.own(reply.untagged, |data| match data {
             UntaggedData::List(entry) => {
                 entries.push(entry);
                 Ok(None)
@@ -214,7 +214,7 @@ impl Client {
             pattern,
         };
         let reply = self.run(body).await?;
-        Ok(self.sort(reply.untagged, |data| match data {
+        Ok(self.own(reply.untagged, |data| match data {
             UntaggedData::Lsub(entry) => Ok(entry),
             other => Err(other),
         }))
@@ -231,7 +231,7 @@ impl Client {
             pattern: ListPattern(pattern.to_owned()),
         };
         let reply = self.run(body).await?;
-        Ok(self.sort(reply.untagged, |data| match data {
+        Ok(self.own(reply.untagged, |data| match data {
             UntaggedData::List(entry) => Ok(entry),
             other => Err(other),
         }))
@@ -247,7 +247,7 @@ impl Client {
             pattern: ListPattern(pattern.to_owned()),
         };
         let reply = self.run(body).await?;
-        Ok(self.sort(reply.untagged, |data| match data {
+        Ok(self.own(reply.untagged, |data| match data {
             UntaggedData::Lsub(entry) => Ok(entry),
             other => Err(other),
         }))
@@ -259,7 +259,7 @@ impl Client {
     /// As [`run`](Self::run); the server sends no namespaces.
     pub async fn namespace(&mut self) -> Result<Namespaces> {
         let reply = self.run(CommandBody::Namespace).await?;
-        let namespaces = self.sort(reply.untagged, |data| match data {
+        let namespaces = self.own(reply.untagged, |data| match data {
             UntaggedData::Namespace(namespaces) => Ok(namespaces),
             other => Err(other),
         });
@@ -284,7 +284,7 @@ impl Client {
             items: items.to_vec(),
         };
         let reply = self.run(body).await?;
-        let values = self.sort(reply.untagged, |data| match data {
+        let values = self.own(reply.untagged, |data| match data {
             UntaggedData::Status {
                 mailbox: name,
                 values,
@@ -300,13 +300,22 @@ impl Client {
     /// As [`run`](Self::run): BAD if the server knows none; the server does not say it.
     pub async fn jmap_access(&mut self) -> Result<String> {
         let reply = self.run(CommandBody::GetJmapAccess).await?;
-        let urls = self.sort(reply.untagged, |data| match data {
+        let urls = self.own(reply.untagged, |data| match data {
             UntaggedData::JmapAccess(url) => Ok(url),
             other => Err(other),
         });
         let url = urls.into_iter().next_back();
         url.and_then(|url| String::from_utf8(url).ok())
             .ok_or(Error::Protocol("no JMAPACCESS response"))
+    }
+
+    /// NOTIFY (RFC 5465): which events of which mailboxes the server tells from now on. What it tells comes as
+    /// unsolicited responses: STATUS of mailboxes that are not selected, FETCH, EXPUNGE, LIST, METADATA.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run): NO with BADEVENT and the events that the server knows.
+    pub async fn notify(&mut self, notify: Notify) -> Result<()> {
+        self.simple(CommandBody::Notify(notify)).await
     }
 
     /// CLOSE: expunges without telling, and leaves the mailbox.

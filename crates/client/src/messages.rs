@@ -1,4 +1,4 @@
-//! Selected state: SEARCH, FETCH, STORE, COPY, MOVE, EXPUNGE.
+//! Selected state: SEARCH, SORT, THREAD, FETCH, STORE, COPY, MOVE, EXPUNGE.
 
 use std::num::NonZeroU32;
 
@@ -8,12 +8,13 @@ use restante_proto::types::{
     BodyStructure, Code, CommandBody, CopyUid, Envelope, Esearch, EsearchCommand, Fetch,
     FetchAttribute, FetchItem, FetchModifiers, Flag, IdSet, MailboxName, MessageSet, ModSeq,
     Search, SearchKey, SearchReturn, Section, SeqNum, Sort, SortCriterion, SortKey, Store,
-    StoreAction, Tag, Uid, UidSet, UntaggedData,
+    StoreAction, Tag, Thread, ThreadNode, Uid, UidSet, UntaggedData,
 };
 
 use crate::client::{Client, Started, Untagged};
 use crate::connection::Incoming;
 use crate::error::{Error, Result};
+use crate::live::in_order;
 
 /// One FETCH response.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -111,6 +112,17 @@ impl Found {
     }
 }
 
+/// What SORT found, from SORT and ESEARCH responses alike.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sorted {
+    /// The numbers in the order of the criteria. Of an ESEARCH without ALL there are none.
+    pub ids: Vec<NonZeroU32>,
+    /// HIGHESTMODSEQ of what was found, if MODSEQ was asked.
+    pub mod_seq: Option<ModSeq>,
+    /// The ESEARCH response, if that is how the server answered (RFC 5267 §3).
+    pub esearch: Option<Esearch>,
+}
+
 /// What STORE did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stored {
@@ -167,7 +179,7 @@ impl Client {
         let tag = started.tag.clone();
         let reply = self.finish(started).await?;
         let mut found = Found::default();
-        drop(self.sort(reply.untagged, |data| match data {
+        drop(self.own(reply.untagged, |data| match data {
             UntaggedData::Search { ids, mod_seq } => {
                 found.ids.extend(ids);
                 found.mod_seq = found.mod_seq.or(mod_seq);
@@ -214,7 +226,7 @@ impl Client {
         let tag = started.tag.clone();
         let reply = self.finish(started).await?;
         let mut found = Vec::new();
-        drop(self.sort(reply.untagged, |data| match data {
+        drop(self.own(reply.untagged, |data| match data {
             UntaggedData::Esearch(esearch)
                 if of_this_command(&esearch, &tag) && esearch.changes.is_empty() =>
             {
@@ -224,6 +236,71 @@ impl Client {
             other => Err(other),
         }));
         Ok(found)
+    }
+
+    /// SORT and UID SORT (RFC 5256 §3, with return options RFC 5267 §3).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn sort(&mut self, sort: Sort) -> Result<Sorted> {
+        let started = self.start(CommandBody::Sort(sort)).await?;
+        let tag = started.tag.clone();
+        let reply = self.finish(started).await?;
+        let mut sorted = Sorted::default();
+        drop(self.own(reply.untagged, |data| match data {
+            UntaggedData::Sort { ids, mod_seq } => {
+                sorted.ids.extend(ids);
+                sorted.mod_seq = sorted.mod_seq.or(mod_seq);
+                Ok(())
+            }
+            UntaggedData::Esearch(esearch)
+                if of_this_command(&esearch, &tag) && esearch.changes.is_empty() =>
+            {
+                sorted.mod_seq = sorted.mod_seq.or(esearch.mod_seq);
+                sorted.esearch = Some(esearch);
+                Ok(())
+            }
+            other => Err(other),
+        }));
+        if let Some(esearch) = &sorted.esearch {
+            sorted.ids.extend(in_order(esearch.all.as_ref())?);
+        }
+        Ok(sorted)
+    }
+
+    /// THREAD and UID THREAD (RFC 5256 §3): the threads, each a message with the answers to it.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn thread(&mut self, thread: Thread) -> Result<Vec<ThreadNode>> {
+        let reply = self.run(CommandBody::Thread(thread)).await?;
+        let told = self.own(reply.untagged, |data| match data {
+            UntaggedData::Thread(threads) => Ok(threads),
+            other => Err(other),
+        });
+        Ok(told.into_iter().flatten().collect())
+    }
+
+    /// UIDBATCHES (RFC 10022): ranges of UIDs with `size` messages each, the newest first, the last with what
+    /// remains. `batches`: only those from one to another, from 1.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run): NO with TOOFEW if `size` is too small for the server.
+    pub async fn uid_batches(
+        &mut self,
+        size: NonZeroU32,
+        batches: Option<(NonZeroU32, NonZeroU32)>,
+    ) -> Result<Vec<(Uid, Uid)>> {
+        let started = self
+            .start(CommandBody::UidBatches { size, batches })
+            .await?;
+        let own = started.tag.clone();
+        let reply = self.finish(started).await?;
+        let told = self.own(reply.untagged, |data| match data {
+            UntaggedData::UidBatches { tag, ranges } if tag == own => Ok(ranges),
+            other => Err(other),
+        });
+        Ok(told.into_iter().flatten().collect())
     }
 
     /// UID SORT by relevance: what the server finds like `key` (FUZZY), the most relevant first, each with
@@ -249,7 +326,7 @@ impl Client {
         let started = self.start(CommandBody::Sort(sort)).await?;
         let tag = started.tag.clone();
         let reply = self.finish(started).await?;
-        let found = self.sort(reply.untagged, |data| match data {
+        let found = self.own(reply.untagged, |data| match data {
             UntaggedData::Esearch(esearch)
                 if of_this_command(&esearch, &tag) && esearch.changes.is_empty() =>
             {
@@ -260,11 +337,8 @@ impl Client {
         let mut relevant = Vec::new();
         for esearch in found {
             let scores = esearch.relevancy.unwrap_or_default();
-            let ranges = esearch.all.iter().flat_map(|all| &all.ranges);
-            let numbers = ranges.filter_map(|range| range.numbers());
-            let uids = numbers
-                .flat_map(|(first, last)| first.get()..=last.get())
-                .filter_map(Uid::new);
+            let ids = in_order(esearch.all.as_ref())?;
+            let uids = ids.iter().filter_map(|id| Uid::new(id.get()));
             relevant.extend(uids.zip(scores));
         }
         Ok(relevant)
@@ -298,7 +372,7 @@ impl Client {
     /// As [`run`](Self::run).
     pub async fn fetch_with(&mut self, fetch: Fetch) -> Result<Vec<Fetched>> {
         let reply = self.run(CommandBody::Fetch(fetch)).await?;
-        Ok(self.sort(reply.untagged, fetched))
+        Ok(self.own(reply.untagged, fetched))
     }
 
     /// FETCH as a stream: one message after the other, and body literals of more than
@@ -352,7 +426,7 @@ impl Client {
             _ => None,
         };
         Ok(Stored {
-            fetched: self.sort(reply.untagged, fetched),
+            fetched: self.own(reply.untagged, fetched),
             modified,
         })
     }
@@ -405,7 +479,7 @@ impl Client {
     /// As [`run`](Self::run).
     pub async fn expunge(&mut self, uids: Option<UidSet>) -> Result<Vec<Gone>> {
         let reply = self.run(CommandBody::Expunge(uids)).await?;
-        Ok(self.sort(reply.untagged, |data| match data {
+        Ok(self.own(reply.untagged, |data| match data {
             UntaggedData::Expunge(seq) => Ok(Gone::Expunged(seq)),
             UntaggedData::Vanished {
                 earlier: false,

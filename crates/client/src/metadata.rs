@@ -29,7 +29,7 @@ impl Client {
                 .collect(),
         });
         let reply = self.run(body).await?;
-        let found = self.sort(reply.untagged, |data| match data {
+        let found = self.own(reply.untagged, |data| match data {
             UntaggedData::Metadata { entries, .. } => Ok(entries),
             other => Err(other),
         });

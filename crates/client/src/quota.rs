@@ -65,7 +65,7 @@ impl Client {
         mut of_mailbox: impl FnMut(Vec<Vec<u8>>),
     ) -> Result<Vec<QuotaRoot>> {
         let reply = self.run(body).await?;
-        let told = self.sort(reply.untagged, |data| match data {
+        let told = self.own(reply.untagged, |data| match data {
             UntaggedData::Quota { root, limits } => Ok(Some(QuotaRoot { name: root, limits })),
             UntaggedData::QuotaRoot { roots, .. } => {
                 of_mailbox(roots);

@@ -17,7 +17,7 @@ impl Client {
         let urls = urls.iter();
         let urls = urls.map(|url| (url.as_bytes().to_vec(), mechanism.clone()));
         let reply = self.run(CommandBody::GenUrlAuth(urls.collect())).await?;
-        let told = self.sort(reply.untagged, |data| match data {
+        let told = self.own(reply.untagged, |data| match data {
             UntaggedData::GenUrlAuth(urls) => Ok(urls),
             other => Err(other),
         });
@@ -59,7 +59,7 @@ impl Client {
     pub async fn fetch_urls_with(&mut self, wanted: Vec<UrlFetch>) -> Result<Vec<UrlContent>> {
         let urls: Vec<Vec<u8>> = wanted.iter().map(|wanted| wanted.url.clone()).collect();
         let reply = self.run(CommandBody::UrlFetch(wanted)).await?;
-        let told = self.sort(reply.untagged, |data| match data {
+        let told = self.own(reply.untagged, |data| match data {
             UntaggedData::UrlFetch(urls) => Ok(urls),
             other => Err(other),
         });

@@ -815,3 +815,42 @@ async fn urls_are_fetched_decoded() {
     drop(client);
     server.await.unwrap();
 }
+
+/// RFC 4469 §3, to a server that wants to be asked before each literal.
+#[tokio::test]
+async fn a_message_of_parts_is_sent_part_by_part() {
+    let (mut client, server) = with_greeting(
+        "* OK [CAPABILITY IMAP4rev1 CATENATE] hi\r\n",
+        &[
+            (
+                "r1 APPEND Drafts (\\Draft) CATENATE (URL /INBOX/;UID=2 TEXT {3}\r\n",
+                "+ go on\r\n",
+            ),
+            ("abc URL \"/Two words/;UID=3\" TEXT {1}\r\n", "+ go on\r\n"),
+            ("d)\r\n", "r1 OK [APPENDUID 1 7] done\r\n"),
+            (
+                "r2 APPEND Drafts CATENATE (TEXT {2}\r\n",
+                "r2 NO [TRYCREATE] no\r\n",
+            ),
+            ("r3 NOOP\r\n", "r3 OK done\r\n"),
+        ],
+    )
+    .await;
+    let parts = [
+        Catenated::Url("/INBOX/;UID=2"),
+        Catenated::Text(b"abc"),
+        Catenated::Url("/Two words/;UID=3"),
+        Catenated::Text(b"d"),
+    ];
+    let placed = client
+        .append_catenate("Drafts", &[Flag::Draft], None, &parts)
+        .await
+        .unwrap();
+    assert_eq!(placed.unwrap().0.get(), 1);
+    let text = [Catenated::Text(b"ab")];
+    let refused = client.append_catenate("Drafts", &[], None, &text).await;
+    assert_eq!(refused.unwrap_err().code(), Some(&Code::TryCreate));
+    client.noop().await.unwrap();
+    drop(client);
+    server.await.unwrap();
+}

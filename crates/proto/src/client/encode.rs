@@ -44,6 +44,15 @@ pub struct AppendMessage {
     pub utf8: bool,
 }
 
+/// A part of a message that the server puts together (CATENATE, RFC 4469 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Catenated<'a> {
+    /// What an IMAP URL stands for (RFC 5092): `/INBOX;UIDVALIDITY=1/;UID=20/;SECTION=1`, say.
+    Url(&'a str),
+    /// These octets.
+    Text(&'a [u8]),
+}
+
 /// Writes APPEND, MULTIAPPEND and REPLACE around their messages, which the caller sends.
 ///
 /// ```
@@ -119,8 +128,37 @@ impl AppendEncoder {
         })
     }
 
-    /// What to send before the octets of a message.
-    pub fn message(&mut self, message: &AppendMessage) -> EncodedCommand {
+    /// A message that the server puts together of parts (RFC 4469 §3).
+    ///
+    /// # Errors
+    /// There are no parts; a part has NUL.
+    pub fn catenate(
+        &mut self,
+        flags: &[Flag],
+        internal_date: Option<DateTime>,
+        parts: &[Catenated<'_>],
+    ) -> std::result::Result<EncodedCommand, CommandEncodeError> {
+        if parts.is_empty() {
+            return Err(CommandEncodeError::Empty("the parts of a message"));
+        }
+        let mut out = self.options(flags, internal_date);
+        out.raw(" CATENATE ");
+        out.list(parts, |out, part| match part {
+            Catenated::Url(url) => {
+                out.raw("URL");
+                out.sp_astring(url.as_bytes())
+            }
+            Catenated::Text(text) => {
+                out.raw("TEXT ");
+                out.literal(text, false)
+            }
+        })?;
+        self.utf8 = false;
+        Ok(out.command)
+    }
+
+    /// What stands before a message: its flags and its date.
+    fn options(&mut self, named: &[Flag], internal_date: Option<DateTime>) -> Out {
         let command = std::mem::take(&mut self.pending);
         let mut out = Out {
             command,
@@ -129,16 +167,22 @@ impl AppendEncoder {
         if self.utf8 {
             out.raw(")");
         }
-        if !message.flags.is_empty() {
+        if !named.is_empty() {
             out.raw(" ");
-            flags(&mut out, &message.flags);
+            flags(&mut out, named);
         }
-        if let Some(date) = message.internal_date {
+        if let Some(date) = internal_date {
             let mut text = Vec::new();
             date.write(&mut text);
             out.raw(" ");
             out.raw(text);
         }
+        out
+    }
+
+    /// What to send before the octets of a message.
+    pub fn message(&mut self, message: &AppendMessage) -> EncodedCommand {
+        let mut out = self.options(&message.flags, message.internal_date);
         out.raw(if message.utf8 { " UTF8 (" } else { " " });
         out.literal_header(message.size, message.literal8 || message.utf8);
         self.utf8 = message.utf8;

@@ -31,7 +31,7 @@ mod tree;
 
 pub use cursor::{Mode, ResponseDecodeError};
 pub use decode::{FetchedMessage, StreamedFetch, decode_response, decode_streamed};
-pub use encode::{AppendEncoder, AppendMessage, encode_command};
+pub use encode::{AppendEncoder, AppendMessage, Catenated, encode_command};
 pub use frame::{
     FrameLiteral, ResponseEvent, ResponseFrame, ResponseFrameError, ResponseFramer, ResponseLimits,
 };

@@ -119,7 +119,7 @@ impl Out {
         self.command.wait_after_last = waits;
     }
 
-    fn literal(&mut self, bytes: &[u8], literal8: bool) -> Result {
+    pub(super) fn literal(&mut self, bytes: &[u8], literal8: bool) -> Result {
         if !literal8 && memchr::memchr(0, bytes).is_some() {
             return Err(CommandEncodeError::Nul);
         }
