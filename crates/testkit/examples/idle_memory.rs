@@ -1,6 +1,7 @@
 //! What an idle session costs: memory of the process for each of many sessions that are logged in,
 //! have INBOX open and wait in IDLE, without sockets (`--plain`: between commands; `--compress`: with
-//! COMPRESS, after 100 KiB of compressed FETCH and a window full of input).
+//! COMPRESS, after 100 KiB of compressed FETCH and a window full of input; `--mailboxes`: in an account of 2,000
+//! mailboxes; `--notify`: in such an account, with NOTIFY of all of them).
 //!
 //! `cargo run --release -p restante-testkit --example idle_memory -- 10000`
 
@@ -110,11 +111,18 @@ fn main() {
         .filter_map(|argument| argument.parse().ok())
         .next()
         .unwrap_or(10_000);
-    let input: &[u8] = match std::env::args().any(|argument| argument == "--plain") {
-        true => b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc NOOP\r\n",
-        false => b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc IDLE\r\n",
+    let asked = |option: &str| std::env::args().any(|argument| argument == option);
+    let (plain, notify) = (asked("--plain"), asked("--notify"));
+    let input: &[u8] = match (plain, notify) {
+        (true, _) => b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc NOOP\r\n",
+        (_, true) => {
+            b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc NOTIFY SET (SELECTED (MessageNew MessageExpunge \
+              FlagChange)) (PERSONAL (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))\r\n\
+              d IDLE\r\n"
+        }
+        _ => b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc IDLE\r\n",
     };
-    let compress = std::env::args().any(|argument| argument == "--compress");
+    let compress = asked("--compress");
     let (input, compressed): (&[u8], &[u8]) = match compress {
         true => (
             b"a LOGIN alice secret\r\nb COMPRESS DEFLATE\r\n",
@@ -129,6 +137,12 @@ fn main() {
     runtime.block_on(async {
         let world = World::new(WorldOptions::default()).await;
         world.mailbox("INBOX", 100).await.expect("messages");
+        if notify || asked("--mailboxes") {
+            for number in 0..2000 {
+                let name = format!("m{number}");
+                world.mailbox(&name, 0).await.expect("a mailbox");
+            }
+        }
         let (written, mut told) = tokio::sync::mpsc::unbounded_channel();
         let start = async |count: usize| {
             for _ in 0..count {
