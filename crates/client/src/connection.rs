@@ -95,7 +95,11 @@ impl Connection {
     fn take_in(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.deflate {
             None => self.framer.push(bytes),
-            Some(deflate) => deflate.unpack(bytes, |plain| self.framer.push(plain))?,
+            Some(deflate) => {
+                deflate.unpack(bytes, |plain| self.framer.push(plain))?;
+                // Nothing more can come.
+                self.eof |= deflate.is_ended();
+            }
         }
         Ok(())
     }

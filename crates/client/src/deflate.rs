@@ -24,6 +24,11 @@ impl Deflate {
         }
     }
 
+    /// Whether the server has ended its stream.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Appends octets to what goes to the server, so that it can read all of them.
     pub(crate) fn pack(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let begin = self.pack.total_in();

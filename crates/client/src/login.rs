@@ -86,7 +86,7 @@ impl Client {
     /// # Errors
     /// As [`run`](Self::run); what the server sends then is no DEFLATE.
     pub async fn compress(&mut self) -> Result<()> {
-        self.simple(CommandBody::CompressDeflate).await?;
+        self.change_layer(CommandBody::CompressDeflate).await?;
         self.connection.start_deflate()
     }
 
@@ -97,7 +97,7 @@ impl Client {
     /// As [`run`](Self::run).
     pub async fn unauthenticate(&mut self) -> Result<()> {
         let told = self.capabilities_told();
-        self.simple(CommandBody::Unauthenticate).await?;
+        self.change_layer(CommandBody::Unauthenticate).await?;
         self.connection.end_deflate();
         self.connection.mode = self.connection.mode.with_utf8(false);
         if self.capabilities_told() == told {
@@ -319,6 +319,18 @@ impl Client {
             self.forget_capabilities();
             self.capabilities().await?;
         }
+        Ok(())
+    }
+
+    /// As `simple`, for a command after which octets mean something else: a call that is dropped before its answer
+    /// leaves a connection that cannot be used.
+    async fn change_layer(&mut self, body: CommandBody) -> Result<()> {
+        let started = self.start(body).await?;
+        self.broken = true;
+        let reply = self.finish(started).await;
+        self.broken = false;
+        let untagged = reply?.untagged;
+        untagged.into_iter().for_each(|one| self.deliver(one));
         Ok(())
     }
 

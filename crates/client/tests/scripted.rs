@@ -854,3 +854,27 @@ async fn a_message_of_parts_is_sent_part_by_part() {
     drop(client);
     server.await.unwrap();
 }
+
+/// A server that ends its compressed stream has said all that it says.
+#[tokio::test]
+async fn the_end_of_the_compressed_stream_is_the_end() {
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    let server = tokio::spawn(async move {
+        far.write_all(GREETING.as_bytes()).await.unwrap();
+        let mut command = [0; 21];
+        far.read_exact(&mut command).await.unwrap();
+        assert_eq!(&command, b"r1 COMPRESS DEFLATE\r\n");
+        far.write_all(b"r1 OK go\r\n").await.unwrap();
+        let mut packed = Vec::with_capacity(100);
+        flate2::Compress::new(flate2::Compression::fast(), false)
+            .compress_vec(b"* OK more\r\n", &mut packed, flate2::FlushCompress::Finish)
+            .unwrap();
+        far.write_all(&packed).await.unwrap();
+        // It does not close the connection by itself.
+        far
+    });
+    let mut client = Client::over(near, ClientOptions::default()).await.unwrap();
+    client.compress().await.unwrap();
+    assert!(client.noop().await.is_err());
+    drop(server.await.unwrap());
+}

@@ -154,10 +154,10 @@ impl EmailRow {
     /// appended then.
     pub fn structure_of_rev1(&self, extended: bool, out: &mut Vec<u8>) -> bool {
         let written = self.bodystructure();
-        let spellings: [&[u8]; 3] = [b"\"global\"", b"\"GLOBAL\"", b"\"Global\""];
-        let has_global = spellings
-            .iter()
-            .any(|name| memchr::memmem::find(written, name).is_some());
+        let has_global = memchr::memchr2_iter(b'g', b'G', written).any(|at| {
+            let word = at.checked_sub(1).and_then(|at| written.get(at..at + 8));
+            word.is_some_and(|word| word.eq_ignore_ascii_case(b"\"global\""))
+        });
         if has_global {
             let keep = Keep {
                 extensions: extended,

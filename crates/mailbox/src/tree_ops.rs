@@ -24,6 +24,9 @@ fn admit_mailboxes(tree: &Tree, created: &[TreeEffect], most: Option<u64>) -> Re
     }
 }
 
+/// Names of subscriptions, in bytes: all of them are in one value of the store.
+const SUBSCRIPTION_BYTES_MAX: usize = 2 << 20;
+
 impl Account {
     /// Creates a mailbox, and the parents that it misses as real mailboxes (RFC 9051 §6.3.4).
     ///
@@ -195,20 +198,25 @@ impl Account {
         /// Ten for each of two thousand mailboxes (RFC 5464 §4.1).
         const ENTRIES_MAX: usize = 20_000;
         const VALUE_BYTES_MAX: usize = 64 << 10;
-        /// All of them are in memory with the tree.
+        /// With their names: all of them are in memory with the tree, and in one value of the store.
         const BYTES_MAX: usize = 4 << 20;
         let names: Vec<Arc<str>> = entries.iter().map(|(entry, _)| entry.clone()).collect();
         self.change_tree(move |tree, change| {
             let mut count = tree.metadata.len();
-            let mut sum: usize = tree.metadata.values().map(|value| value.len()).sum();
+            let annotations = tree.metadata.iter();
+            let mut sum: usize = annotations
+                .map(|((_, entry), value)| entry.len() + value.len())
+                .sum();
             for (entry, value) in &entries {
                 let before = tree.metadata.get(&(mailbox, entry.clone()));
                 if before == value.as_ref() {
                     continue;
                 }
                 let bytes = value.as_ref().map_or(0, |value| value.len());
+                let with_name = |value: &usize| entry.len() + value;
                 count = count + usize::from(value.is_some()) - usize::from(before.is_some());
-                sum = sum + bytes - before.map_or(0, |before| before.len());
+                sum = sum + value.as_ref().map_or(0, |value| with_name(&value.len()))
+                    - before.map_or(0, |before| with_name(&before.len()));
                 let is_full = count > ENTRIES_MAX || sum > BYTES_MAX;
                 if (value.is_some() && is_full) || bytes > VALUE_BYTES_MAX || entry.len() > 1024 {
                     return Err(MailError::Limit(Limit::Annotations));
@@ -277,7 +285,8 @@ impl Account {
             if tree.subscribed.contains(&name) {
                 return Ok(());
             }
-            if tree.subscribed.len() >= Tree::SUBSCRIPTIONS_MAX {
+            let bytes: usize = tree.subscribed.iter().map(|name| name.as_str().len()).sum();
+            if tree.subscribed.len() >= Tree::SUBSCRIPTIONS_MAX || bytes > SUBSCRIPTION_BYTES_MAX {
                 return Err(MailError::Limit(Limit::Subscriptions));
             }
             let name = name.clone();

@@ -498,7 +498,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         else {
             return Ok(());
         };
-        let mut refused = None;
+        let (mut refused, mut lost) = (None, None);
         match sink {
             Sink::Refused(error) => refused = Some(error),
             Sink::Draft(draft) => {
@@ -512,8 +512,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Ok(spooled) => {
                     let mut copies = Copies::begin(&self.env, &trace, recipients.clone(), spooled);
                     for (index, recipient) in recipients.iter().enumerate() {
-                        if !copies.is_known(index) {
-                            self.flush().await?;
+                        // A client that is gone does not end the copies: what became of them is logged.
+                        if !copies.is_known(index) && lost.is_none() {
+                            lost = self.flush().await.err();
                         }
                         let outcome = copies.outcome(index).await;
                         deliver::log(&trace, recipient, bytes, started, &outcome);
@@ -530,7 +531,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.tell(recipient, &outcome);
             }
         }
-        Ok(())
+        lost.map_or(Ok(()), Err)
     }
 
     fn tell(&mut self, recipient: &Recipient, outcome: &Result<(), MailError>) {

@@ -61,7 +61,7 @@ async fn change_rights(
     identifier: &[u8],
     change: RightsChange,
 ) -> Result<(), Failure> {
-    let identifier = canonical(identifier)?;
+    let identifier = canonical(env, identifier).await?;
     let place = place(env, state, mailbox).await?;
     let (_, entry, _) = place.entry(Rights::ADMINISTER).await?;
     if identifier.trim_start_matches('-') == &*place.owner {
@@ -102,7 +102,7 @@ pub(crate) async fn list(
     mailbox: MailboxName,
     identifier: Vec<u8>,
 ) -> Outcome {
-    let canonical = canonical(&identifier)?;
+    let canonical = canonical(&cx.env, &identifier).await?;
     let place = place(&cx.env, state, &mailbox).await?;
     place.entry(Rights::ADMINISTER).await?;
     let all = Rights::ALL.letters();
@@ -140,15 +140,20 @@ async fn place(env: &Env, state: &State, mailbox: &wire::MailboxName) -> Result<
     Place::of(env, state.login()?, &name).await
 }
 
-/// The form in which an identifier is kept. One that SASLprep refuses, or of which it leaves nothing, is BAD
-/// (RFC 4314 §3). The signs before a name are no part of it: they would break its rule of directions.
-fn canonical(identifier: &[u8]) -> Result<String, Failure> {
+/// The form in which an identifier is kept. A user's name is what the user logs in by. Another one that SASLprep
+/// refuses, or of which it leaves nothing, is BAD (RFC 4314 §3). The signs before a name are no part of it: they would
+/// break its rule of directions.
+async fn canonical(env: &Env, identifier: &[u8]) -> Result<String, Failure> {
     let unprepared = || client_bug("This cannot be an identifier");
     let identifier = std::str::from_utf8(identifier).map_err(|_| unprepared())?;
     let name = identifier.trim_start_matches(['-', '$']);
     let signs = &identifier[..identifier.len() - name.len()];
-    let prepared = prepare(name).ok_or_else(unprepared)?;
-    let canonical = canonical_identifier(&format!("{signs}{}", prepared.expose()));
+    let canonical = if !name.is_empty() && env.mail.user(name).await?.is_some() {
+        canonical_identifier(identifier)
+    } else {
+        let prepared = prepare(name).ok_or_else(unprepared)?;
+        canonical_identifier(&format!("{signs}{}", prepared.expose()))
+    };
     canonical.ok_or_else(|| {
         Reply::no("This cannot be the name of a user or group")
             .code(Code::Cannot)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use restante_mailbox::{
-    Account, AccountId, Entry, MailboxId, MailboxName, Rights, Tail, Tree, Who,
+    Account, AccountId, Entry, MailError, MailboxId, MailboxName, Rights, Tail, Tree, Who,
 };
 use restante_proto::types::{
     ChildInfo, List, ListAttribute, ListEntry, ListExtended, ListPattern, ListSelect,
@@ -405,9 +405,17 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
                     .foreign
                     .map_or(&login.account, |(other, _)| &other.account);
                 let (place, items) = ((account, entry.id), &returns.status);
-                status_values = status_of(cx, state, place, &tails, items).await?;
-                if status_values.is_none() {
-                    attributes.push(ListAttribute::NoSelect);
+                match status_of(cx, state, place, &tails, items).await {
+                    Ok(values) => status_values = Some(values),
+                    // It went away after the names were read.
+                    Err(Failure::Mail(MailError::NoSuchMailbox)) => {
+                        attributes.push(ListAttribute::NoSelect);
+                    }
+                    // It can be selected all the same, perhaps in a moment.
+                    Err(Failure::Mail(error)) => {
+                        tracing::warn!(peer = %cx.peer, %error, "no status of a mailbox that is listed");
+                    }
+                    Err(failure) => return Err(failure),
                 }
             }
             answer.write(cx, attributes, &mailbox, extended_items);
@@ -438,26 +446,18 @@ pub(crate) async fn list(cx: &mut Cx, state: &mut State, args: List, answer: Ans
     Ok(answer.completed())
 }
 
-/// What STATUS tells of a mailbox that is listed; `None` if it cannot be had, which is known only after the names
-/// were read: then it cannot be selected, and the others are listed all the same (RFC 5819 §2).
+/// What STATUS tells of a mailbox that is listed. Where it cannot be had, the others are listed all the same
+/// (RFC 5819 §2).
 async fn status_of(
     cx: &mut Cx,
     state: &mut State,
     (account, id): (&Arc<Account>, MailboxId),
     tails: &Tails,
     items: &[StatusItem],
-) -> Result<Option<Vec<StatusValue>>, Failure> {
-    let Some(tail) = tails.get(account.id(), id) else {
-        return Ok(None);
-    };
-    match status::values(cx, state, (account, id), tail, items).await {
-        Ok(values) => Ok(Some(values)),
-        Err(Failure::Mail(error)) => {
-            tracing::warn!(peer = %cx.peer, %error, "no status of a mailbox that is listed");
-            Ok(None)
-        }
-        Err(failure) => Err(failure),
-    }
+) -> Result<Vec<StatusValue>, Failure> {
+    let tail = tails.get(account.id(), id);
+    let tail = tail.ok_or(MailError::NoSuchMailbox)?;
+    status::values(cx, state, (account, id), tail, items).await
 }
 
 /// Whether a name that matches the pattern is selected, and with which CHILDINFO: RFC 9051 §6.3.9.6,

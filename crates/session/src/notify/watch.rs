@@ -360,7 +360,12 @@ impl Watch {
         // (RFC 5465 §5.1).
         for (name, entry) in &new.tree.mailboxes {
             if is_another(&old, &new, asked, name, entry.id) {
-                let tail = self.account.open(entry.id).await?.tail().await?;
+                let tail = match self.account.open(entry.id).await {
+                    Ok(mailbox) => mailbox.tail().await?,
+                    // It went away since.
+                    Err(MailError::NoSuchMailbox) => continue,
+                    Err(error) => return Err(error),
+                };
                 self.note_tail(asked, entry.id, &tail);
                 self.renewed.push(entry.id);
             }
